@@ -1,0 +1,169 @@
+/**
+ * The plan: everything a device needs to run a compiled model, as data. Documented in docs/plan-format.md. A plan has one or more programs (such as
+ * `train`, `evaluate`, `predict`) that share state. A program's steps are a fixed list; running one costs one submit (WebGPU) or one call (WASM).
+ */
+
+/** Element types of tensors in a plan. bool is stored as 32-bit 0 or 1. */
+export type PlanDType = 'float32' | 'float16' | 'float64' | 'int32' | 'uint32' | 'int8' | 'uint8' | 'bool';
+
+/** An integer computed from symbols when a program runs. */
+export type SizeExpr =
+  | number
+  | { readonly symbol: string }
+  | { readonly op: 'add' | 'sub' | 'mul' | 'ceildiv' | 'floordiv' | 'mod' | 'max' | 'min'; readonly args: readonly [SizeExpr, SizeExpr] };
+
+export interface PlanSymbol {
+  readonly name: string;
+  /** Largest value that memory is planned for. */
+  readonly max: number;
+}
+
+/**
+ * A range of device memory. `state`: outlives runs, shared by name between the plans of a session. `arena`: intermediates; the session's one arena is as large as the largest.
+ * `prepared`: results of a program's prepare steps (folded, packed weights), kept between runs. `constant`: initial contents in the plan's blob.
+ * `input`: bound by the host (a data set); its size is that of the bound data. `io`: non-resident inputs and outputs.
+ */
+export interface PlanBuffer {
+  readonly name: string;
+  readonly kind: 'state' | 'arena' | 'prepared' | 'constant' | 'input' | 'io';
+  readonly bytes: number;
+  /** kind constant: byte offset of the contents in the plan's constant blob. */
+  readonly blobOffset?: number;
+}
+
+/** A tensor in a buffer. */
+export interface PlanTensor {
+  readonly name: string;
+  readonly dtype: PlanDType;
+  /** Numbers, or expressions of symbols. */
+  readonly shape: readonly SizeExpr[];
+  /** Index in Plan.buffers. */
+  readonly buffer: number;
+  /** Byte offset in the buffer. */
+  readonly offset: number;
+}
+
+export interface PlanInput extends PlanTensor {
+  /** A data set that the host binds once and that stays on the device. */
+  readonly resident: boolean;
+}
+
+export interface PlanState extends PlanTensor {
+  readonly shape: readonly number[];
+  readonly trainable: boolean;
+  /** Named parts, such as one layer's kernel; offsets in elements. */
+  readonly views: readonly { readonly name: string; readonly offset: number; readonly shape: readonly number[] }[];
+  /** Byte offset of the initial contents in the constant blob; null: zeros until the host writes. */
+  readonly initial: number | null;
+}
+
+/** Work of one dispatch, for reports: multiply-adds count two. */
+export interface KernelFigures {
+  readonly flops: SizeExpr;
+  readonly bytesRead: SizeExpr;
+  readonly bytesWritten: SizeExpr;
+}
+
+export interface PlanBinding {
+  /** Index in Plan.buffers. One binding per buffer and element type; offsets are in the code. */
+  readonly buffer: number;
+  readonly access: 'read' | 'read_write';
+}
+
+export interface PlanKernel {
+  /** Unique; made of the layers that it fuses. */
+  readonly name: string;
+  /** Where its nodes came from. */
+  readonly origins: readonly string[];
+  /** Printed schedule, for people. */
+  readonly schedule: string;
+  readonly figures: KernelFigures;
+  /** Storage bindings in order (WebGPU: @binding(i) of group 0; the uniform block of symbols, where used, is the binding after them). WASM: informative. */
+  readonly bindings: readonly PlanBinding[];
+  /** Symbols the kernel reads, in the order of its uniform block of u32s. */
+  readonly symbols: readonly string[];
+  readonly workgroupSize: readonly [number, number, number];
+  /** WebGPU: index in CompiledPlan.wgsl. WASM: unused (-1). Kernels with equal source share one. */
+  readonly source: number;
+}
+
+export type PlanStep =
+  | { readonly kind: 'dispatch'; readonly kernel: number; readonly groups: readonly [SizeExpr, SizeExpr, SizeExpr] }
+  /** Runs the body `count` times with `symbol` bound to 0, 1, … (from count-1 down when reverse). */
+  | { readonly kind: 'loop'; readonly symbol: string; readonly count: SizeExpr; readonly reverse: boolean; readonly body: readonly PlanStep[] };
+
+export interface PlanProgram {
+  readonly name: string;
+  readonly inputs: readonly PlanInput[];
+  readonly outputs: readonly PlanTensor[];
+  /** Run once before the first run and again after the host wrote state (weight folding and packing). */
+  readonly prepare: readonly PlanStep[];
+  readonly steps: readonly PlanStep[];
+}
+
+/** Memory figures for reports, in bytes. */
+export interface MemoryFigures {
+  readonly arena: number;
+  /** Sum of all intermediate values. */
+  readonly sum: number;
+  /** Largest set of intermediates alive at once: no plan can be smaller. */
+  readonly lowerBound: number;
+}
+
+export interface Plan {
+  readonly format: 'tenon-plan';
+  readonly version: 1;
+  readonly name: string;
+  readonly target: 'webgpu' | 'wasm';
+  readonly symbols: readonly PlanSymbol[];
+  readonly buffers: readonly PlanBuffer[];
+  readonly state: readonly PlanState[];
+  readonly kernels: readonly PlanKernel[];
+  readonly programs: readonly PlanProgram[];
+  /** By program name. */
+  readonly memory: Readonly<Record<string, MemoryFigures>>;
+  /** Device limits the plan needs beyond WebGPU's defaults. */
+  readonly requiredLimits: Readonly<Record<string, number>>;
+  /** WASM: what the module was built with. */
+  readonly wasm?: { readonly threads: boolean; readonly relaxedSimd: boolean; readonly scratchBytes: number };
+}
+
+/** A plan with its code. */
+export interface CompiledPlan {
+  readonly plan: Plan;
+  /** WebGPU: one source per distinct kernel. */
+  readonly wgsl: readonly string[];
+  /** WASM: the module; see docs/plan-format.md for imports and exports. */
+  readonly wasm: Uint8Array | null;
+  /** Contents of constant buffers and initial state. */
+  readonly blob: Uint8Array;
+}
+
+/** The value of an expression with symbols bound. */
+export function evalSize(e: SizeExpr, symbols: Readonly<Record<string, number>>): number {
+  if (typeof e === 'number') return e;
+  if ('symbol' in e) {
+    const v = symbols[e.symbol];
+    if (v === undefined) throw new Error(`symbol '${e.symbol}' has no value`);
+    return v;
+  }
+  const [a, b] = [evalSize(e.args[0], symbols), evalSize(e.args[1], symbols)];
+  switch (e.op) {
+    case 'add':
+      return a + b;
+    case 'sub':
+      return a - b;
+    case 'mul':
+      return a * b;
+    case 'ceildiv':
+      return Math.ceil(a / b);
+    case 'floordiv':
+      return Math.floor(a / b);
+    case 'mod':
+      return a % b;
+    case 'max':
+      return Math.max(a, b);
+    case 'min':
+      return Math.min(a, b);
+  }
+}
