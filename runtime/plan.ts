@@ -64,33 +64,63 @@ export interface KernelFigures {
   readonly bytesWritten: SizeExpr;
 }
 
+/** One storage binding of a kernel: WebGPU's @binding(i) of group 0. All arguments in one buffer that is written share one, since a buffer may not be bound read and read_write in one dispatch. */
 export interface PlanBinding {
-  /** Index in Plan.buffers. One binding per buffer and element type; offsets are in the code. */
-  readonly buffer: number;
   readonly access: 'read' | 'read_write';
 }
 
+/** A tensor argument of a kernel. */
+export interface PlanArg {
+  readonly name: string;
+  readonly dtype: PlanDType;
+  readonly access: 'read' | 'write' | 'read_write';
+  /** Index in PlanKernel.bindings. */
+  readonly binding: number;
+}
+
+/**
+ * A kernel. It finds its arguments through an argument block of u32 words: one word an argument (WebGPU: offset in the binding in elements of the argument's dtype; WASM: byte
+ * address), then one word a symbol. So equal kernels at other addresses or sizes share code and pipeline. WebGPU: the block is the uniform binding after the storage bindings.
+ */
 export interface PlanKernel {
   /** Unique; made of the layers that it fuses. */
   readonly name: string;
-  /** Where its nodes came from. */
-  readonly origins: readonly string[];
+  readonly args: readonly PlanArg[];
+  readonly bindings: readonly PlanBinding[];
+  readonly symbols: readonly string[];
   /** Printed schedule, for people. */
   readonly schedule: string;
-  readonly figures: KernelFigures;
-  /** Storage bindings in order (WebGPU: @binding(i) of group 0; the uniform block of symbols, where used, is the binding after them). WASM: informative. */
-  readonly bindings: readonly PlanBinding[];
-  /** Symbols the kernel reads, in the order of its uniform block of u32s. */
-  readonly symbols: readonly string[];
   readonly workgroupSize: readonly [number, number, number];
-  /** WebGPU: index in CompiledPlan.wgsl. WASM: unused (-1). Kernels with equal source share one. */
-  readonly source: number;
+  /** WebGPU: index in CompiledPlan.wgsl. WASM: index in the module's kernel table. */
+  readonly code: number;
 }
 
-export type PlanStep =
-  | { readonly kind: 'dispatch'; readonly kernel: number; readonly groups: readonly [SizeExpr, SizeExpr, SizeExpr] }
-  /** Runs the body `count` times with `symbol` bound to 0, 1, … (from count-1 down when reverse). */
-  | { readonly kind: 'loop'; readonly symbol: string; readonly count: SizeExpr; readonly reverse: boolean; readonly body: readonly PlanStep[] };
+export interface PlanDispatch {
+  readonly kind: 'dispatch';
+  /** Index in Plan.kernels. */
+  readonly kernel: number;
+  /** For people: the layers it serves. */
+  readonly label: string;
+  readonly groups: readonly [SizeExpr, SizeExpr, SizeExpr];
+  /** Plan.buffers index of each binding. */
+  readonly buffers: readonly number[];
+  /** Byte offset of each argument in its buffer. */
+  readonly offsets: readonly number[];
+  readonly figures: KernelFigures;
+  /** WASM: groups are split over threads only when set. */
+  readonly parallel: boolean;
+}
+
+/** Runs the body `count` times with `symbol` bound to 0, 1, … (from count-1 down when reverse). */
+export interface PlanLoop {
+  readonly kind: 'loop';
+  readonly symbol: string;
+  readonly count: SizeExpr;
+  readonly reverse: boolean;
+  readonly body: readonly PlanStep[];
+}
+
+export type PlanStep = PlanDispatch | PlanLoop;
 
 export interface PlanProgram {
   readonly name: string;
