@@ -65,6 +65,32 @@ export function divDimExact(a: Dim, k: number): Dim | null {
   return normal(new Map(a.terms.map(([s, c]) => [s, c / k])), a.offset / k);
 }
 
+/** `floor(a / k)` where it is affine: every coefficient is a multiple of k. Else null. */
+export function floorDivDim(a: Dim, k: number): Dim | null {
+  if (isStatic(a)) return Math.floor(a / k);
+  if (a.terms.some(([, c]) => c % k !== 0)) return null;
+  return normal(new Map(a.terms.map(([s, c]) => [s, c / k])), Math.floor(a.offset / k));
+}
+
+/** Whether two shapes have the same number of elements for every value of the symbols: also where the size itself is not affine. */
+export function equalSize(a: Shape, b: Shape): boolean {
+  const [x, y] = [sizeFactors(a), sizeFactors(b)];
+  return x.fixed === y.fixed && (x.fixed === 0 || (x.symbolic.length === y.symbolic.length && x.symbolic.every((s, i) => s === y.symbolic[i])));
+}
+
+/** The static factor of a size, and its symbolic factors without their common divisors, sorted. */
+function sizeFactors(s: Shape): { fixed: number; symbolic: string[] } {
+  const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
+  let fixed = 1;
+  const symbolic: string[] = [];
+  for (const d of s) {
+    const k = isStatic(d) ? d : d.terms.reduce((g, [, c]) => gcd(g, c), d.offset);
+    fixed *= Math.abs(k) === 0 ? 0 : k;
+    if (!isStatic(d)) symbolic.push(dimToString(divDimExact(d, k)!));
+  }
+  return { fixed, symbolic: symbolic.sort() };
+}
+
 export function equalDim(a: Dim, b: Dim): boolean {
   if (isStatic(a) || isStatic(b)) return a === b;
   return a.offset === b.offset && a.terms.length === b.terms.length && a.terms.every(([s, c], i) => b.terms[i]![0] === s && b.terms[i]![1] === c);

@@ -1,0 +1,140 @@
+/** Elementwise ops: output i from inputs i, all of one shape. */
+import { AttrReader, attrText } from '../attr-text.js';
+import { equalShape, shapeToString } from '../dim.js';
+import { storageBytes } from '../dtype.js';
+import { typeToString } from '../graph.js';
+import { type AxesMap, defineOp } from '../op.js';
+import { type BinaryFunction, binaryFunctions, compareFunctions, type UnaryFunction, unaryFunctions } from '../op-attrs.js';
+import type { TensorType } from '../graph.js';
+import { type DTypeClass, expectDType, expectInputs, expectSameTypes, fail, sameAxes } from './check.js';
+import { pendingEvaluate } from './pending.js';
+
+const pointwise = (inputs: readonly TensorType[]): AxesMap => inputs.map((t) => sameAxes(t));
+
+const unaryClass = (fn: UnaryFunction): DTypeClass => {
+  switch (fn) {
+    case 'neg':
+    case 'abs':
+    case 'sign':
+      return 'number';
+    case 'not':
+      return 'bool';
+    case 'bitwise_not':
+      return 'integer';
+    default:
+      return 'float';
+  }
+};
+
+export const unary = defineOp({
+  name: 'unary',
+  kind: 'elementwise',
+  infer: (inputs, { fn }) => {
+    expectInputs(fn, inputs, 1);
+    const x = inputs[0]!;
+    expectDType(fn, x, unaryClass(fn));
+    return [{ dtype: fn === 'is_nan' || fn === 'is_inf' ? 'bool' : x.dtype, shape: x.shape }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'pending' },
+  axes: pointwise,
+  print: ({ fn }) => attrText({ fn }),
+  parse: (attrs) => ({ fn: new AttrReader(attrs).word('fn', unaryFunctions) }),
+});
+
+const binaryClass = (fn: BinaryFunction): DTypeClass => {
+  switch (fn) {
+    case 'and':
+    case 'or':
+    case 'xor':
+      return 'logical';
+    case 'shift_left':
+    case 'shift_right':
+      return 'integer';
+    case 'atan2':
+      return 'float';
+    default:
+      return 'number';
+  }
+};
+
+export const binary = defineOp({
+  name: 'binary',
+  kind: 'elementwise',
+  infer: (inputs, { fn }) => {
+    expectInputs(fn, inputs, 2);
+    expectSameTypes(fn, inputs);
+    expectDType(fn, inputs[0]!, binaryClass(fn));
+    return [{ dtype: inputs[0]!.dtype, shape: inputs[0]!.shape }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'pending' },
+  axes: pointwise,
+  print: ({ fn }) => attrText({ fn }),
+  parse: (attrs) => ({ fn: new AttrReader(attrs).word('fn', binaryFunctions) }),
+});
+
+export const compare = defineOp({
+  name: 'compare',
+  kind: 'elementwise',
+  infer: (inputs, { fn }) => {
+    expectInputs(`compare ${fn}`, inputs, 2);
+    expectSameTypes(`compare ${fn}`, inputs);
+    if (fn !== 'eq' && fn !== 'ne') expectDType(`compare ${fn}`, inputs[0]!, 'number');
+    return [{ dtype: 'bool', shape: inputs[0]!.shape }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'its result is a bool' },
+  axes: pointwise,
+  print: ({ fn }) => attrText({ fn }),
+  parse: (attrs) => ({ fn: new AttrReader(attrs).word('fn', compareFunctions) }),
+});
+
+export const select = defineOp({
+  name: 'select',
+  kind: 'elementwise',
+  infer: (inputs) => {
+    expectInputs('select', inputs, 3);
+    const [condition, a, b] = inputs as [TensorType, TensorType, TensorType];
+    expectDType('select', condition, 'bool');
+    expectSameTypes('select', [a, b]);
+    if (!equalShape(condition.shape, a.shape)) fail('select', `the condition has shape ${shapeToString(condition.shape)}, the branches ${shapeToString(a.shape)}`);
+    return [{ dtype: a.dtype, shape: a.shape }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'pending' },
+  axes: pointwise,
+  print: () => '',
+  parse: () => ({}),
+});
+
+export const cast = defineOp({
+  name: 'cast',
+  kind: 'elementwise',
+  infer: (inputs, { dtype }) => {
+    expectInputs('cast', inputs, 1);
+    return [{ dtype, shape: inputs[0]!.shape }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'pending' },
+  axes: pointwise,
+  print: ({ dtype }) => attrText({ dtype }),
+  parse: (attrs) => ({ dtype: new AttrReader(attrs).dtype('dtype') }),
+});
+
+export const bitcast = defineOp({
+  name: 'bitcast',
+  kind: 'elementwise',
+  infer: (inputs, { dtype }) => {
+    expectInputs('bitcast', inputs, 1);
+    const x = inputs[0]!;
+    expectDType('bitcast', x, 'number');
+    if (dtype === 'bool' || storageBytes[dtype] !== storageBytes[x.dtype]) fail('bitcast', `${typeToString(x)} cannot be seen as ${dtype}: the sizes of their elements differ`);
+    return [{ dtype, shape: x.shape }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'bits have no derivative' },
+  axes: pointwise,
+  print: ({ dtype }) => attrText({ dtype }),
+  parse: (attrs) => ({ dtype: new AttrReader(attrs).dtype('dtype') }),
+});

@@ -1,0 +1,74 @@
+/** Reductions over whole axes, index of the extreme, and running (cumulative) reductions. */
+import { AttrReader, attrText, listText } from '../attr-text.js';
+import { defineOp } from '../op.js';
+import { expectAxes, expectAxis, expectDType, expectInputs, fail, is, sameAxes } from './check.js';
+import { pendingEvaluate } from './pending.js';
+
+const reduceFunctions = ['sum', 'prod', 'max', 'min', 'any', 'all'] as const;
+
+/** Where each axis goes when `axes` are removed. */
+const removedAxes = (rank: number, axes: readonly number[]): (number | null)[] => {
+  let next = 0;
+  return Array.from({ length: rank }, (_, i) => (axes.includes(i) ? null : next++));
+};
+
+export const reduce = defineOp({
+  name: 'reduce',
+  kind: 'reduction',
+  infer: (inputs, { fn, axes }) => {
+    expectInputs(`reduce ${fn}`, inputs, 1);
+    const x = inputs[0]!;
+    expectAxes(`reduce ${fn}`, axes, x.shape.length);
+    expectDType(`reduce ${fn}`, x, fn === 'any' || fn === 'all' ? 'bool' : 'number');
+    return [{ dtype: x.dtype, shape: x.shape.filter((_, i) => !axes.includes(i)) }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'pending' },
+  axes: ([x], { axes }) => [removedAxes(x!.shape.length, axes)],
+  print: ({ fn, axes }) => attrText({ fn, axes: listText(axes) }),
+  parse: (attrs) => {
+    const a = new AttrReader(attrs);
+    return { fn: a.word('fn', reduceFunctions), axes: a.numbers('axes') };
+  },
+});
+
+export const argReduce = defineOp({
+  name: 'arg_reduce',
+  kind: 'reduction',
+  infer: (inputs, { fn, axis }) => {
+    expectInputs(fn, inputs, 1);
+    const x = inputs[0]!;
+    expectAxis(fn, axis, x.shape.length);
+    expectDType(fn, x, 'number');
+    if (is(x.shape[axis]!, 0)) fail(fn, `axis ${axis} is empty`);
+    return [{ dtype: 'int32', shape: x.shape.filter((_, i) => i !== axis) }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'its result is an index' },
+  axes: ([x], { axis }) => [removedAxes(x!.shape.length, [axis])],
+  print: ({ fn, axis }) => attrText({ fn, axis }),
+  parse: (attrs) => {
+    const a = new AttrReader(attrs);
+    return { fn: a.word('fn', ['argmax', 'argmin'] as const), axis: a.number('axis') };
+  },
+});
+
+export const cumulative = defineOp({
+  name: 'cumulative',
+  kind: 'opaque',
+  infer: (inputs, { fn, axis }) => {
+    expectInputs(`cumulative ${fn}`, inputs, 1);
+    const x = inputs[0]!;
+    expectAxis(`cumulative ${fn}`, axis, x.shape.length);
+    expectDType(`cumulative ${fn}`, x, 'number');
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  evaluate: pendingEvaluate,
+  gradient: { none: 'pending' },
+  axes: ([x], { axis }) => [sameAxes(x!, [axis])],
+  print: ({ fn, axis, exclusive, reverse }) => attrText({ fn, axis, exclusive, reverse }),
+  parse: (attrs) => {
+    const a = new AttrReader(attrs);
+    return { fn: a.word('fn', ['sum', 'prod', 'max', 'min'] as const), axis: a.number('axis'), exclusive: a.bool('exclusive'), reverse: a.bool('reverse') };
+  },
+});
