@@ -1,0 +1,91 @@
+/** How elements lie in device memory, and the way between that and host arrays: float16 as 2 bytes (Float32Array on the host), bool as a 32-bit 0 or 1 (Uint8Array on the host). */
+import type { HostArray } from './device.js';
+import type { PlanDType } from './plan.js';
+
+export const planDTypes = ['float32', 'float16', 'float64', 'int32', 'uint32', 'int8', 'uint8', 'bool'] as const satisfies readonly PlanDType[];
+
+/** Bytes of one stored element. */
+export const storageBytes: Readonly<Record<PlanDType, number>> = { float32: 4, float16: 2, float64: 8, int32: 4, uint32: 4, int8: 1, uint8: 1, bool: 4 };
+
+const hostTypes = {
+  float32: Float32Array, float16: Float32Array, float64: Float64Array, int32: Int32Array, uint32: Uint32Array, int8: Int8Array, uint8: Uint8Array, bool: Uint8Array,
+} as const;
+
+/** Name of the array class that holds elements of a dtype on the host. */
+export const hostTypeName = (dtype: PlanDType): string => hostTypes[dtype].name;
+export const isHostArray = (dtype: PlanDType, data: unknown): data is HostArray => data instanceof hostTypes[dtype];
+export const makeHostArray = (dtype: PlanDType, length: number): HostArray => new hostTypes[dtype](length);
+
+const f32 = new Float32Array(1);
+const u32 = new Uint32Array(f32.buffer);
+
+/** Bits of the nearest float16 (ties to even; overflow to infinity). */
+export function toFloat16Bits(value: number): number {
+  f32[0] = value;
+  const bits = u32[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude >= 0x7f800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  if (magnitude >= 0x38800000) {
+    // Normal: move the exponent's bias and round the 13 bits that fall off.
+    const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000;
+    return sign | (rounded >>> 13);
+  }
+  // Subnormal (or zero): a multiple of 2^-24. Adding 2^23 in units of 2^-24 rounds to even in float64's place.
+  const scaled = Math.abs(f32[0]!) * 2 ** 24;
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  return sign | (floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0));
+}
+
+export function fromFloat16Bits(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >>> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+const bytesOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
+
+/** Whether a host array already has the bytes of device memory. */
+export const isStoredAsIs = (dtype: PlanDType): boolean => dtype !== 'float16' && dtype !== 'bool';
+
+/** Writes the stored form of `data` into `target` (at least data.length * storageBytes long; 4-byte aligned). */
+export function encodeInto(dtype: PlanDType, data: HostArray, target: Uint8Array): void {
+  if (dtype === 'bool') {
+    const words = new Uint32Array(target.buffer, target.byteOffset, data.length);
+    for (let i = 0; i < data.length; i++) words[i] = data[i] ? 1 : 0;
+  } else if (dtype === 'float16') {
+    const halves = new Uint16Array(target.buffer, target.byteOffset, data.length);
+    for (let i = 0; i < data.length; i++) halves[i] = toFloat16Bits(data[i]!);
+  } else target.set(bytesOf(data));
+}
+
+/** The stored form of host data: a view of it where the two are the same. */
+export function encode(dtype: PlanDType, data: HostArray): Uint8Array {
+  if (isStoredAsIs(dtype)) return bytesOf(data);
+  const out = new Uint8Array(data.length * storageBytes[dtype]);
+  encodeInto(dtype, data, out);
+  return out;
+}
+
+/** A new host array of `length` elements from stored bytes. */
+export function decode(dtype: PlanDType, bytes: Uint8Array, length: number): HostArray {
+  const out = makeHostArray(dtype, length);
+  const used = bytes.subarray(0, length * storageBytes[dtype]);
+  if (isStoredAsIs(dtype)) {
+    bytesOf(out).set(used);
+    return out;
+  }
+  const aligned = used.byteOffset % 4 === 0 ? used : used.slice();
+  if (dtype === 'bool') {
+    const words = new Uint32Array(aligned.buffer, aligned.byteOffset, length);
+    for (let i = 0; i < length; i++) out[i] = words[i] ? 1 : 0;
+  } else {
+    const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, length);
+    for (let i = 0; i < length; i++) out[i] = fromFloat16Bits(halves[i]!);
+  }
+  return out;
+}
