@@ -1,0 +1,153 @@
+/**
+ * The test runner. `npm test`: type check, lint and format, import arrows, every tests/**\/*.test.ts in a process of its own (two at a time), then the
+ * golden cases of ../shared/golden (or TENON_SHARED/golden) on both targets when they are there. `npm test -- PATTERN`: only the test files whose path holds
+ * PATTERN. `npm run check`: only the checks. The last line is the sum of all: `N passed, N failed, N skipped`.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const shared = process.env.TENON_SHARED ?? path.join(root, '..', 'shared');
+const goldenFamilies = ['training', 'layers', 'losses', 'optimizers', 'metrics'];
+const atOnce = 2;
+const fileLimitMs = 10 * 60_000;
+
+const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+const add = (t: Totals) => {
+  totals.passed += t.passed;
+  totals.failed += t.failed;
+  totals.skipped += t.skipped;
+};
+
+interface Finished {
+  readonly code: number;
+  readonly output: string;
+  readonly seconds: number;
+}
+
+/** Runs Node with these arguments and collects what it prints. A process that hangs is ended after the limit. */
+function runNode(args: readonly string[], limitMs: number): Promise<Finished> {
+  return new Promise((resolve) => {
+    const start = performance.now();
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' } });
+    let output = '';
+    const take = (d: Buffer) => {
+      output += d.toString();
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    const timer = setTimeout(() => {
+      output += `\nended: it ran for more than ${limitMs / 1000} s\n`;
+      child.kill('SIGKILL');
+    }, limitMs);
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      resolve({ code: code ?? 1, output, seconds: (performance.now() - start) / 1000 });
+    });
+  });
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character starts a colour code
+const plain = (text: string) => text.replace(/\x1b\[[0-9;]*m/g, '');
+
+/** uvu's totals. Skipped tests are not in its Total; a file that never called run() has Total 0, which is a failure; so is a bad exit without a failed test. */
+export function uvuTotals(output: string, code: number): Totals {
+  const count = (word: string) => [...plain(output).matchAll(new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'gm'))].reduce((sum, m) => sum + Number(m[1]), 0);
+  const [total, passed, skipped] = [count('Total'), count('Passed'), count('Skipped')];
+  const failed = total - passed;
+  const unseen = failed === 0 && (code !== 0 || total + skipped === 0) ? 1 : 0;
+  return { passed, failed: failed + unseen, skipped };
+}
+
+/** The totals that a child printed as its last such line; null when there is none. */
+export function closingLine(output: string): Totals | null {
+  const all = [...plain(output).matchAll(/^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)];
+  const last = all.at(-1);
+  return last ? { passed: Number(last[1]), failed: Number(last[2]), skipped: Number(last[3] ?? 0) } : null;
+}
+
+const indent = (text: string) => text.trimEnd().replace(/^/gm, '    ');
+const report = (ok: boolean, name: string, seconds: number, note = '') => console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} (${seconds.toFixed(1)} s)${note}`);
+
+async function checks(): Promise<void> {
+  const all: [string, string[]][] = [
+    ['type check', ['node_modules/typescript/bin/tsc', '-p', '.']],
+    ['lint and format', ['node_modules/@biomejs/biome/bin/biome', 'check', '--max-diagnostics=50', '.']],
+    ['import arrows', ['scripts/check-imports.mjs']],
+  ];
+  for (const [name, args] of all) {
+    const { code, output, seconds } = await runNode(args, fileLimitMs);
+    report(code === 0, name, seconds);
+    if (code !== 0) console.log(indent(output));
+    add({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
+  }
+}
+
+function testFiles(dir: string): string[] {
+  return readdirSync(dir, { withFileTypes: true })
+    .flatMap((e) => (e.isDirectory() ? (e.name === 'interop' ? [] : testFiles(path.join(dir, e.name))) : e.name.endsWith('.test.ts') ? [path.join(dir, e.name)] : []))
+    .sort();
+}
+
+async function files(pattern: string | undefined): Promise<void> {
+  const queue = testFiles(path.join(root, 'tests'))
+    .map((f) => path.relative(root, f).split(path.sep).join('/'))
+    .filter((f) => !pattern || f.includes(pattern));
+  if (queue.length === 0) {
+    console.log(`no test file's path holds '${pattern}'`);
+    add({ passed: 0, failed: 1, skipped: 0 });
+  }
+  const worker = async () => {
+    for (let file = queue.shift(); file; file = queue.shift()) {
+      const { code, output, seconds } = await runNode(['--import', 'tsx', file], fileLimitMs);
+      const t = uvuTotals(output, code);
+      add(t);
+      report(t.failed === 0, file, seconds, `: ${t.passed} passed${t.failed ? `, ${t.failed} failed` : ''}${t.skipped ? `, ${t.skipped} skipped` : ''}`);
+      if (t.failed) console.log(indent(output));
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+/** The golden cases, one process for each family and target. */
+async function golden(): Promise<void> {
+  const dir = path.join(shared, 'golden');
+  const runner = 'tests/golden/run.ts';
+  if (!existsSync(dir)) {
+    console.log(`golden cases not run: there is no ${path.relative(root, dir)} (TENON_SHARED names another place)`);
+    return;
+  }
+  const queue = ['wasm', 'webgpu'].flatMap((device) => goldenFamilies.map((family) => ({ device, family })));
+  const worker = async () => {
+    for (let job = queue.shift(); job; job = queue.shift()) {
+      const { code, output, seconds } = await runNode(['--import', 'tsx', runner, path.join(dir, job.family), '--device', job.device], 2 * fileLimitMs);
+      const t = closingLine(output) ?? { passed: 0, failed: 1, skipped: 0 };
+      if (code !== 0 && t.failed === 0) t.failed = 1;
+      add(t);
+      report(t.failed === 0, `golden ${job.family} on ${job.device}`, seconds, `: ${t.passed} passed${t.failed ? `, ${t.failed} failed` : ''}, ${t.skipped} skipped`);
+      if (t.failed) console.log(indent(plain(output).split('\n').filter((l) => !/^(ok|skip)\b/i.test(l)).slice(-120).join('\n')));
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+async function main(): Promise<void> {
+  const [argument] = process.argv.slice(2);
+  const onlyChecks = argument === '--checks';
+  const pattern = onlyChecks ? undefined : argument;
+  if (!pattern) await checks();
+  if (!onlyChecks) await files(pattern);
+  if (!argument) await golden();
+  console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  process.exit(totals.failed ? 1 : 0);
+}
+
+if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) await main();
