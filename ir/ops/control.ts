@@ -1,10 +1,11 @@
 /** Ops with sub-graphs: scan, if, while, composite. Sub-graphs see nothing but their inputs, and hold no state. */
 import { AttrReader, attrText, recordText } from '../attr-text.js';
-import { dimToString, equalDim, equalShape } from '../dim.js';
+import { dimToString, equalDim, equalShape, evalDim } from '../dim.js';
 import { type Graph, type TensorType, typeToString } from '../graph.js';
 import { defineOp } from '../op.js';
+import type { TensorData } from '../tensor-data.js';
 import { expectInts, fail } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocateFor } from './loops.js';
 
 const sameType = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && equalShape(a.shape, b.shape);
 
@@ -37,7 +38,23 @@ export const scan = defineOp({
       return t;
     });
   },
-  evaluate: pendingEvaluate,
+  evaluate: (inputs, { body, carries, xs, length, reverse }, outputs, ctx) => {
+    const n = evalDim(length, ctx.bindings);
+    let state = inputs.slice(0, carries);
+    const constants = inputs.slice(carries + xs);
+    const stacked = outputs.slice(carries).map((t) => allocateFor(t, ctx.bindings));
+    for (let step = 0; step < n; step++) {
+      const t = reverse ? n - 1 - step : step;
+      const slices = inputs.slice(carries, carries + xs).map((x): TensorData => {
+        const size = x.data.length / n;
+        return { dtype: x.dtype, shape: x.shape.slice(1), data: x.data.slice(t * size, (t + 1) * size) };
+      });
+      const results = ctx.run(body, [...state, ...slices, ...constants]);
+      state = results.slice(0, carries);
+      for (const [i, y] of results.slice(carries).entries()) stacked[i]!.data.set(y.data, t * y.data.length);
+    }
+    return [...state, ...stacked];
+  },
   gradient: { none: 'pending' },
   axes: { none: 'it has several outputs and a sub-graph' },
   print: ({ body, carries, xs, length, reverse }, p) => attrText({ carries, xs, length: dimToString(length), reverse, body: p.graph(body) }),
@@ -63,7 +80,7 @@ export const ifOp = defineOp({
     for (const [i, t] of then.entries()) if (!sameType(t, other[i]!)) fail('if', `output ${i} is ${typeToString(t)} in one branch, ${typeToString(other[i]!)} in the other`);
     return then;
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([condition, ...operands], attrs, _outputs, ctx) => ctx.run(condition!.data[0] ? attrs.then : attrs.else, operands),
   gradient: { none: 'pending' },
   axes: { none: 'it has sub-graphs' },
   print: (attrs, p) => attrText({ then: p.graph(attrs.then), else: p.graph(attrs.else) }),
@@ -87,7 +104,12 @@ export const whileOp = defineOp({
     for (const [i, t] of outputs.entries()) if (!sameType(t, inputs[i]!)) fail('while', `carry ${i} ('${body.inputs[i]!.name}') is ${typeToString(inputs[i]!)}, after a step ${typeToString(t)}`);
     return outputs;
   },
-  evaluate: pendingEvaluate,
+  evaluate: (inputs, { cond, body, carries }, _outputs, ctx) => {
+    let state = inputs.slice(0, carries);
+    const constants = inputs.slice(carries);
+    while (ctx.run(cond, [...state, ...constants])[0]!.data[0]) state = ctx.run(body, [...state, ...constants]);
+    return state;
+  },
   gradient: { none: 'the number of steps is known only when it runs, so nothing can hold the values of each step; use scan' },
   axes: { none: 'it has sub-graphs' },
   print: ({ cond, body, carries }, p) => attrText({ carries, cond: p.graph(cond), body: p.graph(body) }),
@@ -101,7 +123,7 @@ export const composite = defineOp({
   name: 'composite',
   kind: 'control',
   infer: (inputs, { name, body }) => signature(`composite ${name}`, 'body', body, inputs),
-  evaluate: pendingEvaluate,
+  evaluate: (inputs, { body }, _outputs, ctx) => ctx.run(body, inputs),
   gradient: { none: 'pending' },
   axes: { none: 'the decompose pass opens it; its body has the axes' },
   print: ({ name, attributes, body }, p) => attrText({ name: JSON.stringify(name), attributes: recordText(attributes), body: p.graph(body) }),

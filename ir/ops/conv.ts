@@ -1,12 +1,13 @@
 /** General N-d convolution. Dimension roles print as in XLA: `b01f_01io->b01f`. */
 import { AttrReader, attrText, listText, pairsText } from '../attr-text.js';
-import { type Dim, divDimExact, equalDim, mulDim, shapeToString } from '../dim.js';
+import { type Dim, divDimExact, equalDim, evalShape, mulDim, shapeToString } from '../dim.js';
 import { ValueError } from '../errors.js';
 import type { TensorType } from '../graph.js';
 import { type AxesMap, defineOp } from '../op.js';
 import type { ConvDims, OpAttrs } from '../op-attrs.js';
+import { sizeOf, stridesOf, type TensorData } from '../tensor-data.js';
 import { describe, expectAxes, expectDType, expectInputs, expectInts, expectList, expectSameDType, fail, is, trivialWindow, type WindowAxis, windowOutput } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocate, forEachIndex, permute } from './loops.js';
 
 type ConvAttrs = OpAttrs['conv'];
 
@@ -38,6 +39,41 @@ const windowAxis = (input: TensorType, kernel: TensorType, a: ConvAttrs, i: numb
   baseDilation: a.inputDilation[i]!,
   windowDilation: a.kernelDilation[i]!,
 });
+
+/** Direct loops over batch-spatial-feature input and output and a spatial-input-output kernel. */
+function convolve(x: TensorData, k: TensorData, y: TensorData, a: ConvAttrs): void {
+  const n = a.strides.length;
+  const spatial = x.shape.slice(1, n + 1);
+  const channels = x.shape[n + 1]!;
+  const [perGroup, features] = [k.shape[n]!, k.shape[n + 1]!];
+  const window = k.shape.slice(0, n);
+  const places = y.shape.slice(1, n + 1);
+  const strides = stridesOf(spatial);
+  const batch = y.shape[0]!;
+  const [inputSize, outputSize] = [sizeOf(spatial), sizeOf(places)];
+  const perFeatureGroup = features / a.groups;
+  const perBatchGroup = features / a.batchGroups;
+  forEachIndex(places, (at, place) => {
+    forEachIndex(window, (tap, tapFlat) => {
+      let position = 0;
+      for (let i = 0; i < n; i++) {
+        const p = at[i]! * a.strides[i]! - a.padding[i]![0] + tap[i]! * a.kernelDilation[i]!;
+        if (p < 0 || p % a.inputDilation[i]! !== 0 || p / a.inputDilation[i]! >= spatial[i]!) return;
+        position += (p / a.inputDilation[i]!) * strides[i]!;
+      }
+      for (let b = 0; b < batch; b++) {
+        const to = (b * outputSize + place) * features;
+        for (let o = 0; o < features; o++) {
+          const row = Math.floor(o / perBatchGroup) * batch + b;
+          const from = (row * inputSize + position) * channels + Math.floor(o / perFeatureGroup) * perGroup;
+          let acc = 0;
+          for (let c = 0; c < perGroup; c++) acc += x.data[from + c]! * k.data[(tapFlat * perGroup + c) * features + o]!;
+          y.data[to + o]! += acc;
+        }
+      }
+    });
+  });
+}
 
 export const conv = defineOp({
   name: 'conv',
@@ -78,7 +114,16 @@ export const conv = defineOp({
     for (let i = 0; i < n; i++) shape[a.dims.output.spatial[i]!] = windowOutput('conv', a.dims.input.spatial[i]!, windowAxis(input, kernel, a, i));
     return [{ dtype: input.dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([input, kernel], a, [type], { bindings }) => {
+    const { dims } = a;
+    const x = permute(input!, [dims.input.batch, ...dims.input.spatial, dims.input.feature]);
+    const k = permute(kernel!, [...dims.kernel.spatial, dims.kernel.input, dims.kernel.output]);
+    const order = [dims.output.batch, ...dims.output.spatial, dims.output.feature];
+    const shape = evalShape(type!.shape, bindings);
+    const y = allocate(type!.dtype, order.map((d) => shape[d]!));
+    convolve(x, k, y, a);
+    return [permute(y, shape.map((_, i) => order.indexOf(i)))];
+  },
   gradient: { none: 'pending' },
   axes: (inputs, a): AxesMap => {
     const [input, kernel] = inputs as [TensorType, TensorType];

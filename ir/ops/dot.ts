@@ -1,10 +1,12 @@
 /** General contraction of two tensors. */
 import { AttrReader, attrText, listText } from '../attr-text.js';
 import { equalDim } from '../dim.js';
+import { isInteger } from '../dtype.js';
 import type { TensorType } from '../graph.js';
 import { defineOp } from '../op.js';
+import { sizeOf } from '../tensor-data.js';
 import { describe, expectAxes, expectDType, expectInputs, expectSameDType, fail } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocateFor, permute } from './loops.js';
 
 /** The axes of an operand that are neither batch nor contracted. */
 export const freeAxes = (rank: number, batch: readonly number[], contract: readonly number[]): number[] =>
@@ -36,7 +38,26 @@ export const dot = defineOp({
     ];
     return [{ dtype: left.dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([left, right], a, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const x = permute(left!, [...a.batchLeft, ...freeAxes(left!.shape.length, a.batchLeft, a.contractLeft), ...a.contractLeft]).data;
+    const y = permute(right!, [...a.batchRight, ...freeAxes(right!.shape.length, a.batchRight, a.contractRight), ...a.contractRight]).data;
+    const batch = sizeOf(a.batchLeft.map((i) => left!.shape[i]!));
+    const depth = sizeOf(a.contractLeft.map((i) => left!.shape[i]!));
+    if (batch * depth === 0) return [out];
+    const [rows, columns] = [x.length / batch / depth, y.length / batch / depth];
+    const integer = isInteger(left!.dtype);
+    for (let b = 0, to = 0; b < batch; b++) {
+      for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < columns; j++, to++) {
+          let acc = 0;
+          for (let k = 0, p = (b * rows + i) * depth, q = (b * columns + j) * depth; k < depth; k++, p++, q++) acc += integer ? Math.imul(x[p]!, y[q]!) : x[p]! * y[q]!;
+          out.data[to] = acc;
+        }
+      }
+    }
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: (inputs, { batchLeft, batchRight, contractLeft, contractRight }) => {
     const [left, right] = inputs as [TensorType, TensorType];

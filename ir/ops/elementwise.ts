@@ -1,13 +1,15 @@
 /** Elementwise ops: output i from inputs i, all of one shape. */
 import { AttrReader, attrText } from '../attr-text.js';
 import { equalShape, shapeToString } from '../dim.js';
-import { storageBytes } from '../dtype.js';
+import { hostArray, storageBytes, type TypedArray } from '../dtype.js';
+import { UnsupportedError } from '../errors.js';
 import { typeToString } from '../graph.js';
 import { type AxesMap, defineOp } from '../op.js';
 import { type BinaryFunction, binaryFunctions, compareFunctions, type UnaryFunction, unaryFunctions } from '../op-attrs.js';
 import type { TensorType } from '../graph.js';
 import { type DTypeClass, expectDType, expectInputs, expectSameTypes, fail, sameAxes } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocateFor, fill } from './loops.js';
+import { binaryScalar, castScalar, compareScalar, unaryScalar } from './scalar.js';
 
 const pointwise = (inputs: readonly TensorType[]): AxesMap => inputs.map((t) => sameAxes(t));
 
@@ -35,7 +37,10 @@ export const unary = defineOp({
     expectDType(fn, x, unaryClass(fn));
     return [{ dtype: fn === 'is_nan' || fn === 'is_inf' ? 'bool' : x.dtype, shape: x.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { fn }, [type], { bindings }) => {
+    const f = unaryScalar[fn];
+    return [fill(allocateFor(type!, bindings), (i) => f(x!.data[i]!))];
+  },
   gradient: { none: 'pending' },
   axes: pointwise,
   print: ({ fn }) => attrText({ fn }),
@@ -67,7 +72,10 @@ export const binary = defineOp({
     expectDType(fn, inputs[0]!, binaryClass(fn));
     return [{ dtype: inputs[0]!.dtype, shape: inputs[0]!.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([a, b], { fn }, [type], { bindings }) => {
+    const f = binaryScalar(fn, type!.dtype);
+    return [fill(allocateFor(type!, bindings), (i) => f(a!.data[i]!, b!.data[i]!))];
+  },
   gradient: { none: 'pending' },
   axes: pointwise,
   print: ({ fn }) => attrText({ fn }),
@@ -83,7 +91,10 @@ export const compare = defineOp({
     if (fn !== 'eq' && fn !== 'ne') expectDType(`compare ${fn}`, inputs[0]!, 'number');
     return [{ dtype: 'bool', shape: inputs[0]!.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([a, b], { fn }, [type], { bindings }) => {
+    const f = compareScalar[fn];
+    return [fill(allocateFor(type!, bindings), (i) => (f(a!.data[i]!, b!.data[i]!) ? 1 : 0))];
+  },
   gradient: { none: 'its result is a bool' },
   axes: pointwise,
   print: ({ fn }) => attrText({ fn }),
@@ -101,7 +112,7 @@ export const select = defineOp({
     if (!equalShape(condition.shape, a.shape)) fail('select', `the condition has shape ${shapeToString(condition.shape)}, the branches ${shapeToString(a.shape)}`);
     return [{ dtype: a.dtype, shape: a.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([c, a, b], _attrs, [type], { bindings }) => [fill(allocateFor(type!, bindings), (i) => (c!.data[i] ? a! : b!).data[i]!)],
   gradient: { none: 'pending' },
   axes: pointwise,
   print: () => '',
@@ -115,7 +126,10 @@ export const cast = defineOp({
     expectInputs('cast', inputs, 1);
     return [{ dtype, shape: inputs[0]!.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { dtype }, [type], { bindings }) => {
+    const f = castScalar(x!.dtype, dtype);
+    return [fill(allocateFor(type!, bindings), (i) => f(x!.data[i]!))];
+  },
   gradient: { none: 'pending' },
   axes: pointwise,
   print: ({ dtype }) => attrText({ dtype }),
@@ -132,7 +146,14 @@ export const bitcast = defineOp({
     if (dtype === 'bool' || storageBytes[dtype] !== storageBytes[x.dtype]) fail('bitcast', `${typeToString(x)} cannot be seen as ${dtype}: the sizes of their elements differ`);
     return [{ dtype, shape: x.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { dtype }, [type], { bindings }) => {
+    const bits = hostArray(x!.dtype, x!.data);
+    const view = x!.dtype === 'float16' || dtype === 'float16' ? null : hostArray(dtype, 0);
+    if (view === null) throw new UnsupportedError('bitcast of float16 has no reference evaluation: the host holds float16 as float32');
+    const Ctor = view.constructor as new (b: ArrayBufferLike) => TypedArray;
+    const seen = new Ctor(bits.buffer);
+    return [fill(allocateFor(type!, bindings), (i) => seen[i]!)];
+  },
   gradient: { none: 'bits have no derivative' },
   axes: pointwise,
   print: ({ dtype }) => attrText({ dtype }),

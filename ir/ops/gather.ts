@@ -3,8 +3,10 @@ import { AttrReader, attrText } from '../attr-text.js';
 import { equalShape, type Shape, shapeToString } from '../dim.js';
 import { type TensorType, typeToString } from '../graph.js';
 import { defineOp } from '../op.js';
+import { sizeOf } from '../tensor-data.js';
 import { expectAxis, expectInputs, expectSameDType, fail, failValue, is, sameAxes } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocateFor, fill } from './loops.js';
+import { binaryScalar } from './scalar.js';
 
 function gatheredShape(op: string, operand: TensorType, indices: TensorType, axis: number): Shape {
   expectAxis(op, axis, operand.shape.length);
@@ -22,7 +24,18 @@ export const gather = defineOp({
     if (is(operand.shape[axis]!, 0) && !indices.shape.some((d) => is(d, 0))) fail('gather', `nothing to take from axis ${axis} of ${typeToString(operand)}`);
     return [{ dtype: operand.dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x, indices], { axis }, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
+    const [count, outer] = [indices!.data.length, sizeOf(x!.shape.slice(0, axis))];
+    for (let o = 0; o < outer; o++) {
+      for (let i = 0; i < count; i++) {
+        const from = (o * n + Math.min(Math.max(indices!.data[i]!, 0), n - 1)) * inner;
+        out.data.set(x!.data.subarray(from, from + inner), (o * count + i) * inner);
+      }
+    }
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: (inputs, { axis }) => {
     const [operand, indices] = inputs as [TensorType, TensorType];
@@ -47,7 +60,20 @@ export const scatter = defineOp({
     if (operand.dtype === 'bool' && fn !== 'set') failValue('scatter', `fn=${fn} wants numbers, found bool; use fn=set`);
     return [{ dtype: operand.dtype, shape: operand.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x, indices, updates], { axis, fn }, [type], { bindings }) => {
+    const out = fill(allocateFor(type!, bindings), (i) => x!.data[i]!);
+    const merge = fn === 'set' ? (_old: number, u: number) => u : binaryScalar(fn, x!.dtype);
+    const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
+    const [count, outer] = [indices!.data.length, sizeOf(x!.shape.slice(0, axis))];
+    for (let o = 0; o < outer; o++) {
+      for (let i = 0; i < count; i++) {
+        const at = indices!.data[i]!;
+        if (at < 0 || at >= n) continue;
+        for (let j = 0, to = (o * n + at) * inner, from = (o * count + i) * inner; j < inner; j++, to++, from++) out.data[to] = merge(out.data[to]!, updates!.data[from]!);
+      }
+    }
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: (inputs, { axis }) => {
     const [operand, indices, updates] = inputs as [TensorType, TensorType, TensorType];

@@ -1,8 +1,10 @@
 /** Reductions over whole axes, index of the extreme, and running (cumulative) reductions. */
 import { AttrReader, attrText, listText } from '../attr-text.js';
 import { defineOp } from '../op.js';
+import { sizeOf } from '../tensor-data.js';
 import { expectAxes, expectAxis, expectDType, expectInputs, fail, is, sameAxes } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocateFor, fill, permute } from './loops.js';
+import { reduction } from './scalar.js';
 
 const reduceFunctions = ['sum', 'prod', 'max', 'min', 'any', 'all'] as const;
 
@@ -22,7 +24,20 @@ export const reduce = defineOp({
     expectDType(`reduce ${fn}`, x, fn === 'any' || fn === 'all' ? 'bool' : 'number');
     return [{ dtype: x.dtype, shape: x.shape.filter((_, i) => !axes.includes(i)) }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { fn, axes }, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const kept = x!.shape.map((_, i) => i).filter((i) => !axes.includes(i));
+    const rows = permute(x!, [...kept, ...axes]);
+    const n = sizeOf(axes.map((a) => x!.shape[a]!));
+    const { identity, merge } = reduction(fn, x!.dtype);
+    return [
+      fill(out, (row) => {
+        let acc = identity;
+        for (let i = row * n; i < (row + 1) * n; i++) acc = merge(acc, rows.data[i]!);
+        return acc;
+      }),
+    ];
+  },
   gradient: { none: 'pending' },
   axes: ([x], { axes }) => [removedAxes(x!.shape.length, axes)],
   print: ({ fn, axes }) => attrText({ fn, axes: listText(axes) }),
@@ -43,7 +58,18 @@ export const argReduce = defineOp({
     if (is(x.shape[axis]!, 0)) fail(fn, `axis ${axis} is empty`);
     return [{ dtype: 'int32', shape: x.shape.filter((_, i) => i !== axis) }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { fn, axis }, [type], { bindings }) => {
+    const better = fn === 'argmax' ? (a: number, b: number) => a > b : (a: number, b: number) => a < b;
+    const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
+    return [
+      fill(allocateFor(type!, bindings), (row) => {
+        const at = (i: number): number => x!.data[(Math.floor(row / inner) * n + i) * inner + (row % inner)]!;
+        let best = 0;
+        for (let i = 0; i < n && !Number.isNaN(at(best)); i++) if (Number.isNaN(at(i)) || better(at(i), at(best))) best = i;
+        return best;
+      }),
+    ];
+  },
   gradient: { none: 'its result is an index' },
   axes: ([x], { axis }) => [removedAxes(x!.shape.length, [axis])],
   print: ({ fn, axis }) => attrText({ fn, axis }),
@@ -63,7 +89,21 @@ export const cumulative = defineOp({
     expectDType(`cumulative ${fn}`, x, 'number');
     return [{ dtype: x.dtype, shape: x.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { fn, axis, exclusive, reverse }, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const { identity, merge } = reduction(fn, x!.dtype);
+    const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
+    for (let row = 0; row < sizeOf(x!.shape.slice(0, axis)) * inner; row++) {
+      let acc = identity;
+      for (let i = 0; i < n; i++) {
+        const at = (Math.floor(row / inner) * n + (reverse ? n - 1 - i : i)) * inner + (row % inner);
+        if (exclusive) out.data[at] = acc;
+        acc = merge(acc, x!.data[at]!);
+        if (!exclusive) out.data[at] = acc;
+      }
+    }
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: ([x], { axis }) => [sameAxes(x!, [axis])],
   print: ({ fn, axis, exclusive, reverse }) => attrText({ fn, axis, exclusive, reverse }),

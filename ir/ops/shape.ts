@@ -1,10 +1,11 @@
 /** Shape ops: each output element is at most one input element, at an index that follows from the output's. */
 import { AttrReader, attrText, listText } from '../attr-text.js';
-import { addDim, type Dim, equalDim, equalShape, equalSize, floorDivDim, isStatic, mulDim, type Shape, shapeToString, subDim } from '../dim.js';
+import { addDim, type Dim, equalDim, equalShape, equalSize, evalShape, floorDivDim, isStatic, mulDim, type Shape, shapeToString, subDim } from '../dim.js';
 import type { TensorType } from '../graph.js';
 import { defineOp } from '../op.js';
+import { sizeOf, stridesOf } from '../tensor-data.js';
 import { describe, expectAxes, expectAxis, expectInputs, expectInts, expectList, expectSameDType, fail, is, sameAxes, surelyNegative } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocateFor, dot as dotProduct, fill, forEachIndex, permute, stridedRead } from './loops.js';
 
 export const broadcast = defineOp({
   name: 'broadcast',
@@ -19,7 +20,13 @@ export const broadcast = defineOp({
     }
     return [{ dtype: x.dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { axes }, [type], { bindings }) => {
+    const shape = evalShape(type!.shape, bindings);
+    const from = stridesOf(x!.shape);
+    const strides = shape.map(() => 0);
+    for (const [i, a] of axes.entries()) if (x!.shape[i] !== 1) strides[a] = from[i]!;
+    return [stridedRead(x!, shape, 0, strides)];
+  },
   gradient: { none: 'pending' },
   axes: ([x], { shape, axes }) => [axes.map((a, i) => (equalDim(x!.shape[i]!, shape[a]!) ? a : null))],
   print: ({ shape, axes }) => attrText({ shape: shapeToString(shape), axes: listText(axes) }),
@@ -53,7 +60,7 @@ export const reshape = defineOp({
     if (!equalSize(x.shape, shape)) fail('reshape', `${shapeToString(x.shape)} and ${shapeToString(shape)} have different numbers of elements`);
     return [{ dtype: x.dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], _attrs, [type], { bindings }) => [{ ...x!, shape: evalShape(type!.shape, bindings) }],
   gradient: { none: 'pending' },
   axes: ([x], { shape }) => [keptAxes(x!.shape, shape)],
   print: ({ shape }) => attrText({ shape: shapeToString(shape) }),
@@ -70,7 +77,7 @@ export const transpose = defineOp({
     expectAxes('transpose', perm, x.shape.length, true);
     return [{ dtype: x.dtype, shape: perm.map((p) => x.shape[p]!) }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { perm }) => [permute(x!, perm)],
   gradient: { none: 'pending' },
   axes: (_, { perm }) => [perm.map((_p, i) => perm.indexOf(i))],
   print: ({ perm }) => attrText({ perm: listText(perm) }),
@@ -101,7 +108,15 @@ export const slice = defineOp({
     });
     return [{ dtype: x.dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { start, limit, stride }, _types, { bindings }) => {
+    const [lo, hi] = [evalShape(start, bindings), evalShape(limit, bindings)];
+    const strides = stridesOf(x!.shape);
+    const shape = x!.shape.map((d, i) => {
+      if (lo[i]! < 0 || hi[i]! < lo[i]! || hi[i]! > d) fail('slice', `axis ${i}: [${lo[i]}, ${hi[i]}) is not inside [0, ${d})`);
+      return Math.ceil((hi[i]! - lo[i]!) / stride[i]!);
+    });
+    return [stridedRead(x!, shape, dotProduct(lo, strides), strides.map((s, i) => s * stride[i]!))];
+  },
   gradient: { none: 'pending' },
   axes: ([x], { start, limit, stride }) => [x!.shape.map((d, i) => (is(start[i]!, 0) && stride[i] === 1 && equalDim(limit[i]!, d) ? i : null))],
   print: ({ start, limit, stride }) => attrText({ start: listText(start), limit: listText(limit), stride: listText(stride) }),
@@ -129,7 +144,21 @@ export const pad = defineOp({
     });
     return [{ dtype: x.dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { low, interior, value }, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const strides = stridesOf(out.shape);
+    fill(out, () => value);
+    forEachIndex(x!.shape, (index, flat) => {
+      let to = 0;
+      for (let a = 0; a < index.length; a++) {
+        const i = low[a]! + index[a]! * (interior[a]! + 1);
+        if (i < 0 || i >= out.shape[a]!) return;
+        to += i * strides[a]!;
+      }
+      out.data[to] = x!.data[flat]!;
+    });
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: ([x], { low, high, interior }) => [x!.shape.map((_, i) => (low[i] === 0 && high[i] === 0 && interior[i] === 0 ? i : null))],
   print: ({ low, high, interior, value }) => attrText({ low: listText(low), high: listText(high), interior: listText(interior), value }),
@@ -154,7 +183,20 @@ export const concat = defineOp({
     const size = inputs.reduce<Dim>((n, t) => addDim(n, t.shape[axis]!), 0);
     return [{ dtype: first.dtype, shape: first.shape.map((d, i) => (i === axis ? size : d)) }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: (inputs, { axis }, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const inner = sizeOf(out.shape.slice(axis + 1));
+    const outer = sizeOf(out.shape.slice(0, axis));
+    let at = 0;
+    for (let o = 0; o < outer; o++) {
+      for (const x of inputs) {
+        const n = x.shape[axis]! * inner;
+        out.data.set(x.data.subarray(o * n, (o + 1) * n), at);
+        at += n;
+      }
+    }
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: (inputs, { axis }) => inputs.map((t) => sameAxes(t, [axis])),
   print: ({ axis }) => attrText({ axis }),
@@ -169,7 +211,11 @@ export const reverse = defineOp({
     expectAxes('reverse', axes, inputs[0]!.shape.length);
     return [{ dtype: inputs[0]!.dtype, shape: inputs[0]!.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], { axes }) => {
+    const strides = stridesOf(x!.shape);
+    const offset = x!.data.length === 0 ? 0 : axes.reduce((o, a) => o + (x!.shape[a]! - 1) * strides[a]!, 0);
+    return [stridedRead(x!, x!.shape, offset, strides.map((s, a) => (axes.includes(a) ? -s : s)))];
+  },
   gradient: { none: 'pending' },
   axes: ([x], { axes }) => [sameAxes(x!, axes)],
   print: ({ axes }) => attrText({ axes: listText(axes) }),

@@ -1,9 +1,11 @@
 /** Sources: values that come from attributes alone (or, for random bits, from a key). */
 import { AttrReader, attrText } from '../attr-text.js';
-import { dimToString, equalShape, shapeToString } from '../dim.js';
+import { dimToString, equalShape, evalDim, shapeToString } from '../dim.js';
 import { defineOp } from '../op.js';
+import { stridesOf } from '../tensor-data.js';
 import { expectAxis, expectInputs, fail } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocate, allocateFor, fill } from './loops.js';
+import { threefry2x32 } from './threefry.js';
 
 export const constant = defineOp({
   name: 'constant',
@@ -12,7 +14,7 @@ export const constant = defineOp({
     expectInputs('constant', inputs, 0);
     return [{ dtype: value.dtype, shape: value.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: (_inputs, { value }, [type]) => [fill(allocate(type!.dtype, value.shape), (i) => value.data[i]!)],
   gradient: { none: 'it has no inputs' },
   axes: () => [],
   print: ({ value }, p) => attrText({ value: p.tensor(value) }),
@@ -28,7 +30,11 @@ export const iota = defineOp({
     if (dtype === 'bool') fail('iota', 'dtype must be numeric, found bool');
     return [{ dtype, shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: (_inputs, { axis }, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const stride = stridesOf(out.shape)[axis]!;
+    return [fill(out, (i) => Math.floor(i / stride) % out.shape[axis]!)];
+  },
   gradient: { none: 'it has no inputs' },
   axes: () => [],
   print: ({ shape, axis, dtype }) => attrText({ shape: shapeToString(shape), axis, dtype }),
@@ -45,7 +51,7 @@ export const dimSize = defineOp({
     expectInputs('dim_size', inputs, 0);
     return [{ dtype: 'int32', shape: [] }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: (_inputs, { dim }, [type], { bindings }) => [fill(allocateFor(type!, bindings), () => evalDim(dim, bindings))],
   gradient: { none: 'it has no inputs' },
   axes: () => [],
   print: ({ dim }) => attrText({ dim: dimToString(dim) }),
@@ -61,7 +67,10 @@ export const randomBits = defineOp({
     if (key.dtype !== 'uint32' || !equalShape(key.shape, [2])) fail('random_bits', `the key must be uint32[2], found ${key.dtype}${shapeToString(key.shape)}`);
     return [{ dtype: 'uint32', shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([key], _attrs, [type], { bindings }) => {
+    const [k0, k1] = [key!.data[0]!, key!.data[1]!];
+    return [fill(allocateFor(type!, bindings), (i) => threefry2x32(k0, k1, i >>> 1, 0)[i & 1]!)];
+  },
   gradient: { none: 'its key is an integer' },
   axes: () => [[null]],
   print: ({ shape }) => attrText({ shape: shapeToString(shape) }),

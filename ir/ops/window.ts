@@ -4,8 +4,10 @@ import { equalShape, type Shape, shapeToString } from '../dim.js';
 import type { TensorType } from '../graph.js';
 import { defineOp } from '../op.js';
 import type { OpAttrs } from '../op-attrs.js';
+import { stridesOf } from '../tensor-data.js';
 import { expectDType, expectInputs, expectInts, expectList, expectSameDType, fail, trivialWindow, type WindowAxis, windowOutput } from './check.js';
-import { pendingEvaluate } from './pending.js';
+import { allocateFor, fill, forEachIndex } from './loops.js';
+import { reduction } from './scalar.js';
 
 type WindowAttrs = OpAttrs['reduce_window'];
 
@@ -35,6 +37,22 @@ function windowsOf(op: string, x: TensorType, a: WindowAttrs): Shape {
 
 const keptAxes = (x: TensorType, a: WindowAttrs): (number | null)[] => x.shape.map((_, i) => (trivialWindow(axisOf(x.shape, a, i)) ? i : null));
 
+/** Visits (flat output index, flat input index) for every element of every window, windows and their elements in row-major order. */
+function forEachInWindow(input: readonly number[], output: readonly number[], a: WindowAttrs, visit: (to: number, from: number) => void): void {
+  const strides = stridesOf(input);
+  forEachIndex(output, (at, to) => {
+    forEachIndex(a.window, (k) => {
+      let from = 0;
+      for (let i = 0; i < at.length; i++) {
+        const p = at[i]! * a.strides[i]! - a.padding[i]![0] + k[i]! * a.windowDilation[i]!;
+        if (p < 0 || p % a.baseDilation[i]! !== 0 || p / a.baseDilation[i]! >= input[i]!) return;
+        from += (p / a.baseDilation[i]!) * strides[i]!;
+      }
+      visit(to, from);
+    });
+  });
+}
+
 export const reduceWindow = defineOp({
   name: 'reduce_window',
   kind: 'window',
@@ -42,7 +60,15 @@ export const reduceWindow = defineOp({
     expectInputs('reduce_window', inputs, 1);
     return [{ dtype: inputs[0]!.dtype, shape: windowsOf('reduce_window', inputs[0]!, attrs) }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x], attrs, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const { identity, merge } = reduction(attrs.fn, x!.dtype);
+    fill(out, () => identity);
+    forEachInWindow(x!.shape, out.shape, attrs, (to, from) => {
+      out.data[to] = merge(out.data[to]!, x!.data[from]!);
+    });
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: ([x], attrs) => [keptAxes(x!, attrs)],
   print: (a) =>
@@ -78,7 +104,17 @@ export const selectAndScatter = defineOp({
     if (!equalShape(windows, source.shape)) fail('select_and_scatter', `the windows of ${shapeToString(x.shape)} have shape ${shapeToString(windows)}, their cotangent ${shapeToString(source.shape)}`);
     return [{ dtype: x.dtype, shape: x.shape }];
   },
-  evaluate: pendingEvaluate,
+  evaluate: ([x, source], attrs, [type], { bindings }) => {
+    const out = allocateFor(type!, bindings);
+    const better = attrs.fn === 'max' ? (a: number, b: number) => a > b : (a: number, b: number) => a < b;
+    const chosen = new Int32Array(source!.data.length).fill(-1);
+    forEachInWindow(x!.shape, source!.shape, undilated(attrs), (window, from) => {
+      const best = chosen[window]!;
+      if (best < 0 || better(x!.data[from]!, x!.data[best]!) || (Number.isNaN(x!.data[from]!) && !Number.isNaN(x!.data[best]!))) chosen[window] = from;
+    });
+    for (const [window, at] of chosen.entries()) if (at >= 0) out.data[at]! += source!.data[window]!;
+    return [out];
+  },
   gradient: { none: 'pending' },
   axes: ([x], attrs) => {
     const kept = keptAxes(x!, undilated(attrs));
