@@ -51,7 +51,8 @@ export type VarRole = 'loop' | 'let' | 'mutable' | 'symbol' | 'group' | 'local';
 export type VarExpr = Extract<Expr, { kind: 'var' }>;
 export type LoadExpr = Extract<Expr, { kind: 'load' }>;
 
-const table = new Map<string, WeakRef<Expr>>();
+// Strong references until `resetExpressions`: were entries collected, ids (which order the terms of sums) would depend on when.
+const table = new Map<string, Expr>();
 let nextId = 1;
 let memoryIds = new WeakMap<Memory, number>();
 let nextMemory = 1;
@@ -66,11 +67,13 @@ type Fields = { kind: Expr['kind']; scalar: Scalar; lanes: Lanes; args?: readonl
 function make(f: Fields): Expr {
   const args = f.args ?? [];
   const value = f.value === undefined ? '' : Object.is(f.value, -0) ? '-0' : String(f.value);
-  const key = `${f.kind}|${f.scalar}${f.lanes}|${value}|${f.name ?? ''}|${f.fn ?? ''}|${f.lane ?? ''}|${f.memory ? memoryId(f.memory) : ''}|${args.map((a) => a.id).join(',')}`;
-  const old = table.get(key)?.deref();
+  // A variable's range is part of it: 'group0' of two kernels, or a symbol with two maxima, are different variables.
+  const range = f.kind === 'var' ? `${f.role}:${f.lo}:${f.hi}` : '';
+  const key = `${f.kind}|${f.scalar}${f.lanes}|${value}|${f.name ?? ''}|${range}|${f.fn ?? ''}|${f.lane ?? ''}|${f.memory ? memoryId(f.memory) : ''}|${args.map((a) => a.id).join(',')}`;
+  const old = table.get(key);
   if (old) return old;
   const e = { ...f, args, id: nextId++, lo: f.lo ?? Number.NEGATIVE_INFINITY, hi: f.hi ?? Number.POSITIVE_INFINITY } as unknown as Expr;
-  table.set(key, new WeakRef(e));
+  table.set(key, e);
   return e;
 }
 
@@ -86,8 +89,11 @@ export const isFloatScalar = (s: Scalar): boolean => s === 'f32' || s === 'f64' 
 
 // ---- leaves
 
+/** Modulo 2^32, exact for any finite number. */
+const wrap32 = (v: number): number => (Math.abs(v) < 9007199254740992 || !Number.isFinite(v) ? v | 0 : Number(BigInt.asIntN(32, BigInt(Math.trunc(v)))));
+
 export const constant = (value: number, scalar: Scalar = 'i32', lanes: Lanes = 1): Expr => {
-  const v = scalar === 'i32' ? value | 0 : scalar === 'u32' ? value >>> 0 : scalar === 'f32' ? Math.fround(value) : scalar === 'bool' ? (value ? 1 : 0) : value;
+  const v = scalar === 'i32' ? wrap32(value) : scalar === 'u32' ? value >>> 0 : scalar === 'f32' ? Math.fround(value) : scalar === 'bool' ? (value ? 1 : 0) : value;
   return make({ kind: 'const', scalar, lanes, value: v, lo: isInt(scalar) ? v : undefined, hi: isInt(scalar) ? v : undefined });
 };
 export const i32 = (v: number): Expr => constant(v, 'i32');
@@ -125,27 +131,34 @@ export function coefficient(e: Expr, x: Expr): number | null {
   return l.terms.get(x) ?? 0;
 }
 
-function fromLinear(scalar: Scalar, constantPart: number, termMap: Map<Expr, number>): Expr {
-  recombine(termMap);
+function fromLinear(scalar: Scalar, constantIn: number, termMap: Map<Expr, number>): Expr {
+  const constantPart = constantIn + recombine(termMap);
+  // Arithmetic is modulo 2^32: coefficients beyond that (integer data, not indices) wrap, and say nothing about ranges.
+  for (const [a, c] of termMap) if (c !== (c | 0)) return wrapped(scalar, a, c, constantPart, termMap);
   const terms = [...termMap].filter(([, c]) => c !== 0).sort(([a], [b]) => a.id - b.id);
   if (terms.length === 0) return constant(constantPart, scalar);
-  const bound = (low: boolean): number => terms.reduce((s, [a, c]) => s + (c === 0 ? 0 : c * (c > 0 === low ? a.lo : a.hi)), constantPart);
   if (constantPart === 0 && terms.length === 1 && terms[0]![1] === 1) return terms[0]![0];
   let e: Expr | null = null;
   let partial = new Map<Expr, number>();
-  const note = (x: Expr, lo: number, hi: number, c: number, t: Map<Expr, number>): Expr => {
-    if (!linearOf.has(x)) linearOf.set(x, { constant: c, terms: new Map(t) });
-    void lo;
-    void hi;
+  const note = (x: Expr, c: number, t: ReadonlyMap<Expr, number>): Expr => {
+    if (!linearOf.has(x)) linearOf.set(x, { constant: c, terms: t });
     return x;
   };
   for (const [atom, c] of terms) {
-    const term = c === 1 ? atom : note(make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], ...rangeOf([[atom, c]], 0) }), 0, 0, 0, new Map([[atom, c]]));
+    const term = c === 1 ? atom : note(make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], ...rangeOf([[atom, c]], 0) }), 0, new Map([[atom, c]]));
     partial = new Map(partial).set(atom, c);
-    e = e === null ? term : note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], ...rangeOf([...partial], 0) }), 0, 0, 0, partial);
+    e = e === null ? term : note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], ...rangeOf([...partial], 0) }), 0, partial);
   }
-  if (constantPart !== 0) e = note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], lo: bound(true), hi: bound(false) }), 0, 0, constantPart, partial);
+  if (constantPart !== 0) e = note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], ...rangeOf(terms, constantPart) }), constantPart, partial);
   return e!;
+}
+
+/** A sum with a coefficient outside 32 bits: the same sum modulo 2^32, with the oversized product as an opaque atom. */
+function wrapped(scalar: Scalar, atom: Expr, c: number, constantPart: number, terms: ReadonlyMap<Expr, number>): Expr {
+  const rest = new Map(terms);
+  rest.delete(atom);
+  const product = make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(Number(BigInt.asIntN(32, BigInt(c))), scalar)] });
+  return fromLinear(scalar, constantPart, rest.set(product, (rest.get(product) ?? 0) + 1));
 }
 
 function rangeOf(terms: readonly (readonly [Expr, number])[], c0: number): { lo: number; hi: number } {
@@ -160,40 +173,33 @@ function rangeOf(terms: readonly (readonly [Expr, number])[], c0: number): { lo:
 const isDivOf = (e: Expr): { x: Expr; c: number } | null => (e.kind === 'binary' && e.fn === 'div' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null);
 const isRemOf = (e: Expr): { x: Expr; c: number } | null => (e.kind === 'binary' && e.fn === 'rem' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null);
 
-/** k*(x rem c) + k*c*(x div c) = k*x, and k*(x rem a) + k*a*((x div a) rem b) = k*(x rem a*b). */
-function recombine(terms: Map<Expr, number>): void {
-  for (let again = true; again; ) {
-    again = false;
-    for (const [atom, k] of terms) {
-      const rem = isRemOf(atom);
-      if (!rem || k === 0) continue;
-      for (const [other, k2] of terms) {
-        if (k2 !== k * rem.c) continue;
-        const whole = isDivOf(other);
-        const partial = isRemOf(other);
-        const inner = partial && isDivOf(partial.x);
-        let sum: Expr | null = null;
-        if (whole && whole.c === rem.c && whole.x === rem.x) sum = rem.x;
-        else if (partial && inner && inner.c === rem.c && inner.x === rem.x) sum = remInt(rem.x, rem.c * partial.c);
-        else if (partial && rem.x.kind !== 'const' && divInt(rem.x, rem.c) === partial.x) sum = remInt(rem.x, rem.c * partial.c);
-        else if (divInt(rem.x, rem.c) === other) sum = rem.x;
-        if (!sum) continue;
-        terms.delete(atom);
-        terms.delete(other);
-        const l = linear(sum);
-        // A constant part cannot be kept here: such sums are left alone.
-        if (l.constant !== 0) {
-          terms.set(atom, k);
-          terms.set(other, k2);
-          continue;
-        }
-        for (const [a, c] of l.terms) terms.set(a, (terms.get(a) ?? 0) + c * k);
-        again = true;
-        break;
-      }
-      if (again) break;
+/** k*(x rem c) + k*c*(x div c) = k*x, and k*(x rem a) + k*a*((x div a) rem b) = k*(x rem a*b). Changes `terms`; returns what is to be added to the constant. */
+function recombine(terms: Map<Expr, number>): number {
+  let extra = 0;
+  for (let found = recombination(terms); found; found = recombination(terms)) {
+    terms.delete(found.atom);
+    terms.delete(found.other);
+    const l = linear(found.sum);
+    extra += found.k * l.constant;
+    for (const [a, c] of l.terms) terms.set(a, (terms.get(a) ?? 0) + c * found.k);
+  }
+  return extra;
+}
+
+function recombination(terms: ReadonlyMap<Expr, number>): { atom: Expr; other: Expr; k: number; sum: Expr } | null {
+  if (terms.size < 2) return null;
+  for (const [atom, k] of terms) {
+    const rem = isRemOf(atom);
+    if (!rem || k === 0) continue;
+    const quotient = divInt(rem.x, rem.c);
+    for (const [other, k2] of terms) {
+      if (k2 !== k * rem.c || other === atom) continue;
+      if (other === quotient) return { atom, other, k, sum: rem.x };
+      const outer = isRemOf(other);
+      if (outer && outer.x === quotient) return { atom, other, k, sum: remInt(rem.x, rem.c * outer.c) };
     }
   }
+  return null;
 }
 
 function addLinear(scalar: Scalar, a: Expr, b: Expr, sign: number): Expr {
@@ -220,34 +226,48 @@ function splitBy(e: Expr, c: number): { q: Expr; r: Expr } {
   return { q: fromLinear('i32', qc, q), r: fromLinear('i32', l.constant - qc * c, r) };
 }
 
-/** x div c for c > 0 and x >= 0 (indices). */
+/** x = g*y + r with 0 <= r < g for g > 1, the greatest common divisor of c and all coefficients of x; null when there is none or y may be negative. */
+function commonFactor(x: Expr, c: number): { g: number; y: Expr; r: number } | null {
+  const l = linear(x);
+  let g = c;
+  for (const k of l.terms.values()) for (let a = Math.abs(k); a; ) [g, a] = [a, g % a];
+  if (g <= 1) return null;
+  const q = Math.floor(l.constant / g);
+  const y = fromLinear('i32', q, new Map([...l.terms].map(([t, k]) => [t, k / g])));
+  return y.lo >= 0 ? { g, y, r: l.constant - q * g } : null;
+}
+
+const isZero = (e: Expr): boolean => e.kind === 'const' && e.value === 0;
+
+/** x div c for c > 0. Simplifies where x >= 0 (indices). */
 function divInt(x: Expr, c: number): Expr {
   if (c === 1) return x;
   if (x.kind === 'const') return i32(Math.trunc(x.value / c));
   if (x.lo >= 0) {
     if (x.hi < c) return i32(0);
+    const factor = commonFactor(x, c);
+    if (factor) return divInt(factor.y, c / factor.g);
     const { q, r } = splitBy(x, c);
     if (r.lo >= 0 && r.hi < c) return q;
-    if (r.lo >= 0 && q.lo >= 0 && q.kind !== 'const') return add(q, divInt(r, c));
+    if (r.lo >= 0 && q.lo >= 0 && !isZero(q)) return add(q, divInt(r, c));
     const inner = isDivOf(x);
-    if (inner) return divInt(inner.x, inner.c * c);
-    // (y rem (c*m)) div c where y = c*q' + r', 0 <= r' < c: q' rem m
+    if (inner && inner.c * c <= 2147483647) return divInt(inner.x, inner.c * c);
+    // (y rem (c*m)) div c = (y div c) rem m
     const rem = isRemOf(x);
-    if (rem && rem.c % c === 0) {
-      const s = splitBy(rem.x, c);
-      if (s.r.lo >= 0 && s.r.hi < c && s.q.lo >= 0) return remInt(s.q, rem.c / c);
-    }
+    if (rem && rem.c % c === 0 && rem.x.lo >= 0) return remInt(divInt(rem.x, c), rem.c / c);
   }
   return make({ kind: 'binary', fn: 'div', scalar: 'i32', lanes: 1, args: [x, i32(c)], lo: Math.trunc(x.lo / c), hi: Math.trunc(x.hi / c) });
 }
 
+/** x rem c for c > 0. */
 function remInt(x: Expr, c: number): Expr {
   if (c === 1) return i32(0);
   if (x.kind === 'const') return i32(x.value % c);
   if (x.lo >= 0) {
     if (x.hi < c) return x;
+    const factor = commonFactor(x, c);
+    if (factor) return add(scaleLinear('i32', remInt(factor.y, c / factor.g), factor.g), i32(factor.r));
     const { q, r } = splitBy(x, c);
-    if (r.lo >= 0 && r.hi < c && q.lo >= 0) return r;
     if (r.lo >= 0 && q.lo >= 0 && r !== x) return remInt(r, c);
     const inner = isRemOf(x);
     if (inner && inner.c % c === 0) return remInt(inner.x, c);
@@ -280,7 +300,6 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
     if (fn === 'mul') {
       if (b.kind === 'const') return scaleLinear('i32', a, b.value);
       if (a.kind === 'const') return scaleLinear('i32', b, a.value);
-      // distribute over sums, so that linear forms with symbolic strides stay flat
       const [x, y] = a.id <= b.id ? [a, b] : [b, a];
       const c = [x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi].map((v) => (Number.isNaN(v) ? 0 : v));
       return make({ kind: 'binary', fn, scalar, lanes, args: [x, y], lo: Math.min(...c), hi: Math.max(...c) });
@@ -300,7 +319,10 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
       return make({ kind: 'binary', fn, scalar, lanes, args: [a, b], lo: numeric[fn](a.lo, b.lo), hi: numeric[fn](a.hi, b.hi) });
     }
   }
-  if (a.kind === 'const' && b.kind === 'const' && scalar !== 'bool' && fn in numeric && !(isInt(scalar) && fn === 'div')) return constant(numeric[fn as keyof typeof numeric](a.value, b.value), scalar, lanes);
+  if (a.kind === 'const' && b.kind === 'const' && scalar !== 'bool' && fn in numeric && !(isInt(scalar) && fn === 'div')) {
+    const exact = isInt(scalar) && fn === 'mul' ? Math.imul(a.value, b.value) : numeric[fn as keyof typeof numeric](a.value, b.value);
+    return constant(exact, scalar, lanes);
+  }
   if (scalar === 'bool' && (fn === 'and' || fn === 'or')) {
     for (const [x, y] of [[a, b], [b, a]] as const) {
       if (x.kind === 'const') return fn === 'and' ? (x.value ? y : x) : x.value ? x : y;
@@ -384,7 +406,14 @@ export const bitcast = (a: Expr, scalar: Scalar): Expr => (a.scalar === scalar ?
 export const load = (memory: Memory, index: Expr, lanes: Lanes = 1): Expr => make({ kind: 'load', memory, scalar: memory.scalar, lanes, args: [index] });
 export const splat = (a: Expr, lanes: Lanes): Expr =>
   lanes === a.lanes ? a : a.kind === 'const' ? constant(a.value, a.scalar, lanes) : make({ kind: 'splat', scalar: a.scalar, lanes, args: [a], lo: a.lo, hi: a.hi });
-export const vector = (xs: readonly Expr[]): Expr => make({ kind: 'vector', scalar: xs[0]!.scalar, lanes: xs.length as Lanes, args: xs });
+export function vector(xs: readonly Expr[]): Expr {
+  const [first] = xs as readonly [Expr];
+  const lanes = xs.length as Lanes;
+  if (xs.every((x) => x === first)) return splat(first, lanes);
+  const whole = first.kind === 'extract' ? first.args[0]! : null;
+  if (whole && whole.lanes === lanes && xs.every((x, i) => x.kind === 'extract' && x.lane === i && x.args[0] === whole)) return whole;
+  return make({ kind: 'vector', scalar: first.scalar, lanes, args: xs });
+}
 export function extract(a: Expr, lane: number): Expr {
   if (a.lanes === 1) return a;
   if (a.kind === 'const') return constant(a.value, a.scalar);

@@ -23,8 +23,11 @@ export interface Memory {
 }
 
 export type Stmt =
-  /** step is positive; the variable runs from begin while < end. `unroll`: emitters repeat the body (constant trip count). */
-  | { readonly kind: 'for'; readonly v: VarExpr; readonly begin: Expr; readonly end: Expr; readonly step: number; readonly unroll?: boolean; readonly body: readonly Stmt[] }
+  /**
+   * step is positive; the variable runs from begin while < end. `unroll`: `unrollLoops` repeats the body (constant trip count). `parallel`: iterations are independent, so that
+   * `vectorizeLoops` may run four at once.
+   */
+  | { readonly kind: 'for'; readonly v: VarExpr; readonly begin: Expr; readonly end: Expr; readonly step: number; readonly unroll?: boolean; readonly parallel?: boolean; readonly body: readonly Stmt[] }
   | { readonly kind: 'if'; readonly cond: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[] }
   /** Binds a name to a value for the rest of the block. */
   | { readonly kind: 'let'; readonly v: VarExpr; readonly value: Expr }
@@ -53,7 +56,9 @@ export interface Kernel {
   readonly body: readonly Stmt[];
 }
 
-export const forLoop = (v: VarExpr, begin: Expr, end: Expr, body: readonly Stmt[], options: { step?: number; unroll?: boolean } = {}): Stmt => ({ kind: 'for', v, begin, end, step: options.step ?? 1, unroll: options.unroll, body });
+export const forLoop = (v: VarExpr, begin: Expr, end: Expr, body: readonly Stmt[], options: { step?: number; unroll?: boolean; parallel?: boolean } = {}): Stmt => ({
+  kind: 'for', v, begin, end, step: options.step ?? 1, unroll: options.unroll, parallel: options.parallel, body,
+});
 export const ifThen = (cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt[] => (cond.kind === 'const' ? [...(cond.value ? then : otherwise)] : [{ kind: 'if', cond, then, else: otherwise }]);
 export const letVar = (v: VarExpr, value: Expr): Stmt => ({ kind: 'let', v, value });
 export const mutable = (v: VarExpr, init: Expr): Stmt => ({ kind: 'mutable', v, init });

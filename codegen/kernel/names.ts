@@ -1,0 +1,38 @@
+/** Readable names that are the same in every run: hints of variables and memories, numbered only where two meet. */
+import type { VarExpr } from './expr.js';
+import { hintOf } from './walk.js';
+
+export class Names {
+  private readonly used: Set<string>;
+  private readonly names = new Map<object, string>();
+
+  constructor(reserved: Iterable<string> = []) {
+    this.used = new Set(reserved);
+  }
+
+  /** A name that nothing else has: the hint itself, or the hint with a number. */
+  unique(hint: string): string {
+    let clean = hint.replace(/[^A-Za-z0-9_]+/g, '_').replace(/^_+|_+$/g, '').replace(/__+/g, '_');
+    if (!/^[A-Za-z]/.test(clean)) clean = `v${clean}`;
+    let name = clean;
+    for (let n = 2; this.used.has(name); n++) name = /\d$/.test(clean) ? `${clean}_${n}` : `${clean}${n}`;
+    this.used.add(name);
+    return name;
+  }
+
+  /** The name of a variable or memory, chosen when first asked for. */
+  of(x: VarExpr | { readonly name: string }): string {
+    let name = this.names.get(x);
+    if (name === undefined) {
+      name = this.unique('kind' in x ? hintOf(x) : x.name);
+      this.names.set(x, name);
+    }
+    return name;
+  }
+
+  /** Fixes the name of a variable or memory. */
+  set(x: object, name: string): void {
+    this.used.add(name);
+    this.names.set(x, name);
+  }
+}
