@@ -78,19 +78,16 @@ export function unknownProgram(plan: Plan, name: string): ArgumentError {
   return new ArgumentError(`plan '${plan.name}' has no program '${name}'; it has ${quoted(plan.programs.map((p) => p.name))}`);
 }
 
-/** The values of the symbols that the program depends on, checked; into `values` (in the order of info.symbols). Gives whether they differ from what was there. */
-export function bindSymbols(plan: Plan, info: ProgramInfo, given: Readonly<Record<string, number>> | undefined, values: number[]): boolean {
-  let changed = false;
+/** Checks the values of the symbols that the program depends on and writes them into `values` (in the order of info.symbols). */
+export function bindSymbols(plan: Plan, info: ProgramInfo, given: Readonly<Record<string, number>> | undefined, values: number[]): void {
   for (let i = 0; i < info.symbols.length; i++) {
     const name = info.symbols[i]!;
     const v = given?.[name];
     const max = plan.symbols.find((s) => s.name === name)!.max;
     if (v === undefined) throw new ArgumentError(`program '${info.program.name}' needs a value for symbol '${name}' (1 to ${max})`);
     if (!Number.isInteger(v) || v < 1 || v > max) throw new ArgumentError(`program '${info.program.name}': symbol '${name}' must be an integer from 1 to ${max}, found ${v}; memory was planned for at most ${max}`);
-    if (values[i] !== v) changed = true;
     values[i] = v;
   }
-  return changed;
 }
 
 export const symbolRecord = (info: ProgramInfo, values: readonly number[]): Record<string, number> => Object.fromEntries(info.symbols.map((s, i) => [s, values[i]!]));

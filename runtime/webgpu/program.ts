@@ -1,0 +1,283 @@
+/**
+ * A program on WebGPU. Its steps are flattened (loops unrolled) into a list of dispatches for the current symbol values: pipeline, bind group, argument block, group counts. The argument
+ * blocks lie 256 bytes apart in one uniform buffer with dynamic offsets; they are written once for all, when symbols or bound data sets change. A run encodes the list
+ * `repeat` times into one compute pass and submits once.
+ */
+import type { RunOptions } from '../device.js';
+import { ArgumentError, DisposedError, RuntimeInternalError } from '../errors.js';
+import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep } from '../plan.js';
+import { analyse, bindSymbols, checkNames, hostInput, type ProgramInfo, residentInput, shapeOf, symbolRecord } from '../program.js';
+import { encodeInto, isStoredAsIs, storageBytes } from '../storage.js';
+import type { Pipeline } from './device.js';
+import type { WebGpuPlan } from './loaded-plan.js';
+import { type Memory, usage, WebGpuResident } from './memory.js';
+
+const blockStride = 256;
+const maxGroups = 65535;
+
+/** One dispatch with everything bound but its bind group. */
+interface Flat {
+  readonly pipeline: Pipeline;
+  readonly memories: readonly Memory[];
+  readonly windows: readonly number[];
+  /** Index of the argument block. */
+  readonly block: number;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+/** One dispatch, ready to encode. */
+interface Encoded {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly block: number;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+const same = (a: readonly unknown[], b: readonly unknown[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
+
+export class WebGpuProgram {
+  readonly info: ProgramInfo;
+  private readonly plan: WebGpuPlan;
+  /** Values of the symbols, and everything that follows from them; of the last run. */
+  private values: number[] = [];
+  private next: number[] = [];
+  private symbols: Record<string, number> = {};
+  private inputShapes: number[][] = [];
+  private outputShapes: number[][] = [];
+  private residents: (WebGpuResident | null)[];
+  private prepare: Encoded[] = [];
+  private steps: Encoded[] = [];
+  private encoded = false;
+  private ran = false;
+  /** Argument blocks, on the host and on the device. */
+  private words = new Uint32Array(0);
+  private blocks: Memory | null = null;
+  private blockCount = 0;
+  private offsets = new Uint32Array(0);
+  /** Buffers that hold converted inputs before they are written. */
+  private readonly scratch: (Uint8Array | null)[];
+  private preparedFor: readonly number[] | null = null;
+  /** The steps write state that the prepare steps read: every repetition prepares anew. */
+  private readonly preparesEach: boolean;
+
+  constructor(plan: WebGpuPlan, program: PlanProgram) {
+    this.plan = plan;
+    this.info = analyse(plan.compiled.plan, program);
+    this.scratch = program.inputs.map(() => null);
+    this.residents = program.inputs.map(() => null);
+    this.preparesEach = this.info.statePrepared.some((b) => this.info.stateWritten.includes(b));
+    // Argument blocks and, where no data set is bound, bind groups are made at load, for the largest sizes.
+    this.values = this.info.symbols.map((s) => plan.compiled.plan.symbols.find((x) => x.name === s)!.max);
+    this.symbols = symbolRecord(this.info, this.values);
+    if (program.inputs.every((i) => !i.resident)) this.encode();
+  }
+
+  run(options: RunOptions | undefined): void {
+    const { info } = this;
+    const { program } = info;
+    const plan = this.plan.compiled.plan;
+    const device = this.plan.session.owner;
+    // Everything is checked before anything changes, so that a refused call leaves the program usable.
+    checkNames(program, options);
+    bindSymbols(plan, info, options?.symbols, this.next);
+    const changed = !this.ran || !same(this.next, this.values);
+    const symbols = changed ? symbolRecord(info, this.next) : this.symbols;
+    const shapes = changed ? program.inputs.map((i) => shapeOf(i, symbols)) : this.inputShapes;
+    const residents = program.inputs.map((input, i) => {
+      if (input.resident) return this.checkResident(options, i, shapes[i]!);
+      hostInput(program, input, shapes[i]!, options);
+      return null;
+    });
+    if (!same(this.next, this.values) || !same(residents, this.residents)) this.encoded = false;
+    this.values = [...this.next];
+    this.symbols = symbols;
+    this.residents = residents;
+    if (changed) {
+      this.inputShapes = shapes;
+      this.outputShapes = program.outputs.map((o) => shapeOf(o, symbols));
+    }
+    if (!this.encoded) this.encode();
+    program.inputs.forEach((input, i) => {
+      if (!input.resident) this.writeInput(i, hostInput(program, input, shapes[i]!, options));
+    });
+    this.submit(options?.repeat ?? 1);
+    for (const b of info.stateWritten) this.plan.memories[b]!.version++;
+    this.ran = true;
+    this.plan.session.arenaUser = this;
+    device.counters.submits++;
+  }
+
+  private checkResident(options: RunOptions | undefined, i: number, shape: readonly number[]): WebGpuResident {
+    const input = this.info.program.inputs[i]!;
+    const data = residentInput(this.info.program, input, shape, options);
+    if (!(data instanceof WebGpuResident) || data.owner !== this.plan.session) throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
+    if (data.disposed) throw new DisposedError(`resident input '${input.name}' was disposed`);
+    return data;
+  }
+
+  private writeInput(i: number, data: ReturnType<typeof hostInput>): void {
+    const input = this.info.program.inputs[i]!;
+    const device = this.plan.session.owner;
+    const target = this.memoryOf(input.buffer).buffer;
+    if (isStoredAsIs(input.dtype) && data.byteLength % 4 === 0) {
+      device.write(target, input.offset, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      return;
+    }
+    const bytes = Math.ceil((data.length * storageBytes[input.dtype]) / 4) * 4;
+    let scratch = this.scratch[i] ?? null;
+    if (!scratch || scratch.length < bytes) {
+      scratch = new Uint8Array(bytes);
+      this.scratch[i] = scratch;
+    }
+    const part = scratch.subarray(0, bytes);
+    encodeInto(input.dtype, data, part);
+    device.write(target, input.offset, part);
+  }
+
+  /** Encodes the dispatches into one pass. */
+  private submit(repeat: number): void {
+    const { gpu, counters } = this.plan.session.owner;
+    const encoder = gpu.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    const prepared = this.prepareState();
+    const stale = prepared !== null && (this.preparedFor === null || !same(prepared, this.preparedFor));
+    for (let r = 0; r < repeat; r++) {
+      if (stale && (r === 0 || this.preparesEach)) counters.dispatches += this.encodeList(pass, this.prepare);
+      counters.dispatches += this.encodeList(pass, this.steps);
+    }
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+    this.preparedFor = prepared;
+  }
+
+  /** What prepared memory depends on: the values of its symbols and the versions of the state it was made of. */
+  private prepareState(): readonly number[] | null {
+    if (this.prepare.length === 0) return null;
+    return [...this.info.prepareSymbols.map((s) => this.symbols[s]!), ...this.info.statePrepared.map((b) => this.plan.memories[b]!.version)];
+  }
+
+  private encodeList(pass: GPUComputePassEncoder, list: readonly Encoded[]): number {
+    let pipeline: GPUComputePipeline | null = null;
+    for (const e of list) {
+      if (e.pipeline !== pipeline) {
+        pass.setPipeline(e.pipeline);
+        pipeline = e.pipeline;
+      }
+      pass.setBindGroup(0, e.group, this.offsets, e.block, 1);
+      pass.dispatchWorkgroups(e.x, e.y, e.z);
+    }
+    return list.length;
+  }
+
+  /** Builds the lists of dispatches for the current symbols and bound data, and writes the argument blocks. */
+  private encode(): void {
+    const { program } = this.info;
+    const device = this.plan.session.owner;
+    const scope = { ...this.symbols };
+    this.blockCount = 0;
+    const prepare: Flat[] = [];
+    this.flatten(program.prepare, scope, [], new Map(), prepare);
+    const steps: Flat[] = [];
+    this.flatten(program.steps, scope, [], new Map(), steps);
+    const blocks = this.reserve();
+    if (this.blockCount > 0) device.write(blocks.buffer, 0, new Uint8Array(this.words.buffer, 0, this.blockCount * blockStride));
+    const bind = (f: Flat): Encoded => ({ pipeline: f.pipeline.pipeline, group: this.plan.bindGroup(f.pipeline, f.memories, f.windows, blocks), block: f.block, x: f.x, y: f.y, z: f.z });
+    this.prepare = prepare.map(bind);
+    this.steps = steps.map(bind);
+    this.encoded = true;
+  }
+
+  /** Device memory for the argument blocks; it grows only when a loop runs longer than ever before. */
+  private reserve(): Memory {
+    const bytes = Math.max(1, this.blockCount) * blockStride;
+    if (this.blocks && this.blocks.bytes >= bytes) return this.blocks;
+    if (this.blocks) {
+      this.plan.forget(this.blocks);
+      this.blocks.buffer.destroy();
+    }
+    this.offsets = Uint32Array.from({ length: bytes / blockStride }, (_, i) => i * blockStride);
+    this.blocks = this.plan.session.memory(`${this.plan.compiled.plan.name}/${this.info.program.name}/arguments`, bytes, usage.uniform | usage.copyTarget);
+    return this.blocks;
+  }
+
+  /** `loops`: symbols of the loops around, which make a block differ between iterations. `shared`: blocks of the dispatches that do not depend on them. */
+  private flatten(steps: readonly PlanStep[], scope: Record<string, number>, loops: readonly string[], shared: Map<PlanDispatch, number>, out: Flat[]): void {
+    for (const s of steps) {
+      if (s.kind === 'dispatch') {
+        this.flattenDispatch(s, scope, loops, shared, out);
+        continue;
+      }
+      const count = evalSize(s.count, scope);
+      for (let i = 0; i < count; i++) {
+        scope[s.symbol] = s.reverse ? count - 1 - i : i;
+        this.flatten(s.body, scope, [...loops, s.symbol], shared, out);
+      }
+      delete scope[s.symbol];
+    }
+  }
+
+  private flattenDispatch(d: PlanDispatch, scope: Readonly<Record<string, number>>, loops: readonly string[], shared: Map<PlanDispatch, number>, out: Flat[]): void {
+    const kernel = this.plan.compiled.plan.kernels[d.kernel]!;
+    const [x, y, z] = [evalSize(d.groups[0], scope), evalSize(d.groups[1], scope), evalSize(d.groups[2], scope)];
+    if (x > maxGroups || y > maxGroups || z > maxGroups) throw new RuntimeInternalError(`kernel '${kernel.name}' (${d.label}) is dispatched with ${x} x ${y} x ${z} groups, WebGPU takes ${maxGroups} a dimension`);
+    if (x <= 0 || y <= 0 || z <= 0) return;
+    const memories = d.buffers.map((b) => this.memoryOf(b));
+    const windows = this.plan.windows(d, memories);
+    const varies = kernel.symbols.some((s) => loops.includes(s));
+    let block = varies ? undefined : shared.get(d);
+    if (block === undefined) {
+      block = this.blockCount++;
+      this.writeBlock(d, windows, scope, block);
+      shared.set(d, block);
+    }
+    out.push({ pipeline: this.plan.pipelines[d.kernel]!, memories, windows, block, x, y, z });
+  }
+
+  private writeBlock(d: PlanDispatch, windows: readonly number[], scope: Readonly<Record<string, number>>, block: number): void {
+    const kernel = this.plan.compiled.plan.kernels[d.kernel]!;
+    const at = (block * blockStride) / 4;
+    if (this.words.length < at + blockStride / 4) {
+      const more = new Uint32Array(Math.max(1024, this.words.length * 2));
+      more.set(this.words);
+      this.words = more;
+    }
+    kernel.args.forEach((a, i) => {
+      this.words[at + i] = (d.offsets[i]! - windows[a.binding]!) / storageBytes[a.dtype];
+    });
+    kernel.symbols.forEach((s, i) => {
+      this.words[at + kernel.args.length + i] = scope[s]!;
+    });
+  }
+
+  /** The memory behind a plan buffer, for the current run. */
+  memoryOf(buffer: number): Memory {
+    const own = this.plan.memories[buffer];
+    if (own) return own;
+    const i = this.info.program.inputs.findIndex((x) => x.resident && x.buffer === buffer);
+    const resident = this.residents[i];
+    if (!resident) throw new RuntimeInternalError(`buffer '${this.plan.compiled.plan.buffers[buffer]!.name}' is bound to no data`);
+    if (resident.disposed) throw new DisposedError(`resident input '${this.info.program.inputs[i]!.name}' was disposed`);
+    return resident.memory;
+  }
+
+  outputShape(index: number): number[] {
+    if (!this.ran) throw new ArgumentError(`program '${this.info.program.name}' has not run yet`);
+    return [...this.outputShapes[index]!];
+  }
+
+  forget(memory: Memory): void {
+    if (memory !== this.blocks) this.encoded = false;
+    this.residents = this.residents.map((r) => (r?.memory === memory ? null : r));
+  }
+
+  dispose(): void {
+    this.blocks?.buffer.destroy();
+    this.blocks = null;
+    this.prepare = [];
+    this.steps = [];
+  }
+}

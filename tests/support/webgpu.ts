@@ -1,0 +1,15 @@
+/** The software WebGPU device for tests: SwiftShader by Dawn for Node. Where there is none, tests say what is missing and check nothing. */
+import { type WebGpuDevice, type WebGpuOptions, openWebGpuDevice } from '../../runtime/webgpu/device.js';
+
+let reported = false;
+
+/** A new software device, or null (after one line that says why) where the machine has none. */
+export async function openSoftwareDevice(options: WebGpuOptions = {}): Promise<WebGpuDevice | null> {
+  try {
+    return await openWebGpuDevice({ software: true, ...options });
+  } catch (e) {
+    if (!reported) console.log(`WebGPU is not tested here: ${e instanceof Error ? e.message : String(e)}`);
+    reported = true;
+    return null;
+  }
+}
