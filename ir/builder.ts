@@ -6,7 +6,7 @@ import type { DType } from './dtype.js';
 import { isFloat } from './dtype.js';
 import { type Dim, equalDim, equalShape, isStatic, type Shape, shapeToString, sizeDim, symbolsOf } from './dim.js';
 import { invariant, ShapeError } from './errors.js';
-import type { Graph, GraphInput, Node, Port, StateSlot, StateView, SymbolDecl, TensorType, Update, Value } from './graph.js';
+import type { Graph, GraphInput, Node, NodeOf, Port, StateSlot, StateView, SymbolDecl, TensorType, Update, Value } from './graph.js';
 import type { BinaryFunction, CompareFunction, OpAttrs, OpName, ReduceFunction, UnaryFunction } from './op-attrs.js';
 import { opDef } from './ops/index.js';
 import { scalarData, type TensorData } from './tensor-data.js';
@@ -33,6 +33,13 @@ export class GraphBuilder {
   constructor(readonly name = 'graph') {}
 
   // ---- structure
+
+  /** A builder for a sub-graph: it knows this builder's symbols. */
+  child(name: string): GraphBuilder {
+    const sub = new GraphBuilder(name);
+    for (const [s, max] of this.symbolMax) sub.declareSymbol(s, max);
+    return sub;
+  }
 
   /** Declares a symbol and the largest value that memory is planned for. */
   declareSymbol(name: string, max: number): void {
@@ -122,6 +129,21 @@ export class GraphBuilder {
     const outputs = this.emitAll(op, inputs, attrs);
     invariant(outputs.length === 1, `${op} has ${outputs.length} outputs, one was expected`);
     return outputs[0]!;
+  }
+
+  /**
+   * Gives a scan of this builder more stacked outputs: `extra` are values of its body. The one change to a node once made (autodiff saves what a step computed);
+   * values that exist keep their meaning. Gives the new values.
+   */
+  extendScan(node: NodeOf<'scan'>, extra: readonly Port[]): readonly Value[] {
+    const scan = this.nodes.find((n) => n === node);
+    invariant(scan?.op === 'scan', 'extendScan of a node that is not in this builder');
+    const attrs = { ...node.attrs, body: { ...node.attrs.body, outputs: [...node.attrs.body.outputs, ...extra] } };
+    const first = node.outputs.length;
+    const types = opDef('scan').infer(node.inputs, attrs);
+    const added = types.slice(first).map((t, i) => this.value(t, scan, first + i));
+    Object.assign(scan, { attrs, outputs: [...node.outputs, ...added] });
+    return added;
   }
 
   build(): Graph {
@@ -214,6 +236,8 @@ export class GraphBuilder {
   rsqrt = (x: Value): Value => this.unary('rsqrt', x);
   tanh = (x: Value): Value => this.unary('tanh', x);
   sigmoid = (x: Value): Value => this.unary('sigmoid', x);
+  /** max(x, 0), written as a select so that the gradient at 0 is 0, as in TensorFlow; NaN stays NaN. Its gradient needs the result only. */
+  relu = (x: Value): Value => this.select(this.compare('le', x, 0), 0, x);
   square = (x: Value): Value => this.mul(x, x);
   not = (x: Value): Value => this.unary('not', x);
   /** condition ? a : b, broadcast. */

@@ -5,6 +5,7 @@ import { type Graph, type TensorType, typeToString } from '../graph.js';
 import { defineOp } from '../op.js';
 import type { TensorData } from '../tensor-data.js';
 import { expectInts, fail } from './check.js';
+import { compositeGradient, ifGradient } from './control-gradient.js';
 import { allocateFor } from './loops.js';
 
 const sameType = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && equalShape(a.shape, b.shape);
@@ -81,7 +82,7 @@ export const ifOp = defineOp({
     return then;
   },
   evaluate: ([condition, ...operands], attrs, _outputs, ctx) => ctx.run(condition!.data[0] ? attrs.then : attrs.else, operands),
-  gradient: { none: 'pending' },
+  gradient: ifGradient,
   axes: { none: 'it has sub-graphs' },
   print: (attrs, p) => attrText({ then: p.graph(attrs.then), else: p.graph(attrs.else) }),
   parse: (attrs, p) => {
@@ -124,7 +125,7 @@ export const composite = defineOp({
   kind: 'control',
   infer: (inputs, { name, body }) => signature(`composite ${name}`, 'body', body, inputs),
   evaluate: (inputs, { body }, _outputs, ctx) => ctx.run(body, inputs),
-  gradient: { none: 'pending' },
+  gradient: compositeGradient,
   axes: { none: 'the decompose pass opens it; its body has the axes' },
   print: ({ name, attributes, body }, p) => attrText({ name: JSON.stringify(name), attributes: recordText(attributes), body: p.graph(body) }),
   parse: (attrs, p) => {

@@ -7,6 +7,7 @@ import { type AxesMap, defineOp } from '../op.js';
 import type { ConvDims, OpAttrs } from '../op-attrs.js';
 import { sizeOf, stridesOf, type TensorData } from '../tensor-data.js';
 import { describe, expectAxes, expectDType, expectInputs, expectInts, expectList, expectSameDType, fail, is, trivialWindow, type WindowAxis, windowOutput } from './check.js';
+import { convGradient } from './conv-gradient.js';
 import { allocate, forEachIndex, permute } from './loops.js';
 
 type ConvAttrs = OpAttrs['conv'];
@@ -124,7 +125,7 @@ export const conv = defineOp({
     convolve(x, k, y, a);
     return [permute(y, shape.map((_, i) => order.indexOf(i)))];
   },
-  gradient: { none: 'pending' },
+  gradient: convGradient,
   axes: (inputs, a): AxesMap => {
     const [input, kernel] = inputs as [TensorType, TensorType];
     const x: (number | null)[] = input.shape.map(() => null);

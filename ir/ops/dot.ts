@@ -6,6 +6,7 @@ import type { TensorType } from '../graph.js';
 import { defineOp } from '../op.js';
 import { sizeOf } from '../tensor-data.js';
 import { describe, expectAxes, expectDType, expectInputs, expectSameDType, fail } from './check.js';
+import { dotGradient } from './dot-gradient.js';
 import { allocateFor, permute } from './loops.js';
 
 /** The axes of an operand that are neither batch nor contracted. */
@@ -58,7 +59,7 @@ export const dot = defineOp({
     }
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: dotGradient,
   axes: (inputs, { batchLeft, batchRight, contractLeft, contractRight }) => {
     const [left, right] = inputs as [TensorType, TensorType];
     const freeLeft = freeAxes(left.shape.length, batchLeft, contractLeft);

@@ -8,6 +8,7 @@ import { type AxesMap, defineOp } from '../op.js';
 import { type BinaryFunction, binaryFunctions, compareFunctions, type UnaryFunction, unaryFunctions } from '../op-attrs.js';
 import type { TensorType } from '../graph.js';
 import { type DTypeClass, expectDType, expectInputs, expectSameTypes, fail, sameAxes } from './check.js';
+import { binaryGradient, castGradient, selectGradient, unaryGradient } from './elementwise-gradient.js';
 import { allocateFor, fill } from './loops.js';
 import { binaryScalar, castScalar, compareScalar, unaryScalar } from './scalar.js';
 
@@ -41,7 +42,7 @@ export const unary = defineOp({
     const f = unaryScalar[fn];
     return [fill(allocateFor(type!, bindings), (i) => f(x!.data[i]!))];
   },
-  gradient: { none: 'pending' },
+  gradient: unaryGradient,
   axes: pointwise,
   print: ({ fn }) => attrText({ fn }),
   parse: (attrs) => ({ fn: new AttrReader(attrs).word('fn', unaryFunctions) }),
@@ -76,7 +77,7 @@ export const binary = defineOp({
     const f = binaryScalar(fn, type!.dtype);
     return [fill(allocateFor(type!, bindings), (i) => f(a!.data[i]!, b!.data[i]!))];
   },
-  gradient: { none: 'pending' },
+  gradient: binaryGradient,
   axes: pointwise,
   print: ({ fn }) => attrText({ fn }),
   parse: (attrs) => ({ fn: new AttrReader(attrs).word('fn', binaryFunctions) }),
@@ -113,7 +114,7 @@ export const select = defineOp({
     return [{ dtype: a.dtype, shape: a.shape }];
   },
   evaluate: ([c, a, b], _attrs, [type], { bindings }) => [fill(allocateFor(type!, bindings), (i) => (c!.data[i] ? a! : b!).data[i]!)],
-  gradient: { none: 'pending' },
+  gradient: selectGradient,
   axes: pointwise,
   print: () => '',
   parse: () => ({}),
@@ -130,7 +131,7 @@ export const cast = defineOp({
     const f = castScalar(x!.dtype, dtype);
     return [fill(allocateFor(type!, bindings), (i) => f(x!.data[i]!))];
   },
-  gradient: { none: 'pending' },
+  gradient: castGradient,
   axes: pointwise,
   print: ({ dtype }) => attrText({ dtype }),
   parse: (attrs) => ({ dtype: new AttrReader(attrs).dtype('dtype') }),

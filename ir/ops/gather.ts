@@ -5,6 +5,7 @@ import { type TensorType, typeToString } from '../graph.js';
 import { defineOp } from '../op.js';
 import { sizeOf } from '../tensor-data.js';
 import { expectAxis, expectInputs, expectSameDType, fail, failValue, is, sameAxes } from './check.js';
+import { gatherGradient, scatterGradient } from './gather-gradient.js';
 import { allocateFor, fill } from './loops.js';
 import { binaryScalar } from './scalar.js';
 
@@ -36,7 +37,7 @@ export const gather = defineOp({
     }
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: gatherGradient,
   axes: (inputs, { axis }) => {
     const [operand, indices] = inputs as [TensorType, TensorType];
     const rank = indices.shape.length;
@@ -74,7 +75,7 @@ export const scatter = defineOp({
     }
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: scatterGradient,
   axes: (inputs, { axis }) => {
     const [operand, indices, updates] = inputs as [TensorType, TensorType, TensorType];
     const rank = indices.shape.length;

@@ -4,6 +4,7 @@ import { defineOp } from '../op.js';
 import { sizeOf } from '../tensor-data.js';
 import { expectAxes, expectAxis, expectDType, expectInputs, fail, is, sameAxes } from './check.js';
 import { allocateFor, fill, permute } from './loops.js';
+import { cumulativeGradient, reduceGradient } from './reduce-gradient.js';
 import { reduction } from './scalar.js';
 
 const reduceFunctions = ['sum', 'prod', 'max', 'min', 'any', 'all'] as const;
@@ -38,7 +39,7 @@ export const reduce = defineOp({
       }),
     ];
   },
-  gradient: { none: 'pending' },
+  gradient: reduceGradient,
   axes: ([x], { axes }) => [removedAxes(x!.shape.length, axes)],
   print: ({ fn, axes }) => attrText({ fn, axes: listText(axes) }),
   parse: (attrs) => {
@@ -104,7 +105,7 @@ export const cumulative = defineOp({
     }
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: cumulativeGradient,
   axes: ([x], { axis }) => [sameAxes(x!, [axis])],
   print: ({ fn, axis, exclusive, reverse }) => attrText({ fn, axis, exclusive, reverse }),
   parse: (attrs) => {

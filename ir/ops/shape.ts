@@ -6,6 +6,7 @@ import { defineOp } from '../op.js';
 import { sizeOf, stridesOf } from '../tensor-data.js';
 import { describe, expectAxes, expectAxis, expectInputs, expectInts, expectList, expectSameDType, fail, is, sameAxes, surelyNegative } from './check.js';
 import { allocateFor, dot as dotProduct, fill, forEachIndex, permute, stridedRead } from './loops.js';
+import { broadcastGradient, concatGradient, padGradient, reshapeGradient, reverseGradient, sliceGradient, transposeGradient } from './shape-gradient.js';
 
 export const broadcast = defineOp({
   name: 'broadcast',
@@ -27,7 +28,7 @@ export const broadcast = defineOp({
     for (const [i, a] of axes.entries()) if (x!.shape[i] !== 1) strides[a] = from[i]!;
     return [stridedRead(x!, shape, 0, strides)];
   },
-  gradient: { none: 'pending' },
+  gradient: broadcastGradient,
   axes: ([x], { shape, axes }) => [axes.map((a, i) => (equalDim(x!.shape[i]!, shape[a]!) ? a : null))],
   print: ({ shape, axes }) => attrText({ shape: shapeToString(shape), axes: listText(axes) }),
   parse: (attrs) => {
@@ -61,7 +62,7 @@ export const reshape = defineOp({
     return [{ dtype: x.dtype, shape }];
   },
   evaluate: ([x], _attrs, [type], { bindings }) => [{ ...x!, shape: evalShape(type!.shape, bindings) }],
-  gradient: { none: 'pending' },
+  gradient: reshapeGradient,
   axes: ([x], { shape }) => [keptAxes(x!.shape, shape)],
   print: ({ shape }) => attrText({ shape: shapeToString(shape) }),
   parse: (attrs) => ({ shape: new AttrReader(attrs).shape('shape') }),
@@ -78,7 +79,7 @@ export const transpose = defineOp({
     return [{ dtype: x.dtype, shape: perm.map((p) => x.shape[p]!) }];
   },
   evaluate: ([x], { perm }) => [permute(x!, perm)],
-  gradient: { none: 'pending' },
+  gradient: transposeGradient,
   axes: (_, { perm }) => [perm.map((_p, i) => perm.indexOf(i))],
   print: ({ perm }) => attrText({ perm: listText(perm) }),
   parse: (attrs) => ({ perm: new AttrReader(attrs).numbers('perm') }),
@@ -117,7 +118,7 @@ export const slice = defineOp({
     });
     return [stridedRead(x!, shape, dotProduct(lo, strides), strides.map((s, i) => s * stride[i]!))];
   },
-  gradient: { none: 'pending' },
+  gradient: sliceGradient,
   axes: ([x], { start, limit, stride }) => [x!.shape.map((d, i) => (is(start[i]!, 0) && stride[i] === 1 && equalDim(limit[i]!, d) ? i : null))],
   print: ({ start, limit, stride }) => attrText({ start: listText(start), limit: listText(limit), stride: listText(stride) }),
   parse: (attrs) => {
@@ -159,7 +160,7 @@ export const pad = defineOp({
     });
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: padGradient,
   axes: ([x], { low, high, interior }) => [x!.shape.map((_, i) => (low[i] === 0 && high[i] === 0 && interior[i] === 0 ? i : null))],
   print: ({ low, high, interior, value }) => attrText({ low: listText(low), high: listText(high), interior: listText(interior), value }),
   parse: (attrs) => {
@@ -197,7 +198,7 @@ export const concat = defineOp({
     }
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: concatGradient,
   axes: (inputs, { axis }) => inputs.map((t) => sameAxes(t, [axis])),
   print: ({ axis }) => attrText({ axis }),
   parse: (attrs) => ({ axis: new AttrReader(attrs).number('axis') }),
@@ -216,7 +217,7 @@ export const reverse = defineOp({
     const offset = x!.data.length === 0 ? 0 : axes.reduce((o, a) => o + (x!.shape[a]! - 1) * strides[a]!, 0);
     return [stridedRead(x!, x!.shape, offset, strides.map((s, a) => (axes.includes(a) ? -s : s)))];
   },
-  gradient: { none: 'pending' },
+  gradient: reverseGradient,
   axes: ([x], { axes }) => [sameAxes(x!, axes)],
   print: ({ axes }) => attrText({ axes: listText(axes) }),
   parse: (attrs) => ({ axes: new AttrReader(attrs).numbers('axes') }),

@@ -8,6 +8,7 @@ import { stridesOf } from '../tensor-data.js';
 import { expectDType, expectInputs, expectInts, expectList, expectSameDType, fail, trivialWindow, type WindowAxis, windowOutput } from './check.js';
 import { allocateFor, fill, forEachIndex } from './loops.js';
 import { reduction } from './scalar.js';
+import { reduceWindowGradient, selectAndScatterGradient } from './window-gradient.js';
 
 type WindowAttrs = OpAttrs['reduce_window'];
 
@@ -69,7 +70,7 @@ export const reduceWindow = defineOp({
     });
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: reduceWindowGradient,
   axes: ([x], attrs) => [keptAxes(x!, attrs)],
   print: (a) =>
     attrText({
@@ -115,7 +116,7 @@ export const selectAndScatter = defineOp({
     for (const [window, at] of chosen.entries()) if (at >= 0) out.data[at]! += source!.data[window]!;
     return [out];
   },
-  gradient: { none: 'pending' },
+  gradient: selectAndScatterGradient,
   axes: ([x], attrs) => {
     const kept = keptAxes(x!, undilated(attrs));
     return [kept, kept];
