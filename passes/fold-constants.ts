@@ -1,0 +1,83 @@
+/**
+ * Constant folding. A node whose inputs are all constants is evaluated by its op record and rounded to its dtype, as long as the result is not large compared with
+ * the inputs: what grows (broadcast, iota, pad) stays, since kernels compute it from the index for nothing. Elementwise ops on splats (one number
+ * broadcast to a shape) are computed on the number.
+ */
+import { isStaticShape } from '../ir/dim.js';
+import { evaluateContext, toFloat64, toHost } from '../ir/evaluate.js';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import type { OpAttrs, OpName } from '../ir/op-attrs.js';
+import { opDef } from '../ir/ops/index.js';
+import { scalarData, sizeOf, type TensorData } from '../ir/tensor-data.js';
+import { mapSubgraphs, rebuild } from '../ir/transform.js';
+import type { GraphBuilder } from '../ir/builder.js';
+
+/** A result of at most this many elements is folded whatever its inputs; a larger one only if no larger than they are. */
+const smallElements = 64;
+/** Nothing larger is folded: the reference loops are slow. Larger constants are transformed once at load (prepare.ts). */
+const mostElements = 65536;
+
+const uniform = new WeakMap<TensorData, number | null>();
+
+/** The number that all elements are, or null. */
+export function uniformValue(t: TensorData): number | null {
+  let u = uniform.get(t);
+  if (u === undefined) {
+    const first = t.data.length > 0 ? t.data[0]! : null;
+    u = first !== null && t.data.every((x) => Object.is(x, first)) ? first : null;
+    uniform.set(t, u);
+  }
+  return u;
+}
+
+/** The number that all elements of `v` are known to be, or null. */
+export function splatValue(v: Value): number | null {
+  const n = v.producer;
+  if (n?.op === 'constant') return uniformValue(n.attrs.value);
+  return n?.op === 'broadcast' || n?.op === 'reshape' ? splatValue(n.inputs[0]!) : null;
+}
+
+/** The contents of a constant, or null. */
+export const constantOf = (v: Value): TensorData | null => (v.producer?.op === 'constant' ? v.producer.attrs.value : null);
+
+function run<K extends OpName>(node: Node & { readonly op: K }, inputs: readonly TensorData[], shape: readonly number[]): TensorData {
+  const type = { dtype: node.outputs[0]!.dtype, shape };
+  return toHost(opDef<K>(node.op).evaluate(inputs.map(toFloat64), node.attrs as OpAttrs[K], [type], evaluateContext({}))[0]!);
+}
+
+const isElementwise = (n: Node): boolean => opDef(n.op).kind === 'elementwise';
+
+/** The node's value as a constant (or a broadcast of one) made by `b`, or null where it is not known or too large. */
+export function foldNode(b: GraphBuilder, node: Node): Value | null {
+  if (node.op === 'constant') {
+    const u = uniformValue(node.attrs.value);
+    return u !== null && node.attrs.value.data.length > 1 ? b.full(node.attrs.value.shape, u, node.attrs.value.dtype) : null;
+  }
+  if (node.op === 'dim_size') return typeof node.attrs.dim === 'number' ? b.scalar(node.attrs.dim, 'int32') : null;
+  const [out] = node.outputs;
+  if (node.outputs.length !== 1 || node.inputs.length === 0 || node.op === 'broadcast') return null;
+  if (isElementwise(node)) {
+    const numbers = node.inputs.map(splatValue);
+    if (numbers.every((x): x is number => x !== null)) {
+      const value = run(node, numbers.map((x, i) => scalarData(node.inputs[i]!.dtype, x)), []);
+      return b.broadcastTo(b.constant(value), out!.shape);
+    }
+  }
+  const data = node.inputs.map(constantOf);
+  if (!data.every((t): t is TensorData => t !== null) || !isStaticShape(out!.shape)) return null;
+  const size = sizeOf(out!.shape);
+  const given = data.reduce((n, t) => n + t.data.length, 0);
+  if (size > mostElements || given > mostElements || size > Math.max(given, smallElements)) return null;
+  return b.constant(run(node, data, out!.shape));
+}
+
+export function foldConstants(graph: Graph): Graph {
+  return rebuild(graph, (node, r) => {
+    const attrs = mapSubgraphs(node, foldConstants);
+    r.copy(node, attrs ?? node.attrs);
+    const copied = r.value(node.outputs[0]!).producer;
+    const folded = copied && r.at(node, () => foldNode(r.b, copied));
+    if (folded) r.set(node.outputs[0]!, folded);
+    return true;
+  });
+}
