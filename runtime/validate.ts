@@ -30,7 +30,8 @@ function object(v: unknown, where: string): Json {
 
 function list(v: unknown, where: string): readonly unknown[] {
   if (!Array.isArray(v)) fail(where, `expected an array, found ${show(v)}`);
-  return v;
+  // A copy without holes, which forEach and map would pass over.
+  return Array.from(v as unknown[]);
 }
 
 function text(v: unknown, where: string): string {
