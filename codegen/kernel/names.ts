@@ -20,8 +20,12 @@ export class Names {
     return name;
   }
 
-  /** The name of a variable or memory, chosen when first asked for. */
+  /** The name of a variable or memory, chosen when first asked for. Symbols and builtins go by their own names. */
   of(x: VarExpr | { readonly name: string }): string {
+    if ('kind' in x && (x.role === 'symbol' || x.role === 'group' || x.role === 'local')) {
+      this.used.add(x.name);
+      return x.name;
+    }
     let name = this.names.get(x);
     if (name === undefined) {
       name = this.unique('kind' in x ? hintOf(x) : x.name);

@@ -99,16 +99,18 @@ export function printSize(e: SizeExpr): string {
   return e.op in sign ? `(${a} ${sign[e.op as keyof typeof sign]} ${b})` : `${e.op}(${a}, ${b})`;
 }
 
+/** Names of the group and local ids. */
+export const builtins: readonly string[] = ['group0', 'group1', 'group2', 'local0', 'local1', 'local2'];
+
 const printMemory = (m: Memory, names: Names): string =>
   `${names.of(m)}: ${m.space === 'global' ? `${m.access} ` : `${m.space} `}${m.storage === 'same' ? m.scalar : `${m.storage} as ${m.scalar}`}[${Number.isFinite(m.size) ? m.size : '?'}]`;
 
 /** A kernel as text. */
 export function printKernel(k: Kernel): string {
-  const names = new Names();
+  const names = new Names([...k.symbols, ...builtins]);
   const head = k.notes.map((n) => `// ${n}\n`).join('');
   const args = k.args.map((m) => `  ${printMemory(m, names)}\n`).join('');
   const locals = k.locals.map((m) => `  ${printMemory(m, names)}\n`).join('');
-  for (const s of k.symbols) names.set({ name: s }, s);
   const symbols = k.symbols.length ? ` symbols ${k.symbols.join(', ')}` : '';
   return `${head}kernel ${k.name} grid [${k.grid.map(printSize).join(', ')}] workgroup [${k.workgroupSize.join(', ')}]${symbols}\n${args}${locals}${printStmts(k.body, names)}`;
 }
