@@ -61,12 +61,14 @@ function nodeCost(n: Node): number {
   }
 }
 
+const isLoop = (n: Node): boolean => n.op === 'scan' || n.op === 'while';
+
 function kindOf(n: Node): RegionKind {
   if (isContraction(n)) return 'contraction';
   if (isReduction(n)) return 'row';
   if (n.op === 'scatter') return 'scatter';
   if (n.op === 'cumulative') return 'cumulative';
-  if (n.op === 'scan' || n.op === 'while') return 'loop';
+  if (isLoop(n)) return 'loop';
   return 'map';
 }
 
@@ -84,7 +86,8 @@ class Fuser {
     private readonly options: FuseOptions,
   ) {
     this.bindings = maxBindings(graph);
-    this.roots = new Set(rootsOf(graph));
+    // scans and whiles read whole values, never elements of what could be inlined
+    this.roots = new Set([...rootsOf(graph), ...graph.nodes.flatMap((n) => (isLoop(n) ? n.inputs : []))]);
     graph.nodes.forEach((n, i) => this.position.set(n, i));
     for (const n of graph.nodes) {
       if (n.op === 'constant') continue;
@@ -419,7 +422,7 @@ class Fuser {
     const list = this.clusters();
     const computed = new Map<Cluster, Set<Node>>(list.map((c) => [c, new Set([...c.nodes, ...(copies.get(c) ?? [])])]));
     const materialInputs = (nodes: Set<Node>): Value[] => [
-      ...new Set([...nodes].flatMap((n) => n.inputs.flatMap((v) => traceBack(v, null)).map((r) => r.value).filter((v) => !v.producer || !nodes.has(v.producer)))),
+      ...new Set([...nodes].flatMap((n) => (isLoop(n) ? n.inputs : n.inputs.flatMap((v) => traceBack(v, null)).map((r) => r.value)).filter((v) => !v.producer || !nodes.has(v.producer)))),
     ];
     const read = new Set<Value>(this.roots);
     for (const c of list) for (const v of materialInputs(computed.get(c)!)) read.add(v);
@@ -428,6 +431,7 @@ class Fuser {
     // values read through an in-place concat are written by the producers of its operands
     const writer = new Map<Value, Cluster[]>();
     for (const c of list) for (const n of c.nodes) for (const v of n.outputs) writer.set(v, [c]);
+    for (const [v, a] of this.aliases) if (!writer.has(v) && writer.has(a.of)) writer.set(v, writer.get(a.of)!);
     for (const a of this.aliases.values()) if (!writer.has(a.of)) writer.set(a.of, []);
     for (const [v, a] of this.aliases) if (v.producer && this.cluster.get(v.producer)?.alive && a.of.producer?.op === 'concat') writer.get(a.of)!.push(this.cluster.get(v.producer)!);
     const deps = new Map<Cluster, Set<Cluster>>();

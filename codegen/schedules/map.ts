@@ -1,0 +1,78 @@
+/**
+ * map: every output element is computed on its own, over the region's domain. Axes that all accesses treat alike are merged first.
+ * WebGPU: a thread computes four neighbours where the innermost axis allows, else one. WASM: a group is a chunk of rows; the innermost loop runs four lanes at once.
+ */
+import type { Region } from '../../passes/regions.js';
+import { add, compare, div, type Expr, i32, min, mul, variable } from '../kernel/expr.js';
+import { forLoop, ifThen, type Stmt, store } from '../kernel/ir.js';
+import { substituteStmts } from '../kernel/walk.js';
+import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { type Axis, delinearize, exprSize, linearize, maxSize, shapeSize, sizeCeilDiv } from '../lower/space.js';
+import { linearGrid, mergeAxes } from './grid.js';
+import type { Shape } from '../../ir/dim.js';
+
+/** Elements that one WASM group computes, about. */
+const chunk = 8192;
+
+/** Loop axes over a shape. */
+export function axesOf(shape: Shape, f: Frame, hint = 'i'): Axis[] {
+  return shape.map((d) => {
+    const extent = f.dim(d);
+    return { v: variable(hint, 'loop', 'i32', [0, Math.max(0, extent.hi - 1)]), extent };
+  });
+}
+
+const product = (axes: readonly Axis[]): Expr => axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
+
+export function lowerMap(region: Region, ctx: LowerContext): LoweredKernel {
+  const f = new Frame(region, ctx);
+  const domain = region.outputs[0]!.shape;
+  const raw = axesOf(domain, f);
+  const index = raw.map((a) => a.v);
+  const values = region.outputs.map((v) => f.em.value(v, index));
+  region.outputs.forEach((v, i) => f.block.push(store(f.memoryOf(v), add(f.baseOf(v), linearize(index, v.shape, ctx.symbols)), values[i]!)));
+  const { axes, stmts } = mergeAxes(raw, f.block);
+  return ctx.target.kind === 'wasm' ? onWasm(f, axes, stmts, domain) : onGpu(f, axes, stmts, domain, ctx);
+}
+
+function onWasm(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: Shape): LoweredKernel {
+  const inner = axes.at(-1);
+  if (!inner) return f.finish(stmts, { grid: [1, 1, 1], schedule: 'map scalar' });
+  const outer = axes.slice(0, -1);
+  const group = variable('group0', 'group', 'i32', [0, 2147483646]);
+  if (outer.length === 0) {
+    const begin = mul(group, i32(chunk));
+    const body = forLoop(inner.v, begin, min(add(begin, i32(chunk)), inner.extent), stmts, { parallel: true });
+    return f.finish([body], { grid: [sizeCeilDiv(shapeSize(domain), chunk), 1, 1], schedule: `map chunk(${chunk}) vectorize(4)` });
+  }
+  const innerMax = inner.extent.hi;
+  const rows = Math.max(1, Math.floor(chunk / Math.max(1, innerMax)));
+  const count = product(outer);
+  const row = variable('row', 'loop', 'i32', [0, Math.max(0, count.hi - 1)]);
+  const at = delinearize(row, outer.map((a) => a.extent));
+  const body = substituteStmts([forLoop(inner.v, i32(0), inner.extent, stmts, { parallel: true })], new Map<Expr, Expr>(outer.map((a, i) => [a.v, at[i]!])));
+  const begin = mul(group, i32(rows));
+  return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], { grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `map rows(${rows}) vectorize(4)` });
+}
+
+function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: Shape, ctx: LowerContext): LoweredKernel {
+  const size = 256;
+  const inner = axes.at(-1);
+  if (!inner) return f.finish(stmts, { grid: [1, 1, 1], schedule: 'map scalar' });
+  const width = inner.extent.kind === 'const' && inner.extent.value % 4 === 0 ? 4 : 1;
+  const total = product(axes);
+  const threads = sizeCeilDiv(shapeSize(domain), width);
+  const { grid, id } = linearGrid(sizeCeilDiv(threads, size), Math.ceil(maxSize(domain, ctx.symbols) / width / size), ctx.target);
+  const local = variable('local0', 'local', 'i32', [0, size - 1]);
+  const thread = variable('i', 'let', 'i32', [0, Math.max(0, Math.ceil(total.hi / width) - 1)]);
+  const lane = variable('lane', 'loop', 'i32', [0, width - 1]);
+  // the innermost index is 4*part + lane, so that lanes stay contiguous through the division
+  const parts = delinearize(thread, axes.map((a, i) => (i === axes.length - 1 ? div(a.extent, i32(width)) : a.extent)));
+  const at = parts.map((p, i) => (i === axes.length - 1 && width > 1 ? add(mul(p, i32(width)), lane) : p));
+  const body = substituteStmts(stmts, new Map<Expr, Expr>(axes.map((a, i) => [a.v, at[i]!])));
+  const work = width === 1 ? body : [forLoop(lane, i32(0), i32(4), body, { parallel: true })];
+  const threadsExpr = width === 1 ? total : div(total, i32(width));
+  return f.finish([{ kind: 'let', v: thread, value: add(mul(id, i32(size)), local) }, ...ifThen(compare('lt', thread, threadsExpr), work)], {
+    grid, workgroupSize: [size, 1, 1], schedule: `map threads(${size})${width === 4 ? ' vectorize(4)' : ''}`,
+  });
+}

@@ -1,0 +1,410 @@
+/**
+ * row: reductions over the same axes of one domain, with what produces and consumes them. The reductions of one level (none depends on another) are computed in one
+ * pass over the row; each later level, and each output over the whole domain that needs a finished reduction, takes another pass over the same row.
+ *
+ * Forms. rows: the last axis is reduced; a row is walked by one thread (WASM with four partial results; WebGPU for short rows: row in registers) or by a
+ * workgroup that meets in workgroup memory (row in workgroup). columns: the last axis is kept; neighbouring columns are reduced side by side. Long single rows are split in
+ * two steps by split-reduce.ts before they come here.
+ */
+import { InternalError } from '../../ir/errors.js';
+import type { Node, Value } from '../../ir/graph.js';
+import type { Region } from '../../passes/regions.js';
+import { add, compare, type Expr, i32, load, min, mul, type Scalar, select, sub, type VarExpr, variable } from '../kernel/expr.js';
+import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
+import { argStep, combine, identityOf, scalarOf } from '../lower/element.js';
+import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
+import { linearGrid, mergeAxes } from './grid.js';
+import { axesOf } from './map.js';
+
+type Reduction = Extract<Node, { op: 'reduce' | 'arg_reduce' }>;
+
+interface RowPlan {
+  readonly domain: readonly Axis[];
+  readonly kept: readonly number[];
+  readonly reduced: readonly number[];
+  /** Reductions by level; level 0 needs none. */
+  readonly levels: readonly Reduction[][];
+  /** Outputs over the whole domain, by the number of levels that must be done before. */
+  readonly full: readonly Value[][];
+  /** Outputs per row. */
+  readonly rowOutputs: readonly Value[];
+}
+
+const isReduction = (n: Node): n is Reduction => n.op === 'reduce' || n.op === 'arg_reduce';
+
+function planRow(f: Frame): RowPlan {
+  const { region } = f;
+  const hero = region.hero;
+  if (!hero || !isReduction(hero)) throw new InternalError('a row region has no reduction');
+  const shape = hero.inputs[0]!.shape;
+  const reduced = hero.op === 'reduce' ? [...hero.attrs.axes] : [hero.attrs.axis];
+  const kept = shape.map((_, i) => i).filter((i) => !reduced.includes(i));
+  const memo = new Map<Value, number>();
+  const inputs = new Set(region.inputs);
+  /** Levels that must be finished before `v` can be computed. */
+  const level = (v: Value): number => {
+    const known = memo.get(v);
+    if (known !== undefined) return known;
+    let l = 0;
+    if (!inputs.has(v) && v.producer) {
+      for (const i of v.producer.inputs) l = Math.max(l, level(i));
+      if (isReduction(v.producer) && region.nodes.includes(v.producer)) l += 1;
+    }
+    memo.set(v, l);
+    return l;
+  };
+  const levels: Reduction[][] = [];
+  for (const n of region.nodes) if (isReduction(n)) (levels[level(n.outputs[0]!) - 1] ??= []).push(n);
+  const full: Value[][] = Array.from({ length: levels.length + 1 }, () => []);
+  const rowOutputs: Value[] = [];
+  const isFull = (v: Value): boolean => v.shape.length === shape.length && v.shape.every((d, i) => String(d) === String(shape[i]));
+  const rowsOnly = kept.length === shape.length;
+  for (const v of region.outputs) {
+    if (isFull(v) && !(v.producer && isReduction(v.producer)) && !rowsOnly && !isRowValue(v, region)) full[level(v)]!.push(v);
+    else rowOutputs.push(v);
+  }
+  return { domain: axesOf(shape, f), kept, reduced, levels, full, rowOutputs };
+
+  function isRowValue(v: Value, r: Region): boolean {
+    // a domain whose reduced axes all have size 1 has rows of the same shape as the whole
+    return reduced.every((a) => shape[a] === 1) && level(v) > 0 && r.nodes.some((n) => isReduction(n) && n.outputs[0] === v);
+  }
+}
+
+/** Accumulators of one reduction: one, or value and position. */
+interface Accumulator {
+  readonly node: Reduction;
+  readonly scalar: Scalar;
+  readonly identity: Expr;
+}
+
+const accumulatorOf = (n: Reduction): Accumulator => {
+  const dtype = n.op === 'reduce' ? n.outputs[0]!.dtype : n.inputs[0]!.dtype;
+  return { node: n, scalar: scalarOf(dtype), identity: n.op === 'reduce' ? identityOf(n.attrs.fn, dtype) : identityOf(n.attrs.fn === 'argmax' ? 'max' : 'min', dtype) };
+};
+
+const maxOf = (e: Expr): number => Math.max(0, e.hi);
+const product = (axes: readonly Axis[]): Expr => axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
+
+export function lowerRow(region: Region, ctx: LowerContext): LoweredKernel {
+  const f = new Frame(region, ctx);
+  const p = planRow(f);
+  const last = p.domain.length - 1;
+  const columns = !p.reduced.includes(last) && p.levels.length === 1 && p.full.slice(1).every((x) => x.length === 0) && maxOf(p.domain[last]!.extent) > 1;
+  if (columns) return ctx.target.kind === 'wasm' ? columnsOnWasm(f, p) : columnsOnGpu(f, p);
+  return ctx.target.kind === 'wasm' ? rowsOnWasm(f, p) : rowsOnGpu(f, p);
+}
+
+const indexOf = (p: RowPlan): Expr[] => p.domain.map((a) => a.v);
+
+/** Stores row outputs; every reduction is bound to its result. */
+function storeRow(f: Frame, p: RowPlan, block: Stmt[]): void {
+  f.em.within(block, () => {
+    for (const v of p.rowOutputs) {
+      let k = 0;
+      const keptIndex = p.kept.filter((a) => !(p.domain[a]!.extent.kind === 'const' && p.domain[a]!.extent.hi === 1)).map((a) => p.domain[a]!.v as Expr);
+      const ix = v.shape.map((d) => (d === 1 ? i32(0) : keptIndex[k++]!));
+      const e = f.em.value(v, ix);
+      block.push(store(f.memoryOf(v), add(f.baseOf(v), linearize(ix, v.shape, f.ctx.symbols)), e));
+    }
+  });
+}
+
+function storeFull(f: Frame, p: RowPlan, level: number, block: Stmt[]): void {
+  for (const v of p.full[level] ?? []) {
+    const ix = indexOf(p);
+    const e = f.em.value(v, ix);
+    block.push(store(f.memoryOf(v), add(f.baseOf(v), linearize(ix, v.shape, f.ctx.symbols)), e));
+  }
+}
+
+/** Declares accumulators of a level and gives the statements of one step and the finished values. */
+function declare(level: readonly Reduction[], block: Stmt[]): { acc: Accumulator; value: VarExpr; position: VarExpr | null }[] {
+  return level.map((node) => {
+    const acc = accumulatorOf(node);
+    const value = variable('acc', 'mutable', acc.scalar);
+    block.push(mutable(value, acc.identity));
+    const position = node.op === 'arg_reduce' ? variable('at', 'mutable', 'i32') : null;
+    if (position) block.push(mutable(position, i32(-1)));
+    return { acc, value, position };
+  });
+}
+
+/** One element of the row into the accumulators of a level. */
+function step(f: Frame, p: RowPlan, accs: ReturnType<typeof declare>, block: Stmt[]): void {
+  for (const a of accs) {
+    const n = a.acc.node;
+    const e = f.em.value(n.inputs[0]!, indexOf(p));
+    if (n.op === 'reduce') block.push(assign(a.value, combine(n.attrs.fn, a.value, e)));
+    else {
+      const k = p.domain[n.attrs.axis]!.v;
+      const first = compare('lt', a.position!, i32(0));
+      const start = variable('start', 'let', a.value.scalar);
+      // the first element always wins over the identity, also when it equals it
+      block.push(letVar(start, e), ...ifThen(first, [assign(a.position!, k), assign(a.value, start)], argStep(n.attrs.fn, a.value, a.position!, start, k)));
+    }
+  }
+}
+
+function bindFinished(f: Frame, accs: ReturnType<typeof declare>): void {
+  for (const a of accs) f.em.bind(a.acc.node.outputs[0]!, () => a.position ?? a.value);
+}
+
+/** All passes over one row, walked by one thread. */
+function walkRow(f: Frame, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt[]) => readonly Stmt[]): void {
+  for (let l = 0; l <= p.levels.length; l++) {
+    const level = p.levels[l] ?? [];
+    const full = p.full[l] ?? [];
+    if (level.length === 0 && full.length === 0) continue;
+    const accs = declare(level, block);
+    const body: Stmt[] = [];
+    f.em.within(body, () => {
+      step(f, p, accs, body);
+      storeFull(f, p, l, body);
+    });
+    block.push(...loop(body));
+    bindFinished(f, accs);
+  }
+  storeRow(f, p, block);
+}
+
+/** A loop nest over the reduced axes, merged where possible. */
+function reducedLoops(p: RowPlan, body: readonly Stmt[], parallelInner: boolean): readonly Stmt[] {
+  const merged = mergeAxes(p.reduced.map((a) => p.domain[a]!), body);
+  return [...merged.axes].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallelInner && i === 0 })], merged.stmts);
+}
+
+const hasArg = (p: RowPlan): boolean => p.levels.some((l) => l.some((n) => n.op === 'arg_reduce'));
+
+function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
+  const keptAxes = p.kept.map((a) => p.domain[a]!);
+  const count = product(keptAxes);
+  const length = product(p.reduced.map((a) => p.domain[a]!));
+  const rows = Math.max(1, Math.floor(8192 / Math.max(1, maxOf(length))));
+  const group = variable('group0', 'group', 'i32', [0, 2147483646]);
+  const row = variable('row', 'loop', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
+  const block: Stmt[] = [];
+  walkRow(f, p, block, (body) => reducedLoops(p, body, false));
+  const at = delinearize(row, keptAxes.map((a) => a.extent));
+  const named = keptAxes.map((a, i) => letVar(a.v, at[i]!));
+  const begin = mul(group, i32(rows));
+  return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), [...named, ...block])], { grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `rows per-group(${rows})${hasArg(p) ? '' : ' vectorize(4)'}` });
+}
+
+function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
+  const lastReduced = Math.max(...p.reduced);
+  const outer = p.kept.filter((a) => a < lastReduced).map((a) => p.domain[a]!);
+  const inner = p.kept.filter((a) => a > lastReduced).map((a) => p.domain[a]!);
+  const level = p.levels[0]!;
+  const accs = level.map(accumulatorOf);
+  const width = product(inner);
+  if (width.kind !== 'const') throw new InternalError('columns of symbolic width');
+  const count = product(outer);
+  const work = maxOf(count) * width.value * maxOf(product(p.reduced.map((a) => p.domain[a]!)));
+  // columns are cut in blocks: for threads where rows are few, and so that the accumulators stay in cache
+  const wanted = maxOf(count) < 4 && work > 60000 ? Math.max(16, Math.ceil(width.value / f.ctx.target.threads / 16) * 16) : 2048;
+  const blockWidth = Math.min(width.value, wanted);
+  const blocks = Math.ceil(width.value / blockWidth);
+  const memories = accs.map((a, i) => ({ value: f.local(`acc${i}`, 'private', a.scalar, blockWidth), position: a.node.op === 'arg_reduce' ? f.local(`at${i}`, 'private', 'i32', blockWidth) : null }));
+  const group = variable('group0', 'group', 'i32', [0, 2147483646]);
+  const start = variable('first', 'let', 'i32', [0, Math.max(0, width.value - 1)]);
+  const size = variable('width', 'let', 'i32', [1, blockWidth]);
+  const column = (): VarExpr => variable('c', 'loop', 'i32', [0, blockWidth - 1]);
+  const block: Stmt[] = [];
+  const at = delinearize(blocks === 1 ? group : divBy(group, blocks), outer.map((a) => a.extent));
+  block.push(...outer.map((a, i) => letVar(a.v, at[i]!)));
+  block.push(letVar(start, blocks === 1 ? i32(0) : mul(remBy(group, blocks), i32(blockWidth))));
+  block.push(letVar(size, width.value % blockWidth === 0 ? i32(blockWidth) : min(i32(blockWidth), sub(i32(width.value), start))));
+  const extent: Expr = width.value % blockWidth === 0 ? i32(blockWidth) : size;
+  const over = (c: VarExpr, body: readonly Stmt[]): Stmt => {
+    const ix = delinearize(add(start, c), inner.map((a) => a.extent));
+    return forLoop(c, i32(0), extent, inner.length === 1 ? [letVar(inner[0]!.v, ix[0]!), ...body] : [...inner.map((a, i) => letVar(a.v, ix[i]!)), ...body], { parallel: true });
+  };
+  {
+    const c = column();
+    block.push(forLoop(c, i32(0), extent, accs.flatMap((a, i) => [store(memories[i]!.value, c, a.identity), ...(memories[i]!.position ? [store(memories[i]!.position!, c, i32(-1))] : [])]), { parallel: true }));
+  }
+  {
+    const c = column();
+    const body: Stmt[] = [];
+    f.em.within(body, () => {
+      level.forEach((n, i) => {
+        const m = memories[i]!;
+        const e = f.em.value(n.inputs[0]!, indexOf(p));
+        if (n.op === 'reduce') body.push(store(m.value, c, combine(n.attrs.fn, load(m.value, c), e)));
+        else body.push(...argStore(n, m.value, m.position!, c, e, p));
+      });
+      storeFull(f, p, 0, body);
+    });
+    const merged = mergeAxes(p.reduced.map((a) => p.domain[a]!), [over(c, body)]);
+    block.push(...[...merged.axes].reverse().reduce<readonly Stmt[]>((b, a) => [forLoop(a.v, i32(0), a.extent, b)], merged.stmts));
+  }
+  {
+    const c = column();
+    const body: Stmt[] = [];
+    level.forEach((n, i) => {
+      const m = memories[i]!;
+      f.em.bind(n.outputs[0]!, () => load(m.position ?? m.value, c));
+    });
+    storeRow(f, p, body);
+    block.push(over(c, body));
+  }
+  return f.finish(block, { grid: [typeof exprSize(count) === 'number' ? (exprSize(count) as number) * blocks : { op: 'mul', args: [exprSize(count), blocks] }, 1, 1], schedule: `columns block(${blockWidth}) vectorize(4)` });
+}
+
+const divBy = (e: Expr, n: number): Expr => delinearize(e, [i32(1), i32(n)])[0]!;
+const remBy = (e: Expr, n: number): Expr => delinearize(e, [i32(1), i32(n)])[1]!;
+
+function argStore(n: Extract<Node, { op: 'arg_reduce' }>, best: Memory, where: Memory, c: Expr, e: Expr, p: RowPlan): Stmt[] {
+  const k = p.domain[n.attrs.axis]!.v;
+  const v = variable('e', 'let', best.scalar);
+  const b = variable('b', 'let', best.scalar);
+  const w = variable('w', 'let', 'i32');
+  const better = compare(n.attrs.fn === 'argmax' ? 'gt' : 'lt', v, b);
+  const take = variable('take', 'let', 'bool');
+  return [letVar(v, e), letVar(b, load(best, c)), letVar(w, load(where, c)), letVar(take, orExpr(better, compare('lt', w, i32(0)))), store(best, c, select(take, v, b)), store(where, c, select(take, k, w))];
+}
+const orExpr = (a: Expr, b: Expr): Expr => combine('any', a, b);
+
+// ---- WebGPU
+
+function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
+  const keptAxes = p.kept.map((a) => p.domain[a]!);
+  const count = product(keptAxes);
+  const length = product(p.reduced.map((a) => p.domain[a]!));
+  if (maxOf(length) <= 32) {
+    // row in registers: a thread walks its row
+    const size = 64;
+    const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), size), Math.ceil(maxOf(count) / size), f.ctx.target);
+    const local = variable('local0', 'local', 'i32', [0, size - 1]);
+    const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
+    const block: Stmt[] = [];
+    walkRow(f, p, block, (body) => reducedLoops(p, body, false));
+    const at = delinearize(row, keptAxes.map((a) => a.extent));
+    return f.finish([letVar(row, add(mul(id, i32(size)), local)), ...ifThen(compare('lt', row, count), [...keptAxes.map((a, i) => letVar(a.v, at[i]!)), ...block])], {
+      grid, workgroupSize: [size, 1, 1], schedule: 'row in registers, thread per row',
+    });
+  }
+  // row in a workgroup
+  let threads = 32;
+  while (threads < 256 && threads * 4 < maxOf(length)) threads *= 2;
+  const { grid, id } = linearGrid(exprSize(count), maxOf(count), f.ctx.target);
+  const local = variable('local0', 'local', 'i32', [0, threads - 1]);
+  const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
+  const at = delinearize(row, keptAxes.map((a) => a.extent));
+  const block: Stmt[] = [letVar(row, id), ...keptAxes.map((a, i) => letVar(a.v, at[i]!))];
+  const shared = new Map<Scalar, Memory>();
+  const sharedOf = (s: Scalar): Memory => {
+    const old = shared.get(s);
+    if (old) return old;
+    const m = f.local(`shared_${s}`, 'workgroup', s, threads);
+    shared.set(s, m);
+    return m;
+  };
+  for (let l = 0; l <= p.levels.length; l++) {
+    const level = p.levels[l] ?? [];
+    const full = p.full[l] ?? [];
+    if (level.length === 0 && full.length === 0) continue;
+    const accs = declare(level, block);
+    const body: Stmt[] = [];
+    f.em.within(body, () => {
+      step(f, p, accs, body);
+      storeFull(f, p, l, body);
+    });
+    const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
+    const reducedAt = delinearize(element, p.reduced.map((a) => p.domain[a]!.extent));
+    block.push(forLoop(element, local, length, [...p.reduced.map((a, i) => letVar(p.domain[a]!.v, reducedAt[i]!)), ...body], { step: threads }));
+    for (const a of accs) {
+      const value = treeReduce(a, sharedOf, local, threads, block);
+      f.em.bind(a.acc.node.outputs[0]!, () => value);
+    }
+  }
+  const rowBlock: Stmt[] = [];
+  storeRow(f, p, rowBlock);
+  block.push(...ifThen(compare('eq', local, i32(0)), rowBlock));
+  // the row id is uniform in the workgroup: no guard is needed, since the grid has exactly one group a row (or a folded remainder)
+  const whole = grid[1] === 1 ? block : [letVar(row, min(id, sub(count, i32(1)))), ...block.slice(1)];
+  return f.finish(whole, { grid, workgroupSize: [threads, 1, 1], schedule: `row in workgroup(${threads})` });
+}
+
+/** All threads' accumulators into one value that every thread then has. */
+function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: (s: Scalar) => Memory, local: Expr, threads: number, block: Stmt[]): Expr {
+  const values = sharedOf(a.value.scalar);
+  const n = a.acc.node;
+  const out = variable('total', 'let', a.position ? 'i32' : a.value.scalar);
+  block.push(store(values, local, a.value));
+  const positions = a.position ? sharedOf('i32') : null;
+  if (positions && positions === values) throw new InternalError('argmax over int32 needs two shared arrays');
+  if (positions) block.push(store(positions, local, a.position!));
+  block.push(barrier);
+  for (let s = threads / 2; s >= 1; s = Math.floor(s / 2)) {
+    const other = add(local, i32(s));
+    const mine = load(values, local);
+    const theirs = load(values, other);
+    const body: Stmt[] = [];
+    if (n.op === 'reduce') body.push(store(values, local, combine(n.attrs.fn, mine, theirs)));
+    else {
+      const [mp, tp] = [load(positions!, local), load(positions!, other)];
+      const better = compare(n.attrs.fn === 'argmax' ? 'gt' : 'lt', theirs, mine);
+      const same = andExpr(compare('eq', theirs, mine), compare('lt', tp, mp));
+      const take = variable('take', 'let', 'bool');
+      const [v1, p1] = [variable('v', 'let', values.scalar), variable('p', 'let', 'i32')];
+      body.push(letVar(take, andExpr(compare('ge', tp, i32(0)), orExpr(orExpr(better, same), compare('lt', mp, i32(0))))), letVar(v1, select(take, theirs, mine)), letVar(p1, select(take, tp, mp)), store(values, local, v1), store(positions!, local, p1));
+    }
+    block.push(...ifThen(compare('lt', local, i32(s)), body), barrier);
+  }
+  block.push(letVar(out, load(positions ?? values, i32(0))), barrier);
+  return out;
+}
+const andExpr = (a: Expr, b: Expr): Expr => combine('all', a, b);
+
+function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
+  const keptAxes = p.kept.map((a) => p.domain[a]!);
+  const count = product(keptAxes);
+  const length = product(p.reduced.map((a) => p.domain[a]!));
+  const slices = maxOf(length) >= 64 ? 8 : 1;
+  const wide = 32;
+  const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), wide), Math.ceil(maxOf(count) / wide), f.ctx.target);
+  const lx = variable('local0', 'local', 'i32', [0, wide - 1]);
+  const ly = variable('local1', 'local', 'i32', [0, slices - 1]);
+  const column = variable('column', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
+  const at = delinearize(column, keptAxes.map((a) => a.extent));
+  const block: Stmt[] = [letVar(column, add(mul(id, i32(wide)), lx)), ...keptAxes.map((a, i) => letVar(a.v, at[i]!))];
+  const accs = declare(p.levels[0]!, block);
+  const body: Stmt[] = [];
+  f.em.within(body, () => {
+    step(f, p, accs, body);
+    storeFull(f, p, 0, body);
+  });
+  const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
+  const reducedAt = delinearize(element, p.reduced.map((a) => p.domain[a]!.extent));
+  const inside = compare('lt', column, count);
+  block.push(...ifThen(inside, [forLoop(element, slices === 1 ? i32(0) : ly, length, [...p.reduced.map((a, i) => letVar(p.domain[a]!.v, reducedAt[i]!)), ...body], { step: slices })]));
+  if (slices > 1) {
+    for (const a of accs) {
+      const m = f.local(`shared${block.length}`, 'workgroup', a.value.scalar, wide * slices);
+      const mp = a.position ? f.local(`positions${block.length}`, 'workgroup', 'i32', wide * slices) : null;
+      const slot = add(mul(ly, i32(wide)), lx);
+      block.push(store(m, slot, a.value), ...(mp ? [store(mp, slot, a.position!)] : []), barrier);
+      const s = variable('s', 'loop', 'i32', [1, slices - 1]);
+      const from = add(mul(s, i32(wide)), lx);
+      const n = a.acc.node;
+      const more: Stmt[] = [];
+      if (n.op === 'reduce') more.push(assign(a.value, combine(n.attrs.fn, a.value, load(m, from))));
+      else {
+        const [theirs, tp] = [load(m, from), load(mp!, from)];
+        const better = orExpr(compare(n.attrs.fn === 'argmax' ? 'gt' : 'lt', theirs, a.value), andExpr(compare('eq', theirs, a.value), compare('lt', tp, a.position!)));
+        const take = variable('take', 'let', 'bool');
+        more.push(letVar(take, andExpr(compare('ge', tp, i32(0)), orExpr(better, compare('lt', a.position!, i32(0))))), assign(a.value, select(take, theirs, a.value)), assign(a.position!, select(take, tp, a.position!)));
+      }
+      block.push(...ifThen(compare('eq', ly, i32(0)), [forLoop(s, i32(1), i32(slices), more)]));
+    }
+  }
+  bindFinished(f, accs);
+  const rowBlock: Stmt[] = [];
+  storeRow(f, p, rowBlock);
+  const mine = slices === 1 ? inside : andExpr(inside, compare('eq', ly, i32(0)));
+  block.push(...ifThen(mine, rowBlock));
+  return f.finish(block, { grid, workgroupSize: [wide, slices, 1], schedule: `columns tile(${wide}x${slices})` });
+}
