@@ -1,0 +1,504 @@
+/**
+ * Values and addresses of a WASM kernel.
+ *
+ * A value that depends on nothing that is loaded or assigned ("fixed") has a home: the innermost scope that defines one of its variables. It is computed once there, however deep the
+ * loop that asks for it, and kept in a local. Fixed `let`s are only names for such values. Other values are computed where they stand; those used several times in a block are
+ * kept in a local until a store or an assignment may change them.
+ *
+ * Addresses: an index is taken apart into constant + sum of coefficient * atom. The constant goes into the instruction's offset, so that accesses that differ by constants share a
+ * pointer. What depends linearly on a loop variable becomes a pointer that the loop moves by a fixed step (strength reduction); what does not is added outside the loop.
+ * An instruction's offset cannot be negative, and address + offset does not wrap: where the rest of the index may be negative, the constant is rounded down to a multiple of 64 KiB that
+ * goes into the pointer. This cannot fall below zero since memory below `lowestAddress` holds no tensors.
+ */
+import { InternalError } from '../../ir/errors.js';
+import { varsOf, type Expr, type VarExpr } from '../kernel/expr.js';
+import * as E from '../kernel/expr.js';
+import type { Memory } from '../kernel/ir.js';
+import type { ValueType } from './encoder.js';
+import { binaryCode, bitcastCode, canLoadSplat, castCode, compareCode, constantCode, elementBytes, hasBinary, loadCode, loadSplatCode, selectCode, typeOf, unaryCode } from './instructions.js';
+import { op, simd } from './opcodes.js';
+import { Scope, type Loop } from './scope.js';
+
+/** Tensors lie at or above this address. */
+export const lowestAddress = 65536;
+/** A fixed value of more operations is not hoisted out of a condition that may be false. */
+const costOfSpeculation = 12;
+
+type Binding =
+  | { readonly kind: 'local'; readonly scope: Scope; readonly local: number }
+  | { readonly kind: 'alias'; readonly scope: Scope; readonly value: Expr }
+  | { readonly kind: 'loop'; readonly scope: Scope; readonly loop: Loop };
+
+const fixedMemo = new WeakMap<Expr, boolean>();
+/** Whether a value never changes once its variables are defined, and computing it cannot trap. */
+export function isFixed(e: Expr): boolean {
+  let r = fixedMemo.get(e);
+  if (r === undefined) {
+    r = e.kind !== 'load' && !(e.kind === 'var' && e.role === 'mutable') && !mayTrap(e) && e.args.every(isFixed);
+    fixedMemo.set(e, r);
+  }
+  return r;
+}
+const mayTrap = (e: Expr): boolean => e.kind === 'binary' && (e.fn === 'div' || e.fn === 'rem') && E.isInt(e.scalar) && !(e.args[1]!.lo > 0 || (e.args[1]!.kind === 'const' && e.args[1]!.value !== 0));
+const isLeaf = (e: Expr): boolean => e.kind === 'var' || (e.kind === 'const' && (e.lanes === 1 || e.value === 0));
+
+function cost(e: Expr, limit: number): number {
+  let n = 1;
+  for (const a of e.args) {
+    if (n > limit) break;
+    n += cost(a, limit - n);
+  }
+  return n;
+}
+
+/** How often each value is asked for when these expressions are computed and every repeated value is kept. */
+export function countUses(roots: readonly Expr[], counts = new Map<Expr, number>()): Map<Expr, number> {
+  const visit = (e: Expr): void => {
+    const n = counts.get(e) ?? 0;
+    counts.set(e, n + 1);
+    if (n > 0) return;
+    if (e.kind === 'load') visitIndex(e.args[0]!);
+    else for (const a of e.args) visit(a);
+  };
+  // Fixed parts of an index become pointers, not values.
+  const visitIndex = (index: Expr): void => {
+    for (const atom of E.linear(index).terms.keys()) if (!isFixed(atom)) visit(atom);
+  };
+  for (const r of roots) visit(r);
+  return counts;
+}
+
+/** A factor of a product as a sum of atoms with coefficients (null: the constant part). plain: it is one atom already. */
+interface Factor {
+  readonly plain: boolean;
+  readonly parts: readonly (readonly [Expr | null, number])[];
+}
+
+export interface EmitOptions {
+  readonly relaxedSimd: boolean;
+}
+
+export class Values {
+  protected readonly types: ValueType[] = [];
+  readonly root: Scope;
+  protected current: Scope;
+  protected counts = new Map<Expr, number>();
+  private readonly bindings = new Map<VarExpr, Binding>();
+
+  constructor(
+    protected readonly options: EmitOptions,
+    parameters: number,
+    /** Writes code that gives a memory's address into the root scope; returns its local and a constant to add. */
+    private readonly base: (m: Memory) => { readonly local: number; readonly offset: number },
+    private readonly symbol: (name: string) => number,
+  ) {
+    this.root = new Scope(null, this.types, parameters);
+    this.current = this.root;
+  }
+
+  protected bind(v: VarExpr, binding: Binding): void {
+    this.bindings.set(v, binding);
+  }
+
+  private binding(v: VarExpr): Binding {
+    const b = this.bindings.get(v);
+    if (!b) throw new InternalError(`variable '${v.name}' is not defined here`);
+    return b;
+  }
+
+  protected localOf(v: VarExpr): number {
+    const b = this.binding(v);
+    if (b.kind !== 'local') throw new InternalError(`'${v.name}' is assigned but not declared mutable`);
+    return b.local;
+  }
+
+  protected withScope<T>(scope: Scope, run: () => T): T {
+    const before = this.current;
+    this.current = scope;
+    try {
+      return run();
+    } finally {
+      this.current = before;
+    }
+  }
+
+  /** Innermost scope that defines a variable of a fixed value. */
+  protected home(e: Expr): Scope {
+    let h = this.root;
+    for (const v of varsOf(e)) {
+      if (v.role === 'symbol' || v.role === 'local') continue;
+      const s = this.binding(v).scope;
+      if (s.depth > h.depth) h = s;
+    }
+    return h;
+  }
+
+  /** Runs `emit` with a source of locals that are free again afterwards. */
+  private withTemporaries(emit: (temporary: (type: ValueType) => number) => void): void {
+    const scope = this.current;
+    const taken: number[] = [];
+    emit((type) => {
+      const local = scope.allocate(type);
+      taken.push(local);
+      return local;
+    });
+    for (const l of taken) scope.release(l);
+  }
+
+  // ---- values
+
+  /** Pushes a value; `keep`: it will be asked for again. */
+  value(e: Expr, keep = false): void {
+    const code = this.current.code;
+    if (e.kind === 'var') return this.variable(e);
+    if (isLeaf(e)) return this.raw(e);
+    if (!isFixed(e)) {
+      const kept = this.current.volatile.get(e);
+      if (kept) {
+        code.get(kept.local);
+        if (--kept.uses === 0) {
+          this.current.volatile.delete(e);
+          this.current.release(kept.local);
+        }
+        return;
+      }
+      this.raw(e);
+      const uses = (this.counts.get(e) ?? 1) - 1;
+      if (uses > 0) {
+        const local = this.current.allocate(typeOf(e));
+        this.current.code.tee(local);
+        this.current.volatile.set(e, { local, uses });
+      }
+      return;
+    }
+    const found = this.find((s) => s.values.get(e));
+    if (found !== undefined) return void code.get(found);
+    const place = this.placeFor(e);
+    if (place !== this.current) {
+      const local = this.withScope(place, () => {
+        const outer = this.counts;
+        this.counts = countUses([e]);
+        this.raw(e);
+        this.counts = outer;
+        const l = place.allocate(typeOf(e));
+        place.code.set(l);
+        place.values.set(e, l);
+        return l;
+      });
+      code.get(local);
+      return;
+    }
+    this.raw(e);
+    if (keep || (this.counts.get(e) ?? 1) > 1) {
+      const local = this.current.allocate(typeOf(e));
+      code.tee(local);
+      this.current.values.set(e, local);
+    }
+  }
+
+  private find(at: (s: Scope) => number | undefined): number | undefined {
+    for (let s: Scope | null = this.current; s; s = s.parent) {
+      const local = at(s);
+      if (local !== undefined) return local;
+    }
+    return undefined;
+  }
+
+  /** The outermost scope to compute a fixed value in: its home, or the last condition on the way there if it is dear. */
+  private placeFor(e: Expr): Scope {
+    const home = this.home(e);
+    if (home === this.current || cost(e, costOfSpeculation) <= costOfSpeculation) return home;
+    for (let s = this.current; s !== home; s = s.parent!) if (s.guarded) return s;
+    return home;
+  }
+
+  private variable(v: VarExpr): void {
+    const code = this.current.code;
+    if (v.role === 'symbol') return void code.get(this.symbol(v.name));
+    if (v.role === 'local') return void code.i32(0);
+    const b = this.binding(v);
+    if (b.kind === 'local') code.get(b.local);
+    else if (b.kind === 'alias') this.value(b.value, true);
+    else {
+      b.loop.counter ??= b.loop.preheader.allocate('i32');
+      code.get(b.loop.counter);
+    }
+  }
+
+  /** Pushes a value that is not kept anywhere yet. */
+  private raw(e: Expr): void {
+    const code = (): Scope['code'] => this.current.code;
+    const lanes = e.lanes;
+    switch (e.kind) {
+      case 'const':
+        return constantCode(code(), e.value, e.scalar, lanes);
+      case 'var':
+        return this.variable(e);
+      case 'unary':
+        this.value(e.args[0]!);
+        return this.withTemporaries((t) => unaryCode(code(), e.fn, e.args[0]!.scalar, lanes, t));
+      case 'binary':
+        return this.binary(e.fn, e.args[0]!, e.args[1]!);
+      case 'compare':
+        this.value(e.args[0]!);
+        this.value(e.args[1]!);
+        if (e.args[0]!.scalar === 'bool' && !['eq', 'ne'].includes(e.fn)) throw new InternalError(`'${e.fn}' of bool`);
+        return compareCode(code(), e.fn, e.args[0]!.scalar, lanes);
+      case 'select': {
+        const [c, a, b] = e.args as readonly [Expr, Expr, Expr];
+        this.value(a);
+        this.value(b);
+        const whole = lanes > 1 && c.kind === 'splat';
+        this.value(whole ? c.args[0]! : c);
+        return selectCode(code(), whole ? 1 : lanes, this.options.relaxedSimd);
+      }
+      case 'mad':
+        this.value(e.args[0]!);
+        this.value(e.args[1]!);
+        if (lanes > 1 && this.options.relaxedSimd) {
+          this.value(e.args[2]!);
+          code().simd(simd.f32x4RelaxedMadd);
+        } else {
+          binaryCode(code(), 'mul', e.scalar, lanes);
+          this.value(e.args[2]!);
+          binaryCode(code(), 'add', e.scalar, lanes);
+        }
+        return;
+      case 'cast':
+        this.value(e.args[0]!);
+        return castCode(code(), e.args[0]!.scalar, e.scalar, lanes);
+      case 'bitcast':
+        this.value(e.args[0]!);
+        return bitcastCode(code(), e.args[0]!.scalar, e.scalar, lanes);
+      case 'load': {
+        const offset = this.address(e.memory, e.args[0]!);
+        return loadCode(code(), e.memory, lanes, offset);
+      }
+      case 'splat':
+        return this.splat(e.args[0]!);
+      case 'vector':
+        return this.vector(e.args);
+      case 'extract':
+        this.value(e.args[0]!);
+        code().lane(e.scalar === 'f32' ? simd.f32x4ExtractLane : simd.i32x4ExtractLane, e.lane);
+        if (e.scalar === 'bool') code().i32(1).op(op.i32And);
+    }
+  }
+
+  private splat(a: Expr): void {
+    const seen = this.current.volatile.has(a) || (this.counts.get(a) ?? 1) > 1;
+    if (a.kind === 'load' && canLoadSplat(a.memory) && !seen) {
+      const offset = this.address(a.memory, a.args[0]!);
+      return loadSplatCode(this.current.code, offset);
+    }
+    this.value(a);
+    if (a.scalar === 'bool') this.current.code.i32(-1).op(op.i32Mul);
+    this.current.code.simd(a.scalar === 'f32' ? simd.f32x4Splat : simd.i32x4Splat);
+  }
+
+  private vector(xs: readonly Expr[]): void {
+    const f = xs[0]!.scalar === 'f32';
+    xs.forEach((x, i) => {
+      this.value(x);
+      if (i === 0) this.current.code.simd(f ? simd.f32x4Splat : simd.i32x4Splat);
+      else this.current.code.lane(f ? simd.f32x4ReplaceLane : simd.i32x4ReplaceLane, i);
+    });
+    if (xs[0]!.scalar === 'bool') this.current.code.simd(simd.i32x4Neg);
+  }
+
+  private binary(fn: E.BinaryFn, a: Expr, b: Expr): void {
+    const { scalar, lanes } = a;
+    const code = (): Scope['code'] => this.current.code;
+    const shift = fn === 'shl' || fn === 'shr';
+    if (lanes > 1 && (!hasBinary(fn, scalar, lanes) || (shift && b.kind !== 'splat' && b.kind !== 'const'))) return this.lanewise(fn, a, b);
+    if ((fn === 'min' || fn === 'max') && scalar === 'f32' && lanes > 1) {
+      // pmin and pmax are one instruction each and give their first operand when it is NaN: right where the second cannot be.
+      for (const [x, y] of [[a, b], [b, a]] as const) {
+        if (y.kind !== 'const' || Number.isNaN(y.value)) continue;
+        this.value(x);
+        this.value(y);
+        return void code().simd(fn === 'min' ? simd.f32x4Pmin : simd.f32x4Pmax);
+      }
+    }
+    this.value(a);
+    if (shift && lanes > 1) {
+      if (b.kind === 'const') code().i32(b.value);
+      else this.value(b.args[0]!);
+      return binaryCode(code(), fn, scalar, lanes);
+    }
+    // Unsigned division is cheaper, and by powers of two a shift.
+    if (lanes === 1 && (fn === 'div' || fn === 'rem') && a.lo >= 0 && b.lo >= 0) {
+      const bits = b.kind === 'const' ? Math.log2(b.value) : Number.NaN;
+      if (Number.isInteger(bits)) return void code().i32(fn === 'div' ? bits : b.lo - 1).op(fn === 'div' ? op.i32ShrU : op.i32And);
+      this.value(b);
+      return void code().op(fn === 'div' ? op.i32DivU : op.i32RemU);
+    }
+    this.value(b);
+    if (lanes === 1 && (fn === 'min' || fn === 'max') && (scalar === 'i32' || scalar === 'u32')) {
+      return this.withTemporaries((temporary) => {
+        const [x, y] = [temporary('i32'), temporary('i32')];
+        code().set(y).tee(x).get(y).get(x).get(y);
+        code().op(scalar === 'i32' ? (fn === 'min' ? op.i32LtS : op.i32GtS) : fn === 'min' ? op.i32LtU : op.i32GtU, op.select);
+      });
+    }
+    binaryCode(code(), fn, scalar === 'bool' ? 'i32' : scalar, lanes);
+  }
+
+  /** Vector operations that WASM has for scalars only. */
+  private lanewise(fn: E.BinaryFn, a: Expr, b: Expr): void {
+    const { code } = this.current;
+    const f = a.scalar === 'f32';
+    this.withTemporaries((temporary) => {
+      const kept = [a, b].map((x) => {
+        this.value(x);
+        const t = temporary('v128');
+        code.set(t);
+        return t;
+      });
+      for (let i = 0; i < a.lanes; i++) {
+        for (const t of kept) code.get(t).lane(f ? simd.f32x4ExtractLane : simd.i32x4ExtractLane, i);
+        binaryCode(code, fn, a.scalar, 1);
+        if (i === 0) code.simd(f ? simd.f32x4Splat : simd.i32x4Splat);
+        else code.lane(f ? simd.f32x4ReplaceLane : simd.i32x4ReplaceLane, i);
+      }
+    });
+  }
+
+  // ---- addresses
+
+  /** Pushes an address of element `index`; returns the offset that belongs to it. */
+  address(m: Memory, index: Expr): number {
+    const size = elementBytes(m);
+    const base = this.base(m);
+    const terms = new Map<Expr, number>();
+    let bytes = this.expand(index, size, terms) + base.offset;
+    const changing: [Expr, number][] = [];
+    let low = 0;
+    for (const [atom, k] of terms) {
+      if (k !== 0) low += k > 0 ? k * atom.lo : k * atom.hi;
+      if (k === 0 || !isFixed(atom)) {
+        terms.delete(atom);
+        if (k !== 0) changing.push([atom, k]);
+      }
+    }
+    let bias = 0;
+    if (bytes < 0 || !(low >= 0)) {
+      bias = Math.floor(bytes / lowestAddress) * lowestAddress;
+      bytes -= bias;
+    }
+    this.current.code.get(this.pointer(base.local, terms, bias));
+    for (const [atom, k] of changing) {
+      this.value(atom);
+      this.scale(k);
+      this.current.code.op(op.i32Add);
+    }
+    return bytes;
+  }
+
+  /** Adds `scale` times an index to `terms`; returns its constant part. Names and products of sums are opened. */
+  private expand(e: Expr, scale: number, terms: Map<Expr, number>): number {
+    const { constant, terms: own } = E.linear(e);
+    let c = constant * scale;
+    for (const [atom, k] of own) {
+      const alias = atom.kind === 'var' && atom.role !== 'symbol' && atom.role !== 'local' ? this.binding(atom) : null;
+      if (alias?.kind === 'alias') {
+        c += this.expand(alias.value, scale * k, terms);
+        continue;
+      }
+      if (atom.kind === 'var' && atom.role === 'local') continue;
+      if (atom.kind === 'binary' && atom.fn === 'mul' && isFixed(atom)) {
+        const [x, y] = atom.args.map((part) => {
+          const t = new Map<Expr, number>();
+          const constantPart = this.expand(part, 1, t);
+          return { plain: constantPart === 0 && t.size === 1 && t.get(part) === 1, parts: [...t, ...(constantPart === 0 ? [] : [[null, constantPart] as const])] };
+        }) as unknown as readonly [Factor, Factor];
+        if (!(x.plain && y.plain) && x.parts.length * y.parts.length <= 16) {
+          for (const [f, n] of x.parts) {
+            for (const [g, q] of y.parts) {
+              const product = f && g ? E.mul(f, g) : (f ?? g);
+              c += product ? this.expand(product, scale * k * n * q, terms) : scale * k * n * q;
+            }
+          }
+          continue;
+        }
+      }
+      terms.set(atom, (terms.get(atom) ?? 0) + scale * k);
+    }
+    return c;
+  }
+
+  /** Multiplies the i32 on the stack. */
+  private scale(k: number): void {
+    const bits = Math.log2(k);
+    if (k === 1) return;
+    if (Number.isInteger(bits) && k > 0) this.current.code.i32(bits).op(op.i32Shl);
+    else this.current.code.i32(k).op(op.i32Mul);
+  }
+
+  /** Local that holds base + terms + bias, all terms being fixed. */
+  private pointer(base: number, terms: ReadonlyMap<Expr, number>, bias: number): number {
+    if (terms.size === 0 && bias === 0) return base;
+    const key = `${base}+${bias}${[...terms].sort(([a], [b]) => a.id - b.id).map(([a, k]) => `+${k}*${a.id}`).join('')}`;
+    const found = this.find((s) => s.pointers.get(key));
+    if (found !== undefined) return found;
+    let place = this.root;
+    for (const atom of terms.keys()) {
+      const h = this.home(atom);
+      if (h.depth > place.depth) place = h;
+    }
+    const inner = [...terms].filter(([atom]) => this.home(atom) === place);
+    const outer = new Map([...terms].filter(([atom]) => this.home(atom) !== place));
+    const local = (place.loop && this.induction(place, place.loop, base, inner, outer, bias)) ?? this.sum(place, base, inner, outer, bias);
+    place.pointers.set(key, local);
+    return local;
+  }
+
+  private sum(place: Scope, base: number, inner: readonly (readonly [Expr, number])[], outer: ReadonlyMap<Expr, number>, bias: number): number {
+    return this.withScope(place, () => {
+      // At the root everything is inner: the bias is added there.
+      const from = outer.size > 0 || place !== this.root ? this.pointer(base, outer, bias) : base;
+      place.code.get(from);
+      if (from === base && bias !== 0) place.code.i32(bias).op(op.i32Add);
+      for (const [atom, k] of inner) {
+        this.value(atom);
+        this.scale(k);
+        place.code.op(op.i32Add);
+      }
+      const local = place.allocate('i32');
+      place.code.set(local);
+      return local;
+    });
+  }
+
+  /** A pointer that the loop moves, when all inner terms are multiples of the loop variable; else null. */
+  private induction(place: Scope, loop: Loop, base: number, inner: readonly (readonly [Expr, number])[], outer: ReadonlyMap<Expr, number>, bias: number): number | null {
+    let constantStep = 0;
+    let step: Expr | null = null;
+    const start = new Map(outer);
+    let startBias = bias;
+    for (const [atom, k] of inner) {
+      if (atom === loop.v) {
+        constantStep += k * loop.step;
+        startBias += this.expand(loop.begin, k, start);
+        continue;
+      }
+      if (atom.kind !== 'binary' || atom.fn !== 'mul') return null;
+      const [x, y] = atom.args as readonly [Expr, Expr];
+      const factor = x === loop.v ? y : y === loop.v ? x : null;
+      if (!factor || !isFixed(factor) || this.home(factor).depth >= place.depth) return null;
+      const move = E.mul(factor, E.i32(k * loop.step));
+      step = step ? E.add(step, move) : move;
+      startBias += this.expand(E.mul(loop.begin, factor), k, start);
+    }
+    if (constantStep !== 0 && step) step = E.add(step, E.i32(constantStep));
+    for (const [atom, k] of start) if (k === 0) start.delete(atom);
+    const { preheader } = loop;
+    return this.withScope(preheader, () => {
+      const from = this.pointer(base, start, startBias);
+      const local = preheader.allocate('i32');
+      preheader.code.get(from).set(local);
+      loop.inductions.push({ local, step: step ?? constantStep });
+      return local;
+    });
+  }
+}
