@@ -38,7 +38,9 @@ function load(dir: string, part: 'train' | 't10k'): Digits {
   const labels = readIdx(dir, `${part}-labels-idx1-ubyte`);
   const [count, height, width] = images.shape;
   if (height !== 28 || width !== 28 || labels.shape[0] !== count) throw new Error(`${part}: images [${images.shape}] and labels [${labels.shape}], expected [n, 28, 28] and [n]`);
-  return { images: Float32Array.from(images.data, (v) => v / 255), labels: Int32Array.from(labels.data), count: count! };
+  const pixels = new Float32Array(images.data.length);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = images.data[i]! / 255;
+  return { images: pixels, labels: Int32Array.from(labels.data), count: count! };
 }
 
 /** The training and the test digits. `dir` defaults to the data folder of the package. */
