@@ -1,0 +1,111 @@
+/** Activation functions, as in `tf.keras.activations`. Where Keras 2 and 3 differ, the semantics of the layer that applies one decide. */
+import { didYouMean, UnsupportedError, ValueError } from '../../ir/errors.js';
+import * as ops from './backend/ops.js';
+import type { SymbolicTensor } from './backend/trace.js';
+import { describe, toSnake } from './utils/options.js';
+import { isSerialized, type Semantics } from './utils/serialization.js';
+
+export type ActivationFunction = (x: SymbolicTensor) => SymbolicTensor;
+
+export const linear: ActivationFunction = (x) => x;
+export const relu: ActivationFunction = (x) => ops.maximum(x, 0);
+export const relu6: ActivationFunction = (x) => ops.clip(x, 0, 6);
+export const tanh: ActivationFunction = (x) => ops.tanh(x);
+export const exponential: ActivationFunction = (x) => ops.exp(x);
+export const softsign: ActivationFunction = (x) => ops.divide(x, ops.add(ops.abs(x), 1));
+export const silu: ActivationFunction = (x) => ops.multiply(x, ops.sigmoid(x));
+export const swish = silu;
+
+/** log(1 + exp(x)), exact for large |x|. */
+export const softplus: ActivationFunction = (x) => ops.add(ops.maximum(x, 0), ops.log1p(ops.exp(ops.negative(ops.abs(x)))));
+export const mish: ActivationFunction = (x) => ops.multiply(x, ops.tanh(softplus(x)));
+
+/** x where positive, else alpha * (exp(x) - 1). */
+export const elu = (x: SymbolicTensor, alpha = 1): SymbolicTensor => ops.where(ops.greater(x, 0), x, ops.multiply(ops.expm1(ops.minimum(x, 0)), alpha));
+
+export const selu: ActivationFunction = (x) => ops.multiply(elu(x, 1.6732632423543772), 1.0507009873554805);
+
+/** 0.5 x (1 + erf(x / sqrt 2)), or the tanh form. */
+export function gelu(x: SymbolicTensor, approximate = false): SymbolicTensor {
+  if (!approximate) return ops.multiply(ops.multiply(x, 0.5), ops.add(ops.erf(ops.multiply(x, Math.SQRT1_2)), 1));
+  const inner = ops.multiply(ops.add(x, ops.multiply(ops.multiply(ops.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI));
+  return ops.multiply(ops.multiply(x, 0.5), ops.add(ops.tanh(inner), 1));
+}
+
+export const leakyRelu = (x: SymbolicTensor, negativeSlope = 0.2): SymbolicTensor => ops.where(ops.greater(x, 0), x, ops.multiply(x, negativeSlope));
+
+/** Keras 3: relu6(x + 3) / 6. */
+export const hardSigmoid: ActivationFunction = (x) => ops.divide(relu6(ops.add(x, 3)), 6);
+/** Keras 2: clip(0.2 x + 0.5, 0, 1). */
+export const hardSigmoidKeras2: ActivationFunction = (x) => ops.clip(ops.add(ops.multiply(x, 0.2), 0.5), 0, 1);
+
+/** Records the logits, so that crossentropy can go back to them. */
+export function sigmoid(x: SymbolicTensor): SymbolicTensor {
+  const y = ops.sigmoid(x);
+  x.trace.logits.set(y.value, { fn: 'sigmoid', logits: x, axis: -1 });
+  return y;
+}
+
+/** Over the last axis by default, or over several axes together. Records the logits, so that crossentropy can go back to them. */
+export function softmax(x: SymbolicTensor, axis: number | readonly number[] = -1): SymbolicTensor {
+  if (x.rank < 2) throw new ValueError(`softmax: the input must have at least 2 dimensions, got ${x}`);
+  const axes = (typeof axis === 'number' ? [axis] : axis).map((a) => ops.axisOf(x, a));
+  const e = ops.exp(ops.subtract(x, ops.max(x, axes, true)));
+  const y = ops.divide(e, ops.sum(e, axes, true));
+  if (axes.length === 1) x.trace.logits.set(y.value, { fn: 'softmax', logits: x, axis: axes[0]! });
+  return y;
+}
+
+/** log(softmax(x)), computed without the quotient. */
+export function logSoftmax(x: SymbolicTensor, axis = -1): SymbolicTensor {
+  const a = [ops.axisOf(x, axis)];
+  const shifted = ops.subtract(x, ops.max(x, a, true));
+  return ops.subtract(shifted, ops.log(ops.sum(ops.exp(shifted), a, true)));
+}
+
+const named: Readonly<Record<string, ActivationFunction>> = {
+  linear,
+  relu,
+  relu6,
+  tanh,
+  exponential,
+  softsign,
+  silu,
+  swish,
+  softplus,
+  mish,
+  elu: (x) => elu(x),
+  selu,
+  gelu: (x) => gelu(x),
+  leaky_relu: (x) => leakyRelu(x),
+  hard_sigmoid: hardSigmoid,
+  sigmoid,
+  softmax: (x) => softmax(x),
+  log_softmax: (x) => logSoftmax(x),
+};
+
+/** An activation with its name in configurations. */
+export interface Activation {
+  readonly name: string;
+  readonly apply: ActivationFunction;
+}
+
+export type ActivationIdentifier = string | ActivationFunction | Activation;
+
+/** The activation that a name or function stands for; null is linear. */
+export function get(id: ActivationIdentifier | null | undefined | object, semantics: Semantics = 'keras3'): Activation {
+  if (id === null || id === undefined) return { name: 'linear', apply: linear };
+  if (typeof id === 'function') {
+    const known = Object.entries({ ...named, gelu, elu, leaky_relu: leakyRelu, softmax, log_softmax: logSoftmax }).find(([, f]) => f === id);
+    return { name: known?.[0] ?? (id as ActivationFunction).name, apply: id as ActivationFunction };
+  }
+  if (typeof id === 'string') {
+    const name = id in named ? id : toSnake(id);
+    const apply = Object.hasOwn(named, name) ? named[name] : undefined;
+    if (!apply) throw new UnsupportedError(`unknown activation '${id}'.${didYouMean(id, Object.keys(named))} Known: ${Object.keys(named).join(', ')}`);
+    return { name, apply: name === 'hard_sigmoid' && semantics === 'keras2' ? hardSigmoidKeras2 : apply };
+  }
+  if (isSerialized(id)) return get(String((id.config as { name?: string } | undefined)?.name ?? id.class_name), semantics);
+  if ('apply' in id && 'name' in id) return id as Activation;
+  throw new ValueError(`an activation must be a name or a function, got ${describe(id)}`);
+}

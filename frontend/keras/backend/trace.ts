@@ -1,0 +1,152 @@
+/**
+ * Tracing: layers, losses, metrics and optimizers are written against symbolic tensors; running them once records a graph. A trace holds the graph builder, the mode, and what the
+ * layers leave beside their outputs (losses, new values of variables).
+ */
+import type { GraphBuilder } from '../../../ir/builder.js';
+import { type Dim, isStatic, type Shape, shapeToString, sizeDim } from '../../../ir/dim.js';
+import type { DType } from '../../../ir/dtype.js';
+import { invariant, ValueError } from '../../../ir/errors.js';
+import type { StateView, Value } from '../../../ir/graph.js';
+import type { Variable } from './variable.js';
+
+/** A value while a layer's `call` is traced: shape and dtype are known, the contents are not. */
+export class SymbolicTensor {
+  /** Which time steps count (bool), as layers pass it on: Keras' `_keras_mask`. */
+  mask: SymbolicTensor | null = null;
+  constructor(
+    readonly trace: Trace,
+    readonly value: Value,
+  ) {}
+  get shape(): Shape {
+    return this.value.shape;
+  }
+  get dtype(): DType {
+    return this.value.dtype;
+  }
+  get rank(): number {
+    return this.value.shape.length;
+  }
+  toString(): string {
+    return `SymbolicTensor(${this.dtype}${shapeToString(this.shape)})`;
+  }
+}
+
+/** One tensor or several, as layers take and give them. */
+export type Tensors = SymbolicTensor | readonly SymbolicTensor[];
+export const listOf = (x: Tensors): readonly SymbolicTensor[] => (x instanceof SymbolicTensor ? [x] : x);
+
+/** Where a variable lies in the state of the graph. */
+export interface Place {
+  readonly slot: string;
+  /** Of a flat slot that several variables share: offset in elements, size of the slot, and its parts. */
+  readonly flat: { readonly offset: number; readonly size: number; readonly views: readonly StateView[] } | null;
+}
+
+/** Decides where variables lie. */
+export interface Layout {
+  place(variable: Variable): Place;
+}
+
+/** Every variable in a slot of its own. */
+export const separateLayout: Layout = { place: (v) => ({ slot: v.path, flat: null }) };
+
+export type Mode = 'train' | 'evaluate' | 'predict';
+
+export interface TraceOptions {
+  readonly training: boolean;
+  readonly layout: Layout;
+}
+
+export class Trace {
+  readonly training: boolean;
+  readonly layout: Layout;
+  /** Activity regularization and losses that layers added, in order. */
+  readonly losses: SymbolicTensor[] = [];
+  /** Logits behind an output that went through softmax or sigmoid: crossentropy goes back to them. */
+  readonly logits = new Map<Value, { readonly fn: 'softmax' | 'sigmoid'; readonly logits: SymbolicTensor; readonly axis: number }>();
+  /** Rows that a layer reads of a table (Embedding): sparse optimizers update only these. */
+  readonly sparseReads = new Map<Variable, SymbolicTensor[]>();
+  private readonly reads = new Map<Variable, Value>();
+  private readonly current = new Map<Variable, Value>();
+  private readonly randomNames = new Map<string, number>();
+
+  constructor(
+    readonly b: GraphBuilder,
+    options: TraceOptions,
+  ) {
+    this.training = options.training;
+    this.layout = options.layout;
+  }
+
+  tensor(value: Value): SymbolicTensor {
+    return new SymbolicTensor(this, value);
+  }
+
+  /** The value of a variable at this point of the run. */
+  read(v: Variable): SymbolicTensor {
+    let value = this.current.get(v);
+    if (!value) {
+      value = this.b.withExactOrigin(v.path, () => {
+        const place = this.layout.place(v);
+        if (!place.flat) return this.b.stateSlot(place.slot, v.dtype, v.shape, { trainable: v.trainable });
+        const { offset, size, views } = place.flat;
+        const all = this.b.stateSlot(place.slot, v.dtype, [size], { trainable: v.trainable, views });
+        return this.b.reshape(this.b.slice(all, [offset], [offset + v.size]), v.shape);
+      });
+      this.current.set(v, value);
+      this.reads.set(v, value);
+    }
+    return this.tensor(value);
+  }
+
+  /** What `read` gave first: gradients are taken with respect to it. Null when nothing read the variable. */
+  firstRead(v: Variable): Value | null {
+    return this.reads.get(v) ?? null;
+  }
+
+  /** Gives a variable with a slot of its own a new value. Later reads in this trace see it. */
+  assign(v: Variable, x: SymbolicTensor): void {
+    const place = this.layout.place(v);
+    invariant(place.flat === null, `assignment to '${v.path}', which lies in the flat slot '${place.slot}'`);
+    this.read(v);
+    this.b.update(place.slot, x.value);
+    this.current.set(v, x.value);
+  }
+
+  /** uint32 key of the random op with this name: its bits depend on the seed, the step, and the op alone. */
+  randomKey(name: string, seed: number | null): Value {
+    const { b } = this;
+    const n = this.randomNames.get(name) ?? 0;
+    this.randomNames.set(name, n + 1);
+    const salt = hashText(`${name}#${n}`);
+    const model = b.stateSlot(seedSlot, 'uint32', []);
+    const first = seed === null ? b.binary('xor', model, salt) : b.scalar((salt ^ seed) >>> 0, 'uint32');
+    const step = b.bitcast(b.stateSlot(iterationSlot, 'int32', []), 'uint32');
+    return b.concat([b.reshape(first, [1]), b.reshape(step, [1])], 0);
+  }
+}
+
+/** State: number of training steps done. */
+export const iterationSlot = 'iteration';
+/** State: the model's random seed. */
+export const seedSlot = 'seed';
+
+/** FNV-1a. */
+export function hashText(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return h;
+}
+
+/** A dimension as Keras shows it: symbols are null. */
+export type KerasDim = number | null;
+export type KerasShape = readonly KerasDim[];
+export const kerasShape = (s: Shape): KerasDim[] => s.map((d) => (isStatic(d) ? d : null));
+export const kerasShapeText = (s: KerasShape): string => `(${s.map((d) => (d === null ? 'None' : d)).join(', ')}${s.length === 1 ? ',' : ''})`;
+
+/** The number of elements of all axes but the first, which must be known. */
+export function featureSize(what: string, shape: Shape): number {
+  const n: Dim = sizeDim(shape.slice(1));
+  if (!isStatic(n)) throw new ValueError(`${what}: all dimensions but the first must be known, got ${kerasShapeText(kerasShape(shape))}`);
+  return n;
+}

@@ -1,0 +1,42 @@
+/** Tensors and nodes of functional models: what `Input` and `layer(x)` give before anything runs. */
+import type { DType } from '../../../ir/dtype.js';
+import { type KerasShape, kerasShapeText } from '../backend/trace.js';
+import type { CallArguments, Layer } from './layer.js';
+
+export interface KerasHistory {
+  readonly node: LayerNode;
+  /** Which output of the node. */
+  readonly index: number;
+}
+
+/** A tensor of a functional model: shape (null where unknown), dtype, and the layer call that gives it. */
+export class KerasTensor {
+  constructor(
+    readonly shape: KerasShape,
+    readonly dtype: DType,
+    readonly name: string,
+    readonly history: KerasHistory,
+  ) {}
+  toString(): string {
+    return `KerasTensor(shape=${kerasShapeText(this.shape)}, dtype=${this.dtype}, name='${this.name}')`;
+  }
+}
+
+export type KerasTensors = KerasTensor | readonly KerasTensor[];
+
+/** One call of a layer. Input layers have a node without inputs. */
+export class LayerNode {
+  outputs: readonly KerasTensor[] = [];
+  singleOutput = true;
+  constructor(
+    readonly layer: Layer,
+    readonly inputs: readonly KerasTensor[],
+    /** The layer was called on one tensor, not on a list. */
+    readonly singleInput: boolean,
+    readonly args: CallArguments,
+  ) {}
+  finish(outputs: readonly KerasTensor[], single: boolean): void {
+    this.outputs = outputs;
+    this.singleOutput = single;
+  }
+}

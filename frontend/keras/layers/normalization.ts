@@ -1,0 +1,224 @@
+/** BatchNormalization and LayerNormalization. */
+import { isStatic, mulDim } from '../../../ir/dim.js';
+import { ValueError } from '../../../ir/errors.js';
+import * as ops from '../backend/ops.js';
+import type { KerasShape, SymbolicTensor, Tensors } from '../backend/trace.js';
+import type { Variable } from '../backend/variable.js';
+import type { ConstraintIdentifier } from '../constraints.js';
+import * as initializers from '../initializers/index.js';
+import type { RegularizerIdentifier } from '../regularizers.js';
+import { callable } from '../utils/callable.js';
+import { resolveOptions } from '../utils/options.js';
+import type { Json, JsonObject } from '../utils/serialization.js';
+import { type CallArguments, type InputShape, knownDim, Layer, layerDefaults, type LayerOptions, single, singleShape } from './layer.js';
+import { weightConfig, type WeightFields, weightFields } from './weight-fields.js';
+
+interface AffineOptions extends LayerOptions {
+  /** Axis or axes of the features; default -1. */
+  axis?: number | readonly number[];
+  /** Added to the variance; default 1e-3. */
+  epsilon?: number;
+  /** Adds beta; default true. */
+  center?: boolean;
+  /** Multiplies by gamma; default true. */
+  scale?: boolean;
+  betaInitializer?: initializers.InitializerIdentifier;
+  gammaInitializer?: initializers.InitializerIdentifier;
+  betaRegularizer?: RegularizerIdentifier | null;
+  gammaRegularizer?: RegularizerIdentifier | null;
+  betaConstraint?: ConstraintIdentifier | null;
+  gammaConstraint?: ConstraintIdentifier | null;
+}
+
+const affineDefaults: AffineOptions = {
+  ...layerDefaults,
+  axis: -1,
+  epsilon: 1e-3,
+  center: true,
+  scale: true,
+  betaInitializer: 'zeros',
+  gammaInitializer: 'ones',
+  betaRegularizer: null,
+  gammaRegularizer: null,
+  betaConstraint: null,
+  gammaConstraint: null,
+};
+
+/** Axes in ascending order, none negative. */
+function axesIn(layer: Layer, axis: number | readonly number[], shape: KerasShape): number[] {
+  return (typeof axis === 'number' ? [axis] : axis)
+    .map((a) => {
+      const at = a < 0 ? a + shape.length : a;
+      if (!Number.isInteger(at) || at < 0 || at >= shape.length) throw new ValueError(`${layer.name}: axis ${a} is out of range for an input of rank ${shape.length}`);
+      return at;
+    })
+    .sort((a, b) => a - b);
+}
+
+/** A weight over some axes of `x`, in the rank of `x`. */
+function alongAxes(weight: Variable | SymbolicTensor, x: SymbolicTensor, axes: readonly number[]): SymbolicTensor {
+  return ops.reshape(weight, x.shape.map((d, i) => (axes.includes(i) ? d : 1)), x.trace);
+}
+
+export interface BatchNormalizationConfig extends AffineOptions {
+  /** Of the moving averages; default 0.99. */
+  momentum?: number;
+  movingMeanInitializer?: initializers.InitializerIdentifier;
+  movingVarianceInitializer?: initializers.InitializerIdentifier;
+}
+
+/**
+ * Normalizes over all axes but `axis`: with the batch's mean and variance while training, else with moving averages of them. In Keras 2, inputs of rank 4 and 5
+ * take TensorFlow's fused path, whose moving variance is that of the sample (n / (n - 1)).
+ */
+export class BatchNormalizationClass extends Layer {
+  static override readonly className = 'BatchNormalization';
+  readonly axis: number | readonly number[];
+  readonly momentum: number;
+  readonly epsilon: number;
+  readonly center: boolean;
+  readonly scale: boolean;
+  private readonly fields: { readonly beta: WeightFields; readonly gamma: WeightFields };
+  private readonly meanInitializer: initializers.Initializer;
+  private readonly varianceInitializer: initializers.Initializer;
+  gamma: Variable | null = null;
+  beta: Variable | null = null;
+  movingMean!: Variable;
+  movingVariance!: Variable;
+
+  constructor(options?: BatchNormalizationConfig) {
+    const o = resolveOptions<BatchNormalizationConfig>('BatchNormalization', [options], [], { ...affineDefaults, momentum: 0.99, movingMeanInitializer: 'zeros', movingVarianceInitializer: 'ones' });
+    super(o);
+    this.axis = o.axis!;
+    this.momentum = o.momentum!;
+    this.epsilon = o.epsilon!;
+    this.center = o.center!;
+    this.scale = o.scale!;
+    this.fields = { beta: weightFields(o, 'beta'), gamma: weightFields(o, 'gamma') };
+    this.meanInitializer = initializers.get(o.movingMeanInitializer!);
+    this.varianceInitializer = initializers.get(o.movingVarianceInitializer!);
+    this.supportsMasking = true;
+  }
+  override build(inputShape: InputShape): void {
+    const shape = singleShape(inputShape, this);
+    const dims = axesIn(this, this.axis, shape).map((a) => knownDim(this, shape, a));
+    if (this.scale) this.gamma = this.addWeight('gamma', dims, this.fields.gamma);
+    if (this.center) this.beta = this.addWeight('beta', dims, this.fields.beta);
+    this.movingMean = this.addWeight('moving_mean', dims, { initializer: this.meanInitializer, trainable: false });
+    this.movingVariance = this.addWeight('moving_variance', dims, { initializer: this.varianceInitializer, trainable: false });
+  }
+  override call(inputs: Tensors, args: CallArguments): Tensors {
+    let x = single(inputs, this);
+    if (x.dtype !== 'float32') x = ops.cast(x, 'float32');
+    const axes = axesIn(this, this.axis, x.shape as KerasShape);
+    const others = x.shape.map((_, i) => i).filter((i) => !axes.includes(i));
+    let mean: SymbolicTensor;
+    let variance: SymbolicTensor;
+    if (args.training && this.trainable) {
+      const mask = args.mask && !Array.isArray(args.mask) && this.semantics === 'keras3' ? (args.mask as SymbolicTensor) : null;
+      const m = mask ? maskedMoments(x, mask, others) : { mean: ops.mean(x, others, true), variance: null };
+      mean = m.mean;
+      variance = m.variance ?? ops.mean(ops.square(ops.subtract(x, mean)), others, true);
+      this.move(x, this.movingMean, mean, 1);
+      this.move(x, this.movingVariance, variance, this.besselCorrection(x, axes, others));
+    } else {
+      mean = alongAxes(this.movingMean, x, axes);
+      variance = alongAxes(this.movingVariance, x, axes);
+    }
+    let factor = ops.rsqrt(ops.add(variance, this.epsilon));
+    if (this.gamma) factor = ops.multiply(factor, alongAxes(this.gamma, x, axes));
+    const y = ops.multiply(ops.subtract(x, mean), factor);
+    return this.beta ? ops.add(y, alongAxes(this.beta, x, axes)) : y;
+  }
+
+  /** moving = momentum * moving + (1 - momentum) * batch. */
+  private move(x: SymbolicTensor, variable: Variable, batch: SymbolicTensor, correction: SymbolicTensor | number): void {
+    const old = x.trace.read(variable);
+    const value = ops.reshape(batch, variable.shape);
+    const corrected = correction === 1 ? value : ops.multiply(value, correction);
+    x.trace.assign(variable, ops.add(ops.multiply(old, this.momentum), ops.multiply(corrected, 1 - this.momentum)));
+  }
+
+  /** n / (n - 1) in the fused path of Keras 2, else 1. */
+  private besselCorrection(x: SymbolicTensor, axes: readonly number[], others: readonly number[]): SymbolicTensor | number {
+    const fused = this.semantics === 'keras2' && (x.rank === 4 || x.rank === 5) && axes.length === 1 && (axes[0] === 1 || axes[0] === x.rank - 1);
+    if (!fused) return 1;
+    const n = others.map((a) => x.shape[a]!).reduce(mulDim, 1);
+    if (isStatic(n)) return n / Math.max(1, n - 1);
+    const count = ops.size(x, n);
+    return ops.divide(count, ops.maximum(ops.subtract(count, 1), 1));
+  }
+
+  override getConfig(): JsonObject {
+    const w = weightConfig(this.fields);
+    const { beta_initializer, gamma_initializer, ...rest } = w;
+    return {
+      ...super.getConfig(),
+      axis: this.axis as Json,
+      momentum: this.momentum,
+      epsilon: this.epsilon,
+      center: this.center,
+      scale: this.scale,
+      beta_initializer,
+      gamma_initializer,
+      moving_mean_initializer: initializers.serialize(this.meanInitializer) as unknown as Json,
+      moving_variance_initializer: initializers.serialize(this.varianceInitializer) as unknown as Json,
+      ...rest,
+    };
+  }
+}
+
+/** Mean and variance over the steps that a mask keeps (Keras 3). */
+function maskedMoments(x: SymbolicTensor, mask: SymbolicTensor, others: readonly number[]): { mean: SymbolicTensor; variance: SymbolicTensor } {
+  const weights = ops.reshape(ops.cast(mask, 'float32'), [...mask.shape, ...new Array<number>(x.rank - mask.rank).fill(1)]);
+  const total = ops.sum(ops.broadcastTo(weights, x.shape.map((d, i) => (others.includes(i) ? d : 1))), others, true);
+  const mean = ops.divide(ops.sum(ops.multiply(x, weights), others, true), ops.add(total, 1e-3));
+  const variance = ops.divide(ops.sum(ops.multiply(ops.square(ops.subtract(x, mean)), weights), others, true), ops.add(total, 1e-3));
+  return { mean, variance };
+}
+
+export type LayerNormalizationConfig = AffineOptions;
+
+/** Normalizes each sample over `axis` (default: the last), then gamma and beta over the same axes. */
+export class LayerNormalizationClass extends Layer {
+  static override readonly className = 'LayerNormalization';
+  readonly axis: number | readonly number[];
+  readonly epsilon: number;
+  readonly center: boolean;
+  readonly scale: boolean;
+  private readonly fields: { readonly beta: WeightFields; readonly gamma: WeightFields };
+  gamma: Variable | null = null;
+  beta: Variable | null = null;
+
+  constructor(options?: LayerNormalizationConfig) {
+    const o = resolveOptions<LayerNormalizationConfig>('LayerNormalization', [options], [], affineDefaults);
+    super(o);
+    this.axis = o.axis!;
+    this.epsilon = o.epsilon!;
+    this.center = o.center!;
+    this.scale = o.scale!;
+    this.fields = { beta: weightFields(o, 'beta'), gamma: weightFields(o, 'gamma') };
+    this.supportsMasking = true;
+  }
+  override build(inputShape: InputShape): void {
+    const shape = singleShape(inputShape, this);
+    const dims = axesIn(this, this.axis, shape).map((a) => knownDim(this, shape, a));
+    if (this.scale) this.gamma = this.addWeight('gamma', dims, this.fields.gamma);
+    if (this.center) this.beta = this.addWeight('beta', dims, this.fields.beta);
+  }
+  override call(inputs: Tensors): Tensors {
+    const x = single(inputs, this);
+    const axes = axesIn(this, this.axis, x.shape as KerasShape);
+    const centred = ops.subtract(x, ops.mean(x, axes, true));
+    const variance = ops.mean(ops.square(centred), axes, true);
+    let y = ops.multiply(centred, ops.rsqrt(ops.add(variance, this.epsilon)));
+    if (this.gamma) y = ops.multiply(y, alongAxes(this.gamma, x, axes));
+    return this.beta ? ops.add(y, alongAxes(this.beta, x, axes)) : y;
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), axis: this.axis as Json, epsilon: this.epsilon, center: this.center, scale: this.scale, ...weightConfig(this.fields) };
+  }
+}
+
+export const BatchNormalization = callable(BatchNormalizationClass);
+export const LayerNormalization = callable(LayerNormalizationClass);

@@ -1,0 +1,17 @@
+/** Automatic names as Keras gives them: `dense`, `dense_1`, … counted per process until `clearSession`. */
+import { snakeOfClass } from './serialization.js';
+
+const counts = new Map<string, number>();
+
+/** A new name for an object of the class. */
+export function autoName(className: string): string {
+  const base = snakeOfClass(className);
+  const n = counts.get(base) ?? 0;
+  counts.set(base, n + 1);
+  return n === 0 ? base : `${base}_${n}`;
+}
+
+/** Starts all automatic names from the beginning. */
+export function clearSession(): void {
+  counts.clear();
+}

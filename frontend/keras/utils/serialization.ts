@@ -1,0 +1,72 @@
+/** Configurations as Keras writes them: `{ module, class_name, config, registered_name }` with snake_case keys. */
+import { didYouMean, UnsupportedError, ValueError } from '../../../ir/errors.js';
+import { describe, isPlainObject, toCamel, toSnake } from './options.js';
+
+/** Which generation of Keras decides where the two differ. */
+export type Semantics = 'keras2' | 'keras3';
+
+/** JSON that Keras writes. */
+export type Json = null | boolean | number | string | undefined | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = { readonly [key: string]: Json };
+
+/** A serialized object. */
+export interface SerializedObject {
+  readonly module?: string;
+  readonly class_name: string;
+  readonly config: JsonObject;
+  readonly registered_name?: string | null;
+}
+
+export interface Configurable {
+  getConfig(): JsonObject;
+}
+
+export const isSerialized = (x: unknown): x is SerializedObject =>
+  isPlainObject(x) && typeof x.class_name === 'string' && (isPlainObject(x.config) || x.config === undefined || x.config === null);
+
+/** Serializes an object of a Keras module. */
+export function serializeObject(module: string, className: string, object: Configurable): SerializedObject {
+  return { module, class_name: className, config: object.getConfig(), registered_name: null };
+}
+
+/** snake_case config to camelCase options; nested configs stay as they are (the `get` functions read them). */
+export const optionsOfConfig = (config: JsonObject): Record<string, unknown> => Object.fromEntries(Object.entries(config).map(([k, v]) => [toCamel(k), v]));
+/** camelCase values to a snake_case config. */
+export const configOfOptions = (options: Readonly<Record<string, Json>>): JsonObject => Object.fromEntries(Object.entries(options).map(([k, v]) => [toSnake(k), v]));
+
+/** Keras names classes in CamelCase, and accepts snake_case: `GlorotUniform` is `glorot_uniform`. */
+export const snakeOfClass = (name: string): string =>
+  name
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replace(/([A-Z]+)([A-Z][a-z])/g, '$1_$2')
+    .toLowerCase();
+
+/** How a module of Keras makes an object from a name or a config. */
+export interface Registry<T> {
+  /** For messages: `initializer`. */
+  readonly what: string;
+  /** By class name; `options` are camelCase. */
+  readonly classes: Readonly<Record<string, (options: Record<string, unknown>, semantics: Semantics) => T>>;
+  /** Further names. */
+  readonly aliases: Readonly<Record<string, string>>;
+}
+
+/** Looks a name up: class name, snake_case name or alias. */
+export function classNamed<T>(registry: Registry<T>, name: string): string {
+  const bare = name.includes('>') ? name.slice(name.indexOf('>') + 1) : name;
+  if (registry.classes[bare]) return bare;
+  const alias = registry.aliases[bare] ?? registry.aliases[bare.toLowerCase()];
+  if (alias) return alias;
+  const found = Object.keys(registry.classes).find((c) => snakeOfClass(c) === bare || c.toLowerCase() === bare.toLowerCase());
+  if (found) return found;
+  const known = [...new Set([...Object.keys(registry.classes).map(snakeOfClass), ...Object.keys(registry.aliases)])];
+  throw new UnsupportedError(`unknown ${registry.what} '${name}'.${didYouMean(name, [...known, ...Object.keys(registry.classes)])} Known: ${known.join(', ')}`);
+}
+
+/** An object from its name, its config, or itself. */
+export function getFrom<T extends object>(registry: Registry<T>, id: unknown, isInstance: (x: unknown) => x is T, semantics: Semantics): T {
+  if (isInstance(id)) return id;
+  if (typeof id === 'string') return registry.classes[classNamed(registry, id)]!({}, semantics);
+  if (isSerialized(id)) return registry.classes[classNamed(registry, id.class_name)]!(optionsOfConfig(id.config ?? {}), semantics);
+  throw new ValueError(`an ${registry.what} must be a name, an instance or a config with class_name and config, got ${describe(id)}`);
+}
