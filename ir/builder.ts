@@ -132,13 +132,13 @@ export class GraphBuilder {
   }
 
   /**
-   * Gives a scan of this builder more stacked outputs: `extra` are values of its body. The one change to a node once made (autodiff saves what a step computed);
-   * values that exist keep their meaning. Gives the new values.
+   * Gives a scan of this builder a body with more outputs at its end, which become more stacked results. The one change to a node once made (autodiff saves what a
+   * step computed): values that exist keep their meaning. Gives the new values.
    */
-  extendScan(node: NodeOf<'scan'>, extra: readonly Port[]): readonly Value[] {
+  extendScan(node: NodeOf<'scan'>, body: Graph): readonly Value[] {
     const scan = this.nodes.find((n) => n === node);
     invariant(scan?.op === 'scan', 'extendScan of a node that is not in this builder');
-    const attrs = { ...node.attrs, body: { ...node.attrs.body, outputs: [...node.attrs.body.outputs, ...extra] } };
+    const attrs = { ...node.attrs, body };
     const first = node.outputs.length;
     const types = opDef('scan').infer(node.inputs, attrs);
     const added = types.slice(first).map((t, i) => this.value(t, scan, first + i));

@@ -7,6 +7,7 @@ import type { TensorData } from '../tensor-data.js';
 import { expectInts, fail } from './check.js';
 import { compositeGradient, ifGradient } from './control-gradient.js';
 import { allocateFor } from './loops.js';
+import { scanGradient } from './scan-gradient.js';
 
 const sameType = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && equalShape(a.shape, b.shape);
 
@@ -56,7 +57,7 @@ export const scan = defineOp({
     }
     return [...state, ...stacked];
   },
-  gradient: { none: 'pending' },
+  gradient: scanGradient,
   axes: { none: 'it has several outputs and a sub-graph' },
   print: ({ body, carries, xs, length, reverse }, p) => attrText({ carries, xs, length: dimToString(length), reverse, body: p.graph(body) }),
   parse: (attrs, p) => {
