@@ -1,0 +1,53 @@
+/** `tenon compile`: a module that exports a model becomes a folder that runs without the compiler. */
+import { readFile } from 'node:fs/promises';
+import { compile } from '../../codegen/compile.js';
+import { messageOf } from '../../runtime/errors.js';
+import { artefactFiles, writeFolder } from '../artefact.js';
+import { bytesText, type CliIo, table, UsageError } from '../io.js';
+import { loadModel, loadPrograms } from '../model.js';
+import { listOf, positiveInteger, targetInfo, targetName } from '../targets.js';
+
+export interface CompileFlags {
+  readonly output: string;
+  readonly weights?: string;
+  readonly target: string;
+  readonly programs?: string;
+  readonly batchSize?: string;
+  readonly verify?: boolean;
+  readonly json?: boolean;
+}
+
+export async function compileCommand(file: string, flags: CompileFlags, io: CliIo): Promise<void> {
+  const targets = listOf(flags.target).map(targetName);
+  if (targets.length === 0) throw new UsageError('--target names no target');
+  const names = flags.programs === undefined ? undefined : listOf(flags.programs);
+  const batchSize = flags.batchSize === undefined ? undefined : positiveInteger(flags.batchSize, '--batch-size');
+  let weights: { file: Uint8Array; source: string } | null = null;
+  if (flags.weights !== undefined) {
+    try {
+      weights = { file: await readFile(flags.weights), source: flags.weights };
+    } catch (e) {
+      throw new UsageError(`--weights: ${messageOf(e)}`);
+    }
+  }
+  const model = await loadModel(file);
+  const programs = await loadPrograms(model, batchSize, names);
+  const began = performance.now();
+  const plans = targets.map((t) => compile(programs, { target: targetInfo(t), name: model.name, verify: flags.verify ?? false }));
+  const milliseconds = Math.round(performance.now() - began);
+  const files = artefactFiles(plans, weights);
+  await writeFolder(flags.output, files);
+  const arena = Object.fromEntries(plans.map((p) => [p.plan.target, Math.max(0, ...Object.values(p.plan.memory).map((m) => m.arena))]));
+  if (flags.json) {
+    const list = Object.fromEntries([...files].map(([name, bytes]) => [name, bytes.byteLength]));
+    io.out(`${JSON.stringify({ model: model.name, folder: flags.output, programs: Object.keys(programs), targets, milliseconds, arena, files: list })}\n`);
+    return;
+  }
+  io.out(`${model.name}: ${Object.keys(programs).join(', ')} for ${targets.join(' and ')} in ${milliseconds} ms\n`);
+  for (const p of plans) io.out(`  ${p.plan.target}: ${p.plan.kernels.length} kernels, peak of intermediates ${bytesText(arena[p.plan.target]!)}\n`);
+  const shown = [...files].filter(([name]) => !name.startsWith('kernels.webgpu/'));
+  const wgsl = [...files].filter(([name]) => name.startsWith('kernels.webgpu/'));
+  const rows = shown.map(([name, bytes]) => [`${flags.output}/${name}`, bytesText(bytes.byteLength)]);
+  if (wgsl.length > 0) rows.push([`${flags.output}/kernels.webgpu/ (${wgsl.length} files)`, bytesText(wgsl.reduce((a, [, b]) => a + b.byteLength, 0))]);
+  for (const line of table(rows, [1])) io.out(`  ${line}\n`);
+}
