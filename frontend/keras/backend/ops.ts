@@ -72,6 +72,7 @@ export const log = unary('log');
 export const log1p = unary('log1p');
 export const sqrt = unary('sqrt');
 export const rsqrt = unary('rsqrt');
+export const cos = unary('cos');
 export const tanh = unary('tanh');
 export const sigmoid = unary('sigmoid');
 export const erf = unary('erf');

@@ -1,0 +1,104 @@
+/** Loss functions: one value per sample (the mean or sum over the last axis), as in `tf.keras.losses`. Keras 2 and 3 differ where noted. */
+import { isStatic } from '../../../ir/dim.js';
+import { ShapeError } from '../../../ir/errors.js';
+import * as nn from '../backend/nn.js';
+import * as ops from '../backend/ops.js';
+import { kerasShape, kerasShapeText, type SymbolicTensor } from '../backend/trace.js';
+import type { Semantics } from '../utils/serialization.js';
+
+/** Probabilities are kept this far from 0 and 1. */
+export const epsilon = 1e-7;
+
+const lastAxis = (x: SymbolicTensor): number[] => [x.rank - 1];
+const asFloat = (x: SymbolicTensor): SymbolicTensor => ops.cast(x, 'float32');
+
+export const meanSquaredError = (target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor => {
+  const d = ops.subtract(prediction, asFloat(target));
+  return ops.mean(ops.square(d), lastAxis(d));
+};
+
+export const meanAbsoluteError = (target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor => {
+  const d = ops.abs(ops.subtract(prediction, asFloat(target)));
+  return ops.mean(d, lastAxis(d));
+};
+
+export interface CrossentropyOptions {
+  readonly fromLogits?: boolean;
+  readonly labelSmoothing?: number;
+  readonly axis?: number;
+  readonly semantics?: Semantics;
+}
+
+/** The logits behind a prediction that went through the activation, or null. */
+function logitsBehind(prediction: SymbolicTensor, fn: 'softmax' | 'sigmoid', axis: number): SymbolicTensor | null {
+  const found = prediction.trace.logits.get(prediction.value);
+  return found && found.fn === fn && (fn === 'sigmoid' || found.axis === axis) ? found.logits : null;
+}
+
+function requireEqualShapes(what: string, target: SymbolicTensor, prediction: SymbolicTensor): void {
+  const fits = target.rank === prediction.rank && target.shape.every((d, i) => d === 1 || prediction.shape[i] === 1 || String(d) === String(prediction.shape[i]));
+  if (!fits) {
+    const [t, p] = [target, prediction].map((x) => kerasShapeText(kerasShape(x.shape)));
+    const hint = what === 'categorical_crossentropy' ? '; for integer class labels use sparse_categorical_crossentropy' : '';
+    throw new ShapeError(`${what}: the target has shape ${t}, the output of the model ${p}${hint}`);
+  }
+}
+
+export function binaryCrossentropy(target: SymbolicTensor, prediction: SymbolicTensor, options: CrossentropyOptions = {}): SymbolicTensor {
+  let y = asFloat(target);
+  requireEqualShapes('binary_crossentropy', y, prediction);
+  const smoothing = options.labelSmoothing ?? 0;
+  if (smoothing > 0) y = ops.add(ops.multiply(y, 1 - smoothing), 0.5 * smoothing);
+  const logits = options.fromLogits ? prediction : logitsBehind(prediction, 'sigmoid', -1);
+  if (logits) {
+    const z = nn.sigmoidCrossEntropy(logits, y);
+    return ops.mean(z, lastAxis(z));
+  }
+  const p = ops.clip(prediction, epsilon, 1 - epsilon);
+  // Keras 2 adds epsilon once more inside the logarithm
+  const log = (x: SymbolicTensor) => ops.log(options.semantics === 'keras2' ? ops.add(x, epsilon) : x);
+  const z = ops.negative(ops.add(ops.multiply(y, log(p)), ops.multiply(ops.subtract(1, y), log(ops.subtract(1, p)))));
+  return ops.mean(z, lastAxis(z));
+}
+
+export function categoricalCrossentropy(target: SymbolicTensor, prediction: SymbolicTensor, options: CrossentropyOptions = {}): SymbolicTensor {
+  let y = asFloat(target);
+  requireEqualShapes('categorical_crossentropy', y, prediction);
+  const axis = ops.axisOf(prediction, options.axis ?? -1);
+  const smoothing = options.labelSmoothing ?? 0;
+  if (smoothing > 0) {
+    const classes = prediction.shape[axis]!;
+    y = ops.add(ops.multiply(y, 1 - smoothing), isStatic(classes) ? smoothing / classes : ops.divide(smoothing, ops.size(y, classes)));
+  }
+  const logits = options.fromLogits ? prediction : logitsBehind(prediction, 'softmax', axis);
+  if (logits) return nn.softmaxCrossEntropy(logits, y, axis);
+  const p = ops.clip(ops.divide(prediction, ops.sum(prediction, [axis], true)), epsilon, 1 - epsilon);
+  return ops.negative(ops.sum(ops.multiply(y, ops.log(p)), [axis]));
+}
+
+export interface SparseOptions {
+  readonly fromLogits?: boolean;
+  readonly axis?: number;
+  /** Samples of this class count nothing. */
+  readonly ignoreClass?: number | null;
+}
+
+export function sparseCategoricalCrossentropy(target: SymbolicTensor, prediction: SymbolicTensor, options: SparseOptions = {}): SymbolicTensor {
+  const axis = ops.axisOf(prediction, options.axis ?? -1);
+  let classes = ops.cast(target, 'int32');
+  if (classes.rank === prediction.rank && classes.shape.at(-1) === 1) classes = ops.squeeze(classes, -1);
+  if (classes.rank !== prediction.rank - 1) {
+    const [t, p] = [target, prediction].map((x) => kerasShapeText(kerasShape(x.shape)));
+    throw new ShapeError(`sparse_categorical_crossentropy: the target has shape ${t}, the output of the model ${p}: expected one class number for each sample; for one-hot targets use categorical_crossentropy`);
+  }
+  const logits = options.fromLogits ? prediction : logitsBehind(prediction, 'softmax', axis);
+  // Keras takes the logarithm of clipped probabilities as logits, which normalizes them
+  const scores = logits ?? ops.log(ops.clip(prediction, epsilon, 1 - epsilon));
+  const ignore = options.ignoreClass ?? null;
+  if (ignore === null) return nn.sparseSoftmaxCrossEntropy(scores, classes, axis);
+  const counts = ops.notEqual(classes, ignore);
+  const loss = ops.where(counts, nn.sparseSoftmaxCrossEntropy(scores, ops.where(counts, classes, 0), axis), 0);
+  loss.mask = counts;
+  return loss;
+}
+

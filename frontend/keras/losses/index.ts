@@ -1,0 +1,174 @@
+/** tf.keras.losses: loss objects with a reduction, and what `compile({ loss })` takes. */
+import { UnsupportedError, ValueError } from '../../../ir/errors.js';
+import * as ops from '../backend/ops.js';
+import type { SymbolicTensor } from '../backend/trace.js';
+import { callable } from '../utils/callable.js';
+import { describe, oneOf, resolveOptions } from '../utils/options.js';
+import { classNamed, isSerialized, type Json, type JsonObject, optionsOfConfig, type Registry, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
+import * as functions from './functions.js';
+import { maskWeights, type Reduction, reduced, squeezeOrExpand, weighted } from './reduction.js';
+
+export interface LossOptions {
+  /** Default sum_over_batch_size: the mean over all values. */
+  readonly reduction?: Reduction;
+  readonly name?: string;
+  readonly semantics?: Semantics;
+}
+
+const lossDefaults: LossOptions = { reduction: 'sum_over_batch_size', semantics: 'keras3' };
+
+/** Base class: `call` gives the values, one for each sample. */
+export abstract class Loss {
+  static readonly className: string = '';
+  readonly name: string;
+  readonly reduction: Reduction;
+  readonly semantics: Semantics;
+  constructor(name: string, options: LossOptions = {}) {
+    this.name = options.name ?? name;
+    this.reduction = oneOf(this.className, 'reduction', options.reduction ?? 'sum_over_batch_size', ['sum_over_batch_size', 'sum', 'none', 'mean', 'mean_with_sample_weight', 'auto']);
+    this.semantics = options.semantics ?? 'keras3';
+  }
+  get className(): string {
+    const cls = this.constructor as typeof Loss;
+    return cls.className || cls.name;
+  }
+  abstract call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor;
+
+  /** The reduced loss. A mask on the prediction leaves values out of the mean. */
+  compute(target: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null = null): SymbolicTensor {
+    const inMask = prediction.mask;
+    const [p, t] = this.squeezes ? squeezeOrExpand(prediction, target, this.semantics) : [prediction, target];
+    let values = this.call(t, p);
+    const masks = [inMask, values.mask].filter((m): m is SymbolicTensor => m !== null);
+    if (sampleWeight) values = weighted(values, sampleWeight, this.semantics);
+    for (const m of masks) values = weighted(values, maskWeights(m, this.reduction), this.semantics);
+    return reduced(values, this.reduction);
+  }
+
+  /** Whether a column against a vector is brought to one rank first. */
+  protected readonly squeezes: boolean = true;
+
+  getConfig(): JsonObject {
+    return { name: this.name, reduction: this.reduction };
+  }
+}
+
+/** A loss made of a function without options. */
+function simple(className: string, name: string, fn: (target: SymbolicTensor, prediction: SymbolicTensor, semantics: Semantics) => SymbolicTensor) {
+  return class extends Loss {
+    static override readonly className: string = className;
+    constructor(options?: LossOptions) {
+      super(name, resolveOptions<LossOptions>(className, [options], [], { ...lossDefaults, name }));
+    }
+    override call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor {
+      return fn(target, prediction, this.semantics);
+    }
+  };
+}
+
+class BinaryCrossentropyClass extends Loss {
+  static override readonly className = 'BinaryCrossentropy';
+  private readonly options: { readonly fromLogits: boolean; readonly labelSmoothing: number; readonly axis: number };
+  /** Targets 0 and 1 of the prediction's shape. */
+  constructor(options?: LossOptions & { fromLogits?: boolean; labelSmoothing?: number; axis?: number }) {
+    const o = resolveOptions<LossOptions & { fromLogits: boolean; labelSmoothing: number; axis: number }>('BinaryCrossentropy', [options], [], { ...lossDefaults, name: 'binary_crossentropy', fromLogits: false, labelSmoothing: 0, axis: -1 });
+    super('binary_crossentropy', o);
+    this.options = o;
+  }
+  override call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor {
+    return functions.binaryCrossentropy(target, prediction, { ...this.options, semantics: this.semantics });
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), from_logits: this.options.fromLogits, label_smoothing: this.options.labelSmoothing, axis: this.options.axis };
+  }
+}
+
+class CategoricalCrossentropyClass extends Loss {
+  static override readonly className = 'CategoricalCrossentropy';
+  private readonly options: { readonly fromLogits: boolean; readonly labelSmoothing: number; readonly axis: number };
+  /** Targets are probabilities (one-hot) of the prediction's shape. */
+  constructor(options?: LossOptions & { fromLogits?: boolean; labelSmoothing?: number; axis?: number }) {
+    const o = resolveOptions<LossOptions & { fromLogits: boolean; labelSmoothing: number; axis: number }>('CategoricalCrossentropy', [options], [], { ...lossDefaults, name: 'categorical_crossentropy', fromLogits: false, labelSmoothing: 0, axis: -1 });
+    super('categorical_crossentropy', o);
+    this.options = o;
+  }
+  override call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor {
+    return functions.categoricalCrossentropy(target, prediction, { ...this.options, semantics: this.semantics });
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), from_logits: this.options.fromLogits, label_smoothing: this.options.labelSmoothing, axis: this.options.axis };
+  }
+}
+
+class SparseCategoricalCrossentropyClass extends Loss {
+  static override readonly className = 'SparseCategoricalCrossentropy';
+  protected override readonly squeezes = false;
+  private readonly options: { readonly fromLogits: boolean; readonly ignoreClass: number | null; readonly axis: number };
+  /** Targets are class numbers. */
+  constructor(options?: LossOptions & { fromLogits?: boolean; ignoreClass?: number | null; axis?: number }) {
+    const o = resolveOptions<LossOptions & { fromLogits: boolean; ignoreClass: number | null; axis: number }>('SparseCategoricalCrossentropy', [options], [], { ...lossDefaults, name: 'sparse_categorical_crossentropy', fromLogits: false, ignoreClass: null, axis: -1 });
+    super('sparse_categorical_crossentropy', o);
+    this.options = o;
+  }
+  override call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor {
+    return functions.sparseCategoricalCrossentropy(target, prediction, this.options);
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), from_logits: this.options.fromLogits, ignore_class: this.options.ignoreClass as Json };
+  }
+}
+
+export const MeanSquaredError = callable(simple('MeanSquaredError', 'mean_squared_error', functions.meanSquaredError));
+export const MeanAbsoluteError = callable(simple('MeanAbsoluteError', 'mean_absolute_error', functions.meanAbsoluteError));
+export const BinaryCrossentropy = callable(BinaryCrossentropyClass);
+export const CategoricalCrossentropy = callable(CategoricalCrossentropyClass);
+export const SparseCategoricalCrossentropy = callable(SparseCategoricalCrossentropyClass);
+
+/** A function of (target, prediction) that gives one value for each sample. */
+export type LossFunction = (target: SymbolicTensor, prediction: SymbolicTensor) => SymbolicTensor;
+
+class FunctionLoss extends Loss {
+  static override readonly className = 'FunctionLoss';
+  constructor(private readonly fn: LossFunction) {
+    super(fn.name || 'loss');
+  }
+  override call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor {
+    const y = this.fn(target, prediction);
+    return y.rank === 0 ? ops.reshape(y, [1]) : y;
+  }
+}
+
+const withoutFunction = (o: Record<string, unknown>): Record<string, unknown> => Object.fromEntries(Object.entries(o).filter(([k]) => k !== 'fn' && k !== 'dtype'));
+
+const registry: Registry<Loss> = {
+  what: 'loss',
+  classes: {
+    MeanSquaredError: (o, semantics) => MeanSquaredError({ ...withoutFunction(o), semantics }),
+    MeanAbsoluteError: (o, semantics) => MeanAbsoluteError({ ...withoutFunction(o), semantics }),
+    BinaryCrossentropy: (o, semantics) => BinaryCrossentropy({ ...withoutFunction(o), semantics }),
+    CategoricalCrossentropy: (o, semantics) => CategoricalCrossentropy({ ...withoutFunction(o), semantics }),
+    SparseCategoricalCrossentropy: (o, semantics) => SparseCategoricalCrossentropy({ ...withoutFunction(o), semantics }),
+  },
+  aliases: { mse: 'MeanSquaredError', mae: 'MeanAbsoluteError', bce: 'BinaryCrossentropy' },
+};
+
+export type LossIdentifier = string | Loss | LossFunction | SerializedObject;
+
+/** The loss that a name, a config, a function or an instance stands for. */
+export function get(id: LossIdentifier, semantics: Semantics = 'keras3'): Loss {
+  if (id instanceof Loss) return id;
+  if (typeof id === 'function') return new FunctionLoss(id);
+  if (typeof id === 'string') return registry.classes[classNamed(registry, id)]!({}, semantics);
+  if (isSerialized(id)) return registry.classes[classNamed(registry, id.class_name)]!(optionsOfConfig(id.config ?? {}), semantics);
+  throw new ValueError(`a loss must be a name, a function or a Loss, got ${describe(id)}`);
+}
+
+export function serialize(loss: Loss): SerializedObject {
+  if (loss instanceof FunctionLoss) throw new UnsupportedError(`the loss function '${loss.name}' cannot be written to a configuration: make it a named Loss class`);
+  return serializeObject('keras.losses', loss.className, loss);
+}
+export const deserialize = (config: SerializedObject, semantics: Semantics = 'keras3'): Loss => get(config, semantics);
+
+export type { Reduction };
+export const { meanSquaredError, meanAbsoluteError, binaryCrossentropy, categoricalCrossentropy, sparseCategoricalCrossentropy } = functions;
+export { meanAbsoluteError as mae, meanSquaredError as mse };

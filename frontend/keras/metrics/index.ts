@@ -1,0 +1,269 @@
+/** tf.keras.metrics: state on the device, updated by the train and evaluate graphs; results are computed on the host from the state. */
+import { equalDim, type Shape } from '../../../ir/dim.js';
+import type { TypedArray } from '../../../ir/dtype.js';
+import { ShapeError, UnsupportedError, ValueError } from '../../../ir/errors.js';
+import * as ops from '../backend/ops.js';
+import { kerasShape, kerasShapeText, type SymbolicTensor } from '../backend/trace.js';
+import { Variable } from '../backend/variable.js';
+import * as lossFunctions from '../losses/functions.js';
+import { squeezeOrExpand } from '../losses/reduction.js';
+import { callable } from '../utils/callable.js';
+import { autoName } from '../utils/naming.js';
+import { describe, resolveOptions } from '../utils/options.js';
+import { classNamed, isSerialized, type JsonObject, optionsOfConfig, type Registry, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
+
+export interface MetricOptions {
+  readonly name?: string | null;
+  readonly dtype?: string | null | object;
+  readonly semantics?: Semantics;
+}
+
+const metricDefaults: MetricOptions = { name: null, dtype: null, semantics: 'keras3' };
+
+/** Base class. A metric has variables, an update that is traced into the graph, and a result computed on the host. */
+export abstract class Metric {
+  static readonly className: string = '';
+  name: string;
+  readonly semantics: Semantics;
+  readonly variables: Variable[] = [];
+  constructor(options: MetricOptions = {}, defaultName?: string) {
+    this.name = options.name ?? defaultName ?? autoName(this.className);
+    this.semantics = options.semantics ?? 'keras3';
+  }
+  get className(): string {
+    const cls = this.constructor as typeof Metric;
+    return cls.className || cls.name;
+  }
+  /** Makes a float32 variable that starts at 0 and is reset to 0. */
+  protected addVariable(name: string, shape: readonly number[] = []): Variable {
+    const v = new Variable({ path: `metrics/${this.name}/${name}`, shape, trainable: false });
+    this.variables.push(v);
+    return v;
+  }
+  /** Adds a batch to the state. */
+  abstract update(target: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void;
+  /** The result for the variables' values. */
+  abstract result(state: readonly TypedArray[]): number;
+  getConfig(): JsonObject {
+    return { name: this.name, dtype: 'float32' };
+  }
+}
+
+/** Weighted mean of values: total and count. */
+export class MeanClass extends Metric {
+  static override readonly className: string = 'Mean';
+  protected readonly total: Variable;
+  protected readonly count: Variable;
+  constructor(options?: MetricOptions, defaultName = 'mean') {
+    const o = resolveOptions<MetricOptions>('Mean', [options], [], metricDefaults);
+    super(o, defaultName);
+    this.total = this.addVariable('total');
+    this.count = this.addVariable('count');
+  }
+  /** Adds values with weights. Weights of lower rank weigh whole samples. */
+  updateValues(values: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
+    let v = ops.cast(values, 'float32');
+    let sum: SymbolicTensor;
+    let n: SymbolicTensor;
+    if (sampleWeight) {
+      let w = ops.cast(sampleWeight, 'float32');
+      if (w.rank === v.rank + 1 && w.shape.at(-1) === 1) w = ops.squeeze(w, -1);
+      if (this.semantics === 'keras3' && w.rank > 0 && w.rank < v.rank) v = ops.mean(v, Array.from({ length: v.rank - w.rank }, (_, i) => w.rank + i));
+      if (w.rank > 0 && w.rank < v.rank) w = ops.reshape(w, [...w.shape, ...new Array<number>(v.rank - w.rank).fill(1)]);
+      if (w.rank > v.rank || !w.shape.every((d, i) => d === 1 || equalDim(d, v.shape[i]!))) {
+        throw new ShapeError(`${this.name}: the sample weights have shape ${shapeText(sampleWeight.shape)}, the values ${shapeText(values.shape)}`);
+      }
+      w = ops.broadcastTo(w, v.shape);
+      sum = ops.sum(ops.multiply(v, w));
+      n = ops.sum(w);
+    } else {
+      sum = ops.sum(v);
+      n = ops.count(v);
+    }
+    const t = v.trace;
+    t.assign(this.total, ops.add(t.read(this.total), sum));
+    t.assign(this.count, ops.add(t.read(this.count), n));
+  }
+  override update(values: SymbolicTensor, _prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
+    this.updateValues(values, sampleWeight);
+  }
+  override result([total, count]: readonly TypedArray[]): number {
+    return count![0] === 0 ? 0 : total![0]! / count![0]!;
+  }
+}
+
+const shapeText = (s: Shape): string => kerasShapeText(kerasShape(s));
+
+/** Sum of values. */
+class SumClass extends Metric {
+  static override readonly className = 'Sum';
+  private readonly total: Variable;
+  constructor(options?: MetricOptions) {
+    const o = resolveOptions<MetricOptions>('Sum', [options], [], metricDefaults);
+    super(o, 'sum');
+    this.total = this.addVariable('total');
+  }
+  override update(values: SymbolicTensor, _prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
+    let v = ops.cast(values, 'float32');
+    if (sampleWeight) v = ops.multiply(v, ops.reshape(sampleWeight, [...sampleWeight.shape, ...new Array<number>(Math.max(0, v.rank - sampleWeight.rank)).fill(1)]));
+    v.trace.assign(this.total, ops.add(v.trace.read(this.total), ops.sum(v)));
+  }
+  override result([total]: readonly TypedArray[]): number {
+    return total![0]!;
+  }
+}
+
+type ValueFunction = (target: SymbolicTensor, prediction: SymbolicTensor, metric: { readonly semantics: Semantics; readonly threshold: number; readonly fromLogits: boolean }) => SymbolicTensor;
+
+interface FunctionMetricOptions extends MetricOptions {
+  readonly threshold?: number;
+  readonly fromLogits?: boolean;
+}
+
+/** A mean of a function of target and prediction. */
+abstract class MeanOfFunction extends MeanClass {
+  protected abstract readonly fn: ValueFunction;
+  /** Whether a column against a vector is brought to one rank first. */
+  protected readonly squeezes: boolean = true;
+  protected threshold = 0.5;
+  protected fromLogits = false;
+  override update(target: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
+    const [p, t] = this.squeezes ? squeezeOrExpand(prediction, target, 'keras2') : [prediction, target];
+    let weight = sampleWeight;
+    const values = this.fn(t, p, { semantics: this.semantics, threshold: this.threshold, fromLogits: this.fromLogits });
+    if (prediction.mask) {
+      let m = ops.cast(prediction.mask, 'float32');
+      if (weight) {
+        if (weight.rank < m.rank) weight = ops.reshape(weight, [...weight.shape, ...new Array<number>(m.rank - weight.rank).fill(1)]);
+        m = ops.multiply(m, ops.cast(weight, 'float32'));
+      }
+      weight = m;
+    }
+    this.updateValues(values, weight);
+  }
+}
+
+function meanOf(className: string, name: string, fn: ValueFunction, options: { squeezes?: boolean; extra?: Partial<FunctionMetricOptions> } = {}) {
+  return class extends MeanOfFunction {
+    static override readonly className: string = className;
+    protected readonly fn = fn;
+    protected override readonly squeezes = options.squeezes ?? true;
+    constructor(given?: FunctionMetricOptions) {
+      const { threshold, fromLogits, ...o } = resolveOptions<FunctionMetricOptions>(className, [given], [], { ...metricDefaults, ...options.extra });
+      super(o, name);
+      if (threshold !== undefined) this.threshold = threshold;
+      if (fromLogits !== undefined) this.fromLogits = fromLogits;
+    }
+    override getConfig(): JsonObject {
+      return { ...super.getConfig(), ...(options.extra?.threshold === undefined ? {} : { threshold: this.threshold }), ...(options.extra?.fromLogits === undefined ? {} : { from_logits: this.fromLogits }) };
+    }
+  };
+}
+
+const asFloat = (condition: SymbolicTensor): SymbolicTensor => ops.cast(condition, 'float32');
+
+export const Mean = callable(MeanClass);
+export const Sum = callable(SumClass);
+/** Share of predictions that equal the target. */
+export const Accuracy = callable(meanOf('Accuracy', 'accuracy', (t, p) => asFloat(ops.equal(ops.cast(t, 'float32'), ops.cast(p, 'float32')))));
+/** Share of predictions on the same side of the threshold as the target. */
+export const BinaryAccuracy = callable(
+  meanOf(
+    'BinaryAccuracy',
+    'binary_accuracy',
+    (t, p, m) => {
+      const hits = asFloat(ops.equal(ops.cast(t, 'float32'), asFloat(ops.greater(p, m.threshold))));
+      return m.semantics === 'keras2' && hits.rank > 1 ? ops.mean(hits, [-1]) : hits;
+    },
+    { extra: { threshold: 0.5 } },
+  ),
+);
+/** Share of samples whose largest prediction is the largest target. */
+export const CategoricalAccuracy = callable(meanOf('CategoricalAccuracy', 'categorical_accuracy', (t, p) => asFloat(ops.equal(ops.argmax(ops.cast(t, 'float32')), ops.argmax(p)))));
+/** Share of samples whose largest prediction is the target class. */
+export const SparseCategoricalAccuracy = callable(
+  meanOf(
+    'SparseCategoricalAccuracy',
+    'sparse_categorical_accuracy',
+    (t, p) => asFloat(ops.equal(ops.cast(t.rank === p.rank && t.shape.at(-1) === 1 ? ops.squeeze(t, -1) : t, 'int32'), ops.argmax(p))),
+    { squeezes: false },
+  ),
+);
+export const MeanSquaredError = callable(meanOf('MeanSquaredError', 'mean_squared_error', lossFunctions.meanSquaredError));
+export const MeanAbsoluteError = callable(meanOf('MeanAbsoluteError', 'mean_absolute_error', lossFunctions.meanAbsoluteError));
+export const BinaryCrossentropy = callable(
+  meanOf('BinaryCrossentropy', 'binary_crossentropy', (t, p, m) => lossFunctions.binaryCrossentropy(t, p, m), { extra: { fromLogits: false } }),
+);
+export const CategoricalCrossentropy = callable(
+  meanOf('CategoricalCrossentropy', 'categorical_crossentropy', (t, p, m) => lossFunctions.categoricalCrossentropy(t, p, m), { extra: { fromLogits: false } }),
+);
+export const SparseCategoricalCrossentropy = callable(
+  meanOf('SparseCategoricalCrossentropy', 'sparse_categorical_crossentropy', (t, p, m) => lossFunctions.sparseCategoricalCrossentropy(t, p, m), { squeezes: false, extra: { fromLogits: false } }),
+);
+
+const make = (cls: (o: never) => Metric) => (o: Record<string, unknown>, semantics: Semantics) =>
+  cls({ ...Object.fromEntries(Object.entries(o).filter(([k, v]) => k !== 'fn' && !(v === 0 && k === 'labelSmoothing') && !(k === 'axis' && v === -1) && !(k === 'ignoreClass' && v === null))), semantics } as never);
+
+const registry: Registry<Metric> = {
+  what: 'metric',
+  classes: {
+    Mean: make(Mean),
+    Sum: make(Sum),
+    Accuracy: make(Accuracy),
+    BinaryAccuracy: make(BinaryAccuracy),
+    CategoricalAccuracy: make(CategoricalAccuracy),
+    SparseCategoricalAccuracy: make(SparseCategoricalAccuracy),
+    MeanSquaredError: make(MeanSquaredError),
+    MeanAbsoluteError: make(MeanAbsoluteError),
+    BinaryCrossentropy: make(BinaryCrossentropy),
+    CategoricalCrossentropy: make(CategoricalCrossentropy),
+    SparseCategoricalCrossentropy: make(SparseCategoricalCrossentropy),
+  },
+  aliases: { mse: 'MeanSquaredError', mae: 'MeanAbsoluteError', bce: 'BinaryCrossentropy' },
+};
+
+/** A function of (target, prediction) whose mean is reported. */
+export type MetricFunction = (target: SymbolicTensor, prediction: SymbolicTensor) => SymbolicTensor;
+export type MetricIdentifier = string | Metric | MetricFunction | SerializedObject;
+
+/** Which kind of accuracy or crossentropy `accuracy` and `crossentropy` mean, by the shapes of target and prediction. */
+function resolved(kind: 'Accuracy' | 'Crossentropy', target: Shape, prediction: Shape): string {
+  const last = prediction.at(-1);
+  if (last === 1) return `Binary${kind}`;
+  if (target.length < prediction.length || (target.at(-1) === 1 && last !== 1)) return `SparseCategorical${kind}`;
+  return `Categorical${kind}`;
+}
+
+/**
+ * The metric that an identifier stands for, named as Keras names it in logs. `accuracy` and `crossentropy` are resolved by the shapes.
+ * A metric given by name keeps the name as it was written.
+ */
+export function get(id: MetricIdentifier, target: Shape, prediction: Shape, semantics: Semantics = 'keras3'): Metric {
+  if (id instanceof Metric) return id;
+  if (typeof id === 'function') {
+    const cls = meanOf(id.name || 'Metric', id.name || 'metric', (t, p) => id(t, p));
+    return new cls({ semantics });
+  }
+  if (typeof id === 'string') {
+    const lower = id.toLowerCase();
+    const kind = lower === 'accuracy' || lower === 'acc' ? 'Accuracy' : lower === 'crossentropy' || lower === 'ce' ? 'Crossentropy' : null;
+    const metric = registry.classes[kind ? resolved(kind, target, prediction) : classNamed(registry, id)]!({}, semantics);
+    return named(metric, id);
+  }
+  if (isSerialized(id)) return registry.classes[classNamed(registry, id.class_name)]!(optionsOfConfig(id.config ?? {}), semantics);
+  throw new ValueError(`a metric must be a name, a function or a Metric, got ${describe(id)}`);
+}
+
+/** Gives a metric and its variables another name. */
+export function named(metric: Metric, name: string): Metric {
+  metric.name = name;
+  for (const v of metric.variables) v.path = `metrics/${name}/${v.name}`;
+  return metric;
+}
+
+/** A metric from its configuration. */
+export function deserialize(config: SerializedObject, semantics: Semantics = 'keras3'): Metric {
+  if (!isSerialized(config)) throw new UnsupportedError(`not the configuration of a metric: ${describe(config)}`);
+  return get(config, [], [], semantics);
+}
+export const serialize = (metric: Metric): SerializedObject => serializeObject('keras.metrics', metric.className, metric);

@@ -1,0 +1,186 @@
+/** tf.keras.optimizers. */
+import { ValueError } from '../../../ir/errors.js';
+import * as ops from '../backend/ops.js';
+import type { SymbolicTensor } from '../backend/trace.js';
+import { callable } from '../utils/callable.js';
+import { describe, resolveOptions } from '../utils/options.js';
+import { classNamed, isSerialized, type JsonObject, optionsOfConfig, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
+import { inertOptimizerOptions, Optimizer, type OptimizerApi, optimizerDefaults, type OptimizerOptions, type UpdateContext } from './optimizer.js';
+import * as schedules from './schedules.js';
+
+export interface SGDOptions extends OptimizerOptions {
+  /** Default 0. */
+  readonly momentum?: number;
+  readonly nesterov?: boolean;
+}
+
+/** Stochastic gradient descent, with momentum. Default learning rate 0.01. */
+class SGDClass extends Optimizer {
+  static override readonly className = 'SGD';
+  readonly momentum: number;
+  readonly nesterov: boolean;
+  constructor(learningRate?: SGDOptions['learningRate'] | SGDOptions, options?: SGDOptions) {
+    const o = resolveOptions<SGDOptions>('SGD', rateFirst(learningRate, options), [], { ...optimizerDefaults, name: 'sgd', learningRate: 0.01, momentum: 0, nesterov: false });
+    super('sgd', o);
+    this.momentum = o.momentum ?? 0;
+    this.nesterov = o.nesterov ?? false;
+    if (!(this.momentum >= 0 && this.momentum <= 1)) throw new ValueError(`SGD: 'momentum' must be between 0 and 1, got ${this.momentum}`);
+  }
+  // the SGD of Keras 2 keeps its momentum vectors even when momentum is 0
+  slotNames(): readonly string[] {
+    return this.momentum > 0 || this.api === 'keras2' ? ['momentum'] : [];
+  }
+  override get updatesTouchedRowsOnly(): boolean {
+    return this.api === 'legacy' && this.momentum > 0;
+  }
+  protected update(u: UpdateContext): SymbolicTensor {
+    const step = ops.multiply(u.gradient, u.learningRate);
+    if (this.slotNames().length === 0) return ops.subtract(u.parameters, step);
+    const old = u.slot('momentum');
+    const next = ops.subtract(ops.multiply(old, this.momentum), step);
+    const m = u.touched ? ops.where(u.touched, next, old) : next;
+    u.setSlot('momentum', m);
+    const move = this.nesterov ? ops.subtract(ops.multiply(next, this.momentum), step) : next;
+    const value = ops.add(u.parameters, move);
+    return u.touched ? ops.where(u.touched, value, u.parameters) : value;
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), momentum: this.momentum, nesterov: this.nesterov };
+  }
+}
+
+export interface RMSpropOptions extends OptimizerOptions {
+  /** Decay of the mean of squared gradients; default 0.9. */
+  readonly rho?: number;
+  readonly momentum?: number;
+  readonly epsilon?: number;
+  /** Subtracts the squared mean of gradients. */
+  readonly centered?: boolean;
+}
+
+/** Gradients divided by the root of the mean of their squares. Default learning rate 0.001. */
+class RMSpropClass extends Optimizer {
+  static override readonly className = 'RMSprop';
+  readonly rho: number;
+  readonly momentum: number;
+  readonly epsilon: number;
+  readonly centered: boolean;
+  constructor(learningRate?: RMSpropOptions['learningRate'] | RMSpropOptions, options?: RMSpropOptions) {
+    const o = resolveOptions<RMSpropOptions>('RMSprop', rateFirst(learningRate, options), [], { ...optimizerDefaults, name: 'rmsprop', learningRate: 0.001, rho: 0.9, momentum: 0, epsilon: 1e-7, centered: false });
+    super('rmsprop', o);
+    this.rho = o.rho!;
+    this.momentum = o.momentum!;
+    this.epsilon = o.epsilon!;
+    this.centered = o.centered!;
+  }
+  slotNames(): readonly string[] {
+    return ['velocity', ...(this.momentum > 0 ? ['momentum'] : []), ...(this.centered ? ['average_gradient'] : [])];
+  }
+  override get updatesTouchedRowsOnly(): boolean {
+    return this.api === 'legacy' && this.momentum > 0;
+  }
+  protected update(u: UpdateContext): SymbolicTensor {
+    const g = u.gradient;
+    const keep = (name: string, value: SymbolicTensor) => {
+      u.setSlot(name, u.touched ? ops.where(u.touched, value, u.slot(name)) : value);
+      return value;
+    };
+    const mix = (name: string, x: SymbolicTensor) => keep(name, ops.add(ops.multiply(u.slot(name), this.rho), ops.multiply(x, 1 - this.rho)));
+    const velocity = mix('velocity', ops.square(g));
+    const denominator = this.centered ? ops.subtract(velocity, ops.square(mix('average_gradient', g))) : velocity;
+    const scaled = ops.multiply(g, u.learningRate);
+    // legacy RMSprop without momentum adds epsilon outside the root
+    const outside = this.api === 'legacy' && this.momentum === 0;
+    let move = outside ? ops.divide(scaled, ops.add(ops.sqrt(denominator), this.epsilon)) : ops.multiply(scaled, ops.rsqrt(ops.add(denominator, this.epsilon)));
+    if (this.momentum > 0) move = keep('momentum', ops.add(ops.multiply(u.slot('momentum'), this.momentum), move));
+    const value = ops.subtract(u.parameters, move);
+    return u.touched ? ops.where(u.touched, value, u.parameters) : value;
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), rho: this.rho, momentum: this.momentum, epsilon: this.epsilon, centered: this.centered };
+  }
+}
+
+export interface AdamOptions extends OptimizerOptions {
+  /** Decay of the first moment; default 0.9. */
+  readonly beta1?: number;
+  /** Decay of the second moment; default 0.999. */
+  readonly beta2?: number;
+  readonly epsilon?: number;
+  /** Divides by the largest second moment so far. */
+  readonly amsgrad?: boolean;
+}
+
+/** Adaptive moments: learningRate * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon). Default learning rate 0.001. */
+class AdamClass extends Optimizer {
+  static override readonly className = 'Adam';
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly amsgrad: boolean;
+  constructor(learningRate?: AdamOptions['learningRate'] | AdamOptions, options?: AdamOptions) {
+    const o = resolveOptions<AdamOptions>('Adam', rateFirst(learningRate, options), [], { ...optimizerDefaults, name: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, amsgrad: false });
+    super('adam', o);
+    this.beta1 = o.beta1!;
+    this.beta2 = o.beta2!;
+    this.epsilon = o.epsilon!;
+    this.amsgrad = o.amsgrad!;
+    for (const name of ['beta1', 'beta2'] as const) if (!(this[name] >= 0 && this[name] < 1)) throw new ValueError(`Adam: '${name}' must be at least 0 and below 1, got ${this[name]}`);
+  }
+  slotNames(): readonly string[] {
+    return this.amsgrad ? ['m', 'v', 'vhat'] : ['m', 'v'];
+  }
+  protected update(u: UpdateContext): SymbolicTensor {
+    const correction = ops.divide(ops.sqrt(ops.subtract(1, ops.power(this.beta2, u.step))), ops.subtract(1, ops.power(this.beta1, u.step)));
+    const rate = ops.multiply(u.learningRate, correction);
+    const toward = (old: SymbolicTensor, x: SymbolicTensor, beta: number) => ops.add(old, ops.multiply(ops.subtract(x, old), 1 - beta));
+    const m = toward(u.slot('m'), u.gradient, this.beta1);
+    let v = toward(u.slot('v'), ops.square(u.gradient), this.beta2);
+    u.setSlot('m', m);
+    u.setSlot('v', v);
+    if (this.amsgrad) {
+      v = ops.maximum(u.slot('vhat'), v);
+      u.setSlot('vhat', v);
+    }
+    return ops.subtract(u.parameters, ops.divide(ops.multiply(m, rate), ops.add(ops.sqrt(v), this.epsilon)));
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), beta_1: this.beta1, beta_2: this.beta2, epsilon: this.epsilon, amsgrad: this.amsgrad };
+  }
+}
+
+/** `Adam(0.01)`, `Adam(0.01, { beta1: 0.8 })`, `Adam({ learningRate: 0.01 })`. */
+function rateFirst(rate: unknown, options: OptimizerOptions | undefined): [object | undefined] {
+  const isRate = typeof rate === 'number' || rate instanceof schedules.LearningRateSchedule;
+  if (!isRate && rate !== undefined && options !== undefined) throw new ValueError(`an optimizer's first argument must be the learning rate or an options object, got ${describe(rate)}`);
+  return [isRate ? { learningRate: rate, ...options } : ((rate as object | undefined) ?? options)];
+}
+
+export const SGD = callable(SGDClass);
+export const RMSprop = callable(RMSpropClass);
+export const Adam = callable(AdamClass);
+
+const registry: Registry<Optimizer> = {
+  what: 'optimizer',
+  classes: { SGD: (o) => SGD(o), RMSprop: (o) => RMSprop(o), Adam: (o) => Adam(o) },
+  aliases: { rms_prop: 'RMSprop', RMSProp: 'RMSprop' },
+};
+
+export type OptimizerIdentifier = string | Optimizer | SerializedObject;
+
+/** The optimizer that a name, a config or an instance stands for. */
+export function get(id: OptimizerIdentifier, api: OptimizerApi = 'keras3'): Optimizer {
+  if (id instanceof Optimizer) return id;
+  if (typeof id === 'string') return registry.classes[classNamed(registry, id)]!({ api }, 'keras3');
+  if (isSerialized(id)) {
+    const o = optionsOfConfig(id.config ?? {});
+    for (const name of inertOptimizerOptions) delete o[name];
+    const found = id.module?.includes('legacy') ? 'legacy' : api;
+    return registry.classes[classNamed(registry, id.class_name)]!({ ...o, api: found }, 'keras3');
+  }
+  throw new ValueError(`an optimizer must be a name, a config or an instance, got ${describe(id)}`);
+}
+
+export const serialize = (o: Optimizer): SerializedObject => serializeObject('keras.optimizers', o.className, o);
+export const deserialize = (config: SerializedObject, api: OptimizerApi = 'keras3'): Optimizer => get(config, api);
+export { Optimizer, type OptimizerApi, type OptimizerOptions, schedules };

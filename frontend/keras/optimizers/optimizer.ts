@@ -1,0 +1,260 @@
+/**
+ * Base class of optimizers. All trainable weights lie in one flat vector, and so do their gradients and each optimizer slot: an update rule is a few elementwise
+ * operations on flat vectors, one kernel whatever the number of layers. What is per variable (clipping by norm, constraints) is composed around it.
+ */
+import { ValueError } from '../../../ir/errors.js';
+import type { StateView, Value } from '../../../ir/graph.js';
+import * as ops from '../backend/ops.js';
+import { iterationSlot, type SymbolicTensor, type Trace } from '../backend/trace.js';
+import type { Variable } from '../backend/variable.js';
+import { describe } from '../utils/options.js';
+import { isSerialized, type Json, type JsonObject, type SerializedObject } from '../utils/serialization.js';
+import * as schedules from './schedules.js';
+
+/** Which generation of optimizers: `legacy` is tf.keras.optimizers.legacy. */
+export type OptimizerApi = 'keras3' | 'keras2' | 'legacy';
+
+export type LearningRate = number | schedules.LearningRateSchedule | SerializedObject;
+
+export interface OptimizerOptions {
+  readonly learningRate?: LearningRate;
+  readonly name?: string;
+  /** Shrinks weights by learningRate * weightDecay at each step. */
+  readonly weightDecay?: number | null;
+  /** Largest norm of each variable's gradient. */
+  readonly clipnorm?: number | null;
+  /** Largest absolute value of gradients. */
+  readonly clipvalue?: number | null;
+  /** Largest norm of all gradients together. */
+  readonly globalClipnorm?: number | null;
+  /** Keeps an exponential moving average of the weights. */
+  readonly useEma?: boolean;
+  readonly emaMomentum?: number;
+  /** Every so many steps the weights become the average. */
+  readonly emaOverwriteFrequency?: number | null;
+  /** Legacy optimizers: learningRate / (1 + decay * step). */
+  readonly decay?: number;
+  readonly api?: OptimizerApi;
+}
+
+export const optimizerDefaults = {
+  weightDecay: null,
+  clipnorm: null,
+  clipvalue: null,
+  globalClipnorm: null,
+  useEma: false,
+  emaMomentum: 0.99,
+  emaOverwriteFrequency: null,
+  decay: 0,
+  api: 'keras3',
+} as const satisfies OptimizerOptions;
+
+/** Entries of Keras' configs without meaning here. */
+export const inertOptimizerOptions = ['jitCompile', 'isLegacyOptimizer', 'lossScaleFactor', 'gradientAccumulationSteps'] as const;
+
+/** The flat vector of trainable weights. */
+export interface FlatParameters {
+  readonly slot: string;
+  readonly size: number;
+  readonly parts: readonly { readonly variable: Variable; readonly offset: number }[];
+  readonly views: readonly StateView[];
+}
+
+/** What an update rule sees; all vectors are flat. */
+export interface UpdateContext {
+  readonly parameters: SymbolicTensor;
+  readonly gradient: SymbolicTensor;
+  /** float32 scalar. */
+  readonly learningRate: SymbolicTensor;
+  /** Steps done, float32 scalar; and that plus one. */
+  readonly iteration: SymbolicTensor;
+  readonly step: SymbolicTensor;
+  /** Rows that a sparse gradient touches (bool), null when all are. */
+  readonly touched: SymbolicTensor | null;
+  /** The value of a slot, and its next value. */
+  slot(name: string): SymbolicTensor;
+  setSlot(name: string, value: SymbolicTensor): void;
+}
+
+/** State: the learning rate, where it is a number. */
+export const learningRateSlot = 'learning_rate';
+
+export abstract class Optimizer {
+  static readonly className: string = '';
+  readonly name: string;
+  readonly schedule: schedules.LearningRateSchedule | null;
+  readonly api: OptimizerApi;
+  readonly weightDecay: number | null;
+  readonly clipnorm: number | null;
+  readonly clipvalue: number | null;
+  readonly globalClipnorm: number | null;
+  readonly useEma: boolean;
+  readonly emaMomentum: number;
+  readonly emaOverwriteFrequency: number | null;
+  readonly decay: number;
+  private rate: number;
+
+  constructor(defaultName: string, options: OptimizerOptions) {
+    const positive = (name: 'clipnorm' | 'clipvalue' | 'globalClipnorm'): number | null => {
+      const x = options[name] ?? null;
+      if (x !== null && !(typeof x === 'number' && x > 0)) throw new ValueError(`${this.className}: '${name}' must be a positive number, got ${describe(x)}`);
+      return x;
+    };
+    this.name = options.name ?? defaultName;
+    const rate = options.learningRate ?? 0.001;
+    this.schedule = rate instanceof schedules.LearningRateSchedule ? rate : isSerialized(rate) ? schedules.deserialize(rate) : null;
+    this.rate = this.schedule ? 0 : checkedRate(this.className, rate);
+    this.api = options.api ?? 'keras3';
+    this.weightDecay = options.weightDecay || null;
+    this.clipnorm = positive('clipnorm');
+    this.clipvalue = positive('clipvalue');
+    this.globalClipnorm = positive('globalClipnorm');
+    if ([this.clipnorm, this.clipvalue, this.globalClipnorm].filter((x) => x !== null).length > 1) throw new ValueError(`${this.className}: only one of clipnorm, clipvalue and globalClipnorm may be given`);
+    this.useEma = options.useEma ?? false;
+    this.emaMomentum = options.emaMomentum ?? 0.99;
+    this.emaOverwriteFrequency = this.useEma ? (options.emaOverwriteFrequency ?? null) : null;
+    this.decay = options.decay ?? 0;
+  }
+
+  get className(): string {
+    const cls = this.constructor as typeof Optimizer;
+    return cls.className || cls.name;
+  }
+
+  /** The learning rate that is set (not that of a schedule). A model that trains takes a new one over at the next run. */
+  get learningRate(): number {
+    return this.rate;
+  }
+  set learningRate(rate: number) {
+    if (this.schedule) throw new ValueError(`${this.className}: the learning rate follows a schedule and cannot be set`);
+    this.rate = checkedRate(this.className, rate);
+  }
+
+  /** Names of the slots, each a vector as long as all weights. */
+  abstract slotNames(): readonly string[];
+  /** The new weights; slots are set through the context. */
+  protected abstract update(u: UpdateContext): SymbolicTensor;
+  /** Whether slots of rows that a sparse gradient does not touch stay as they are. */
+  get updatesTouchedRowsOnly(): boolean {
+    return false;
+  }
+
+  /** The state slot of an optimizer slot. */
+  stateName(slot: string): string {
+    return `${this.name}/${slot}`;
+  }
+
+  /** All slots, with that of the moving average. */
+  allSlots(): readonly string[] {
+    return this.useEma ? [...this.slotNames(), 'average'] : this.slotNames();
+  }
+
+  /** First contents of a slot, where it does not start at 0. */
+  initialSlot(slot: string, parameters: Float32Array): Float32Array | null {
+    return slot === 'average' && this.api !== 'keras3' ? parameters : null;
+  }
+
+  /** Adds the whole update to the graph: clipping, decay, rule, constraints, average, step counter. */
+  apply(t: Trace, flat: FlatParameters, gradients: readonly Value[], touchedRows: ReadonlyMap<Variable, SymbolicTensor> = new Map()): void {
+    const { b } = t;
+    b.withOrigin('optimizer', () => {
+      const counter = b.stateSlot(iterationSlot, 'int32', []);
+      b.update(iterationSlot, b.add(counter, 1));
+      if (flat.size === 0) return;
+      const old = t.tensor(b.stateSlot(flat.slot, 'float32', [flat.size], { trainable: true, views: flat.views }));
+      const iteration = ops.cast(t.tensor(counter), 'float32');
+      const learningRate = this.learningRateAt(t, iteration);
+      const gradient = this.clipped(t, flat, gradients);
+      const vector = (name: string) => t.tensor(b.stateSlot(this.stateName(name), 'float32', [flat.size], { views: flat.views }));
+      const parameters = this.weightDecay ? ops.subtract(old, ops.multiply(ops.multiply(old, this.weightDecay), learningRate)) : old;
+      let value = this.update({
+        parameters,
+        gradient,
+        learningRate,
+        iteration,
+        step: ops.add(iteration, 1),
+        touched: this.updatesTouchedRowsOnly ? flatTouched(t, flat, touchedRows) : null,
+        slot: vector,
+        setSlot: (name, x) => b.update(this.stateName(name), x.value),
+      });
+      // Keras 3 averages before constraints, Keras 2 too; both overwrite before them
+      if (this.useEma) value = this.averaged(t, value, vector('average'), iteration);
+      b.update(flat.slot, this.constrained(t, flat, value).value);
+    });
+  }
+
+  private learningRateAt(t: Trace, iteration: SymbolicTensor): SymbolicTensor {
+    const rate = this.schedule ? this.schedule.call(iteration) : t.tensor(t.b.stateSlot(learningRateSlot, 'float32', []));
+    return this.decay > 0 ? ops.divide(rate, ops.add(ops.multiply(iteration, this.decay), 1)) : rate;
+  }
+
+  /** The flat gradient, clipped. */
+  private clipped(t: Trace, flat: FlatParameters, gradients: readonly Value[]): SymbolicTensor {
+    const { b } = t;
+    let parts = gradients.map((g, i) => t.tensor(b.reshape(g, [flat.parts[i]!.variable.size])));
+    const limit = this.clipnorm;
+    if (limit !== null) {
+      parts = parts.map((g) => ops.multiply(g, ops.divide(limit, ops.maximum(ops.sqrt(ops.sum(ops.square(g))), limit))));
+    }
+    const g = t.tensor(b.concat(parts.map((p) => p.value), 0));
+    if (this.clipvalue !== null) return ops.clip(g, -this.clipvalue, this.clipvalue);
+    if (this.globalClipnorm === null) return g;
+    const norm = ops.sqrt(ops.sum(ops.square(g)));
+    return ops.multiply(g, ops.divide(this.globalClipnorm, ops.maximum(norm, this.globalClipnorm)));
+  }
+
+  private averaged(t: Trace, value: SymbolicTensor, average: SymbolicTensor, iteration: SymbolicTensor): SymbolicTensor {
+    // Keras 3 starts the average at the weights after the first step
+    const momentum = this.api === 'keras3' ? ops.where(ops.equal(iteration, 0), 0, ops.full(iteration, [], this.emaMomentum)) : ops.full(iteration, [], this.emaMomentum);
+    const next = ops.add(ops.multiply(average, momentum), ops.multiply(value, ops.subtract(1, momentum)));
+    t.b.update(this.stateName('average'), next.value);
+    if (this.emaOverwriteFrequency === null) return value;
+    const due = ops.equal(ops.mod(ops.add(iteration, 1), this.emaOverwriteFrequency), 0);
+    return ops.where(due, next, value);
+  }
+
+  private constrained(t: Trace, flat: FlatParameters, value: SymbolicTensor): SymbolicTensor {
+    if (flat.parts.every(({ variable }) => !variable.constraint)) return value;
+    const parts = flat.parts.map(({ variable, offset }) => {
+      const part = ops.sliceAxis(value, 0, offset, offset + variable.size);
+      return variable.constraint ? ops.reshape(variable.constraint.call(ops.reshape(part, variable.shape)), [variable.size]) : part;
+    });
+    return t.tensor(t.b.concat(parts.map((p) => p.value), 0));
+  }
+
+  getConfig(): JsonObject {
+    const rate: Json = this.schedule ? (schedules.serialize(this.schedule) as unknown as Json) : this.rate;
+    if (this.api === 'legacy') {
+      const clip = { clipnorm: this.clipnorm, clipvalue: this.clipvalue, global_clipnorm: this.globalClipnorm };
+      return { name: this.name, ...Object.fromEntries(Object.entries(clip).filter(([, v]) => v !== null)), learning_rate: rate, decay: this.decay };
+    }
+    return {
+      name: this.name,
+      learning_rate: rate,
+      weight_decay: this.weightDecay,
+      clipnorm: this.clipnorm,
+      global_clipnorm: this.globalClipnorm,
+      clipvalue: this.clipvalue,
+      use_ema: this.useEma,
+      ema_momentum: this.emaMomentum,
+      ema_overwrite_frequency: this.emaOverwriteFrequency,
+    };
+  }
+}
+
+function checkedRate(what: string, x: unknown): number {
+  if (typeof x !== 'number' || !Number.isFinite(x) || x < 0) throw new ValueError(`${what}: 'learningRate' must be a number of at least 0 or a schedule, got ${describe(x)}`);
+  return x;
+}
+
+/** Which elements of the flat vector lie in touched rows. */
+function flatTouched(t: Trace, flat: FlatParameters, rows: ReadonlyMap<Variable, SymbolicTensor>): SymbolicTensor | null {
+  if (rows.size === 0) return null;
+  const parts = flat.parts.map(({ variable }) => {
+    const r = rows.get(variable);
+    if (!r) return t.b.full([variable.size], 1, 'bool');
+    const [n, ...rest] = variable.shape;
+    return t.b.reshape(t.b.broadcastTo(t.b.reshape(r.value, [n!, ...rest.map(() => 1)]), variable.shape), [variable.size]);
+  });
+  return t.tensor(t.b.concat(parts, 0));
+}

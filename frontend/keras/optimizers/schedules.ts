@@ -1,0 +1,167 @@
+/** tf.keras.optimizers.schedules: learning rates that follow from the step. They are computed in the graph, from the step counter on the device. */
+import { ValueError } from '../../../ir/errors.js';
+import * as ops from '../backend/ops.js';
+import type { SymbolicTensor } from '../backend/trace.js';
+import { callable } from '../utils/callable.js';
+import { resolveOptions } from '../utils/options.js';
+import { configOfOptions, getFrom, type Json, type JsonObject, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
+
+/** Base class: `call` gives the rate for a float32 step, counted from 0. */
+export abstract class LearningRateSchedule {
+  abstract readonly className: string;
+  constructor(protected readonly options: Readonly<Record<string, Json>>) {}
+  abstract call(step: SymbolicTensor): SymbolicTensor;
+  getConfig(): JsonObject {
+    return configOfOptions(this.options);
+  }
+}
+
+interface DecayOptions {
+  initialLearningRate: number;
+  decaySteps: number;
+  decayRate: number;
+  staircase?: boolean;
+  name?: string | null;
+}
+
+const decayNames = ['initialLearningRate', 'decaySteps', 'decayRate'] as const;
+
+/** Steps done in units of decaySteps, whole ones with staircase. */
+const progress = (step: SymbolicTensor, o: Pick<DecayOptions, 'decaySteps' | 'staircase'>): SymbolicTensor => {
+  const p = ops.divide(step, o.decaySteps);
+  return o.staircase ? ops.floor(p) : p;
+};
+
+class ExponentialDecayClass extends LearningRateSchedule {
+  readonly className = 'ExponentialDecay';
+  private readonly o: DecayOptions;
+  /** initialLearningRate * decayRate ^ (step / decaySteps). */
+  constructor(initialLearningRate: number | DecayOptions, decaySteps?: number, decayRate?: number, options?: { staircase?: boolean; name?: string | null }) {
+    const o = resolveOptions<DecayOptions>('ExponentialDecay', [initialLearningRate, decaySteps, decayRate, options], decayNames, { staircase: false, name: null });
+    super({ ...o });
+    this.o = o;
+  }
+  call(step: SymbolicTensor): SymbolicTensor {
+    return ops.multiply(ops.power(this.o.decayRate, progress(step, this.o)), this.o.initialLearningRate);
+  }
+}
+
+class InverseTimeDecayClass extends LearningRateSchedule {
+  readonly className = 'InverseTimeDecay';
+  private readonly o: DecayOptions;
+  /** initialLearningRate / (1 + decayRate * step / decaySteps). */
+  constructor(initialLearningRate: number | DecayOptions, decaySteps?: number, decayRate?: number, options?: { staircase?: boolean; name?: string | null }) {
+    const o = resolveOptions<DecayOptions>('InverseTimeDecay', [initialLearningRate, decaySteps, decayRate, options], decayNames, { staircase: false, name: null });
+    super({ ...o });
+    this.o = o;
+  }
+  call(step: SymbolicTensor): SymbolicTensor {
+    return ops.divide(this.o.initialLearningRate, ops.add(ops.multiply(progress(step, this.o), this.o.decayRate), 1));
+  }
+}
+
+interface PiecewiseOptions {
+  boundaries: readonly number[];
+  values: readonly number[];
+  name?: string | null;
+}
+
+class PiecewiseConstantDecayClass extends LearningRateSchedule {
+  readonly className = 'PiecewiseConstantDecay';
+  private readonly o: PiecewiseOptions;
+  /** values[0] up to and including step boundaries[0], and so on. */
+  constructor(boundaries: readonly number[] | PiecewiseOptions, values?: readonly number[], options?: { name?: string | null }) {
+    const o = resolveOptions<PiecewiseOptions>('PiecewiseConstantDecay', [boundaries, values, options], ['boundaries', 'values'], { name: null });
+    if (o.values.length !== o.boundaries.length + 1) throw new ValueError(`PiecewiseConstantDecay: expected one value more than boundaries, got ${o.values.length} values and ${o.boundaries.length} boundaries`);
+    super({ ...o });
+    this.o = o;
+  }
+  call(step: SymbolicTensor): SymbolicTensor {
+    const last = ops.full(step, [], this.o.values.at(-1)!);
+    return this.o.boundaries.reduceRight((rate, bound, i) => ops.where(ops.lessEqual(step, bound), this.o.values[i]!, rate), last);
+  }
+}
+
+interface PolynomialOptions {
+  initialLearningRate: number;
+  decaySteps: number;
+  endLearningRate?: number;
+  power?: number;
+  cycle?: boolean;
+  name?: string | null;
+}
+
+class PolynomialDecayClass extends LearningRateSchedule {
+  readonly className = 'PolynomialDecay';
+  private readonly o: Required<PolynomialOptions>;
+  /** From initialLearningRate to endLearningRate (default 1e-4) in decaySteps, with a power (default 1). `cycle` stretches decaySteps again and again. */
+  constructor(initialLearningRate: number | PolynomialOptions, decaySteps?: number, options?: Omit<PolynomialOptions, 'initialLearningRate' | 'decaySteps'>) {
+    const o = resolveOptions<PolynomialOptions>('PolynomialDecay', [initialLearningRate, decaySteps, options], ['initialLearningRate', 'decaySteps'], { endLearningRate: 1e-4, power: 1, cycle: false, name: null });
+    super({ ...o });
+    this.o = o as Required<PolynomialOptions>;
+  }
+  call(step: SymbolicTensor): SymbolicTensor {
+    const { initialLearningRate: start, endLearningRate: end, decaySteps, power, cycle } = this.o;
+    let p: SymbolicTensor;
+    if (cycle) {
+      const cycles = ops.where(ops.equal(step, 0), 1, ops.negative(ops.floor(ops.negative(ops.divide(step, decaySteps)))));
+      p = ops.divide(step, ops.multiply(cycles, decaySteps));
+    } else {
+      p = ops.divide(ops.minimum(step, decaySteps), decaySteps);
+    }
+    return ops.add(ops.multiply(ops.power(ops.subtract(1, p), power), start - end), end);
+  }
+}
+
+interface CosineOptions {
+  initialLearningRate: number;
+  decaySteps: number;
+  alpha?: number;
+  warmupTarget?: number | null;
+  warmupSteps?: number;
+  name?: string | null;
+}
+
+class CosineDecayClass extends LearningRateSchedule {
+  readonly className = 'CosineDecay';
+  private readonly o: Required<CosineOptions>;
+  /** Half a cosine wave down to alpha (default 0) times the initial rate, after an optional linear warm-up. */
+  constructor(initialLearningRate: number | CosineOptions, decaySteps?: number, options?: Omit<CosineOptions, 'initialLearningRate' | 'decaySteps'>) {
+    const o = resolveOptions<CosineOptions>('CosineDecay', [initialLearningRate, decaySteps, options], ['initialLearningRate', 'decaySteps'], { alpha: 0, warmupTarget: null, warmupSteps: 0, name: null });
+    super({ ...o });
+    this.o = o as Required<CosineOptions>;
+  }
+  private decay(step: SymbolicTensor, from: number): SymbolicTensor {
+    const { alpha, decaySteps } = this.o;
+    const p = ops.divide(ops.minimum(step, decaySteps), decaySteps);
+    const cosine = ops.multiply(ops.add(ops.cos(ops.multiply(p, Math.PI)), 1), 0.5);
+    return ops.multiply(ops.add(ops.multiply(cosine, 1 - alpha), alpha), from);
+  }
+  call(step: SymbolicTensor): SymbolicTensor {
+    const { initialLearningRate: start, warmupTarget, warmupSteps } = this.o;
+    if (warmupTarget === null) return this.decay(step, start);
+    const warm = ops.add(ops.multiply(ops.divide(step, warmupSteps), warmupTarget - start), start);
+    return ops.where(ops.less(step, warmupSteps), warm, this.decay(ops.maximum(ops.subtract(step, warmupSteps), 0), warmupTarget));
+  }
+}
+
+export const ExponentialDecay = callable(ExponentialDecayClass);
+export const InverseTimeDecay = callable(InverseTimeDecayClass);
+export const PiecewiseConstantDecay = callable(PiecewiseConstantDecayClass);
+export const PolynomialDecay = callable(PolynomialDecayClass);
+export const CosineDecay = callable(CosineDecayClass);
+
+const registry: Registry<LearningRateSchedule> = {
+  what: 'learning rate schedule',
+  classes: {
+    ExponentialDecay: (o) => ExponentialDecay(o as unknown as DecayOptions),
+    InverseTimeDecay: (o) => InverseTimeDecay(o as unknown as DecayOptions),
+    PiecewiseConstantDecay: (o) => PiecewiseConstantDecay(o as unknown as PiecewiseOptions),
+    PolynomialDecay: (o) => PolynomialDecay(o as unknown as PolynomialOptions),
+    CosineDecay: (o) => CosineDecay(o as unknown as CosineOptions),
+  },
+  aliases: {},
+};
+
+export const deserialize = (config: SerializedObject): LearningRateSchedule => getFrom(registry, config, (x): x is LearningRateSchedule => x instanceof LearningRateSchedule, 'keras3');
+export const serialize = (s: LearningRateSchedule): SerializedObject => serializeObject('keras.optimizers.schedules', s.className, s);
