@@ -18,6 +18,7 @@ export interface FoundAdapter {
 }
 
 interface NodeProcess {
+  readonly platform: string;
   readonly versions?: { readonly node?: string };
   readonly env: Record<string, string | undefined>;
 }
@@ -28,6 +29,9 @@ const swiftShaderPlaces = [
   '/opt/google/chrome/vk_swiftshader_icd.json', '/usr/share/vulkan/icd.d/vk_swiftshader_icd.json',
 ];
 
+/** Device files of GPU drivers on Linux: the graphics subsystem, NVIDIA, Windows' GPU under WSL, Adreno, Mali. */
+const gpuFiles = ['/dev/dri', '/dev/nvidiactl', '/dev/dxg', '/dev/kgsl-3d0', '/dev/mali0'];
+
 const nodeProcess = (): NodeProcess | undefined => {
   const p = (globalThis as { process?: NodeProcess }).process;
   return p?.versions?.node === undefined ? undefined : p;
@@ -36,11 +40,17 @@ const nodeProcess = (): NodeProcess | undefined => {
 /** The specifier is not a literal, so that bundlers of web apps leave the import alone. */
 const load = (specifier: string): Promise<unknown> => import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
 
+const exists = async (path: string): Promise<boolean> => ((await load('node:fs')) as { existsSync(path: string): boolean }).existsSync(path);
+
+async function firstThere(paths: readonly string[]): Promise<string | undefined> {
+  for (const p of paths) if (await exists(p)) return p;
+  return undefined;
+}
+
 /** Lets Dawn find SwiftShader, unless the user already chose a Vulkan driver. Gives whether anything changed. */
 async function pointToSwiftShader(process: NodeProcess): Promise<boolean> {
   if (process.env.VK_ICD_FILENAMES !== undefined || process.env.VK_DRIVER_FILES !== undefined) return false;
-  const { existsSync } = (await load('node:fs')) as { existsSync(path: string): boolean };
-  const found = swiftShaderPlaces.find((p) => existsSync(p));
+  const found = await firstThere(swiftShaderPlaces);
   if (found === undefined) return false;
   process.env.VK_ICD_FILENAMES = found;
   return true;
@@ -75,6 +85,8 @@ export async function findAdapter(request: AdapterRequest): Promise<FoundAdapter
     throw new DeviceError(`no WebGPU device: ${found}`);
   }
   if (process === undefined) throw new DeviceError('no WebGPU device: this browser has no navigator.gpu (WebGPU needs a secure context: https or localhost)');
+  // Asking Dawn loads 100 MB and prints drivers' complaints, to find what a look at the device files tells.
+  if (request.software === false && process.platform === 'linux' && (await firstThere(gpuFiles)) === undefined) throw new DeviceError('no WebGPU device: this machine has no GPU driver (no /dev/dri and the like)');
   let dawn: { create(flags: string[]): GPU };
   try {
     dawn = (await load('webgpu')) as typeof dawn;
