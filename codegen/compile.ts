@@ -1,19 +1,62 @@
-/** The driver from graphs to a plan: runs the passes, lowers regions to kernels, plans memory, emits code. */
-import { InternalError } from '../ir/errors.js';
-import type { Graph } from '../ir/graph.js';
+/** The driver from graphs to a plan: runs the passes, fuses, lowers regions to kernels, plans memory, emits code. */
+import type { Graph, Value } from '../ir/graph.js';
+import { maxBindings } from '../ir/graph.js';
+import { defaultFuseOptions, fuse } from '../passes/fuse.js';
+import { isolateRoots } from '../passes/isolate-roots.js';
+import { runPasses } from '../passes/pipeline.js';
+import { splitPrepared } from '../passes/split-prepared.js';
+import type { FusedGraph, Region } from '../passes/regions.js';
 import type { CompiledPlan } from '../runtime/plan.js';
+import { lowerRegion, type LoweredRegion, type LoweredStep } from './lower/region.js';
+import { place, type Placement } from './place.js';
+import { PlanBuilder } from './plan-builder.js';
+import { lowerMap } from './schedules/map.js';
 import type { TargetInfo } from './target.js';
 
 export interface CompileOptions {
   readonly target: TargetInfo;
   readonly name?: string;
-  /** Called with the printed graph after each named pass. */
+  /** Called with the graph after each named pass. */
   readonly onPass?: (pass: string, program: string, graph: Graph) => void;
+  /** Called with the regions of each program. */
+  readonly onRegions?: (program: string, fused: FusedGraph) => void;
   /** Verifies the graph after every pass. */
   readonly verify?: boolean;
 }
 
+interface Part {
+  readonly graph: Graph;
+  readonly placement: Placement;
+  readonly steps: readonly LoweredStep[];
+}
+
 /** Compiles the programs of one model (they share state by slot name) to one plan. */
 export function compile(programs: Readonly<Record<string, Graph>>, options: CompileOptions): CompiledPlan {
-  throw new InternalError(`compile ${Object.keys(programs).join()} for ${options.target.kind}`);
+  const builder = new PlanBuilder(options.target);
+  for (const [name, traced] of Object.entries(programs)) {
+    const optimized = runPasses(traced, { target: options.target.kind, training: traced.updates.length > 0, verify: options.verify, onPass: (pass, g) => options.onPass?.(pass, name, g) });
+    const { prepare, main } = splitPrepared(optimized);
+    builder.addProgram(name, compilePart(name, main, options), prepare && compilePart(`${name}/prepare`, prepare, options));
+  }
+  return builder.finish(options.name ?? Object.values(programs)[0]?.name ?? 'model');
+}
+
+function compilePart(name: string, graph: Graph, options: CompileOptions): Part {
+  const { target } = options;
+  const isolated = isolateRoots(graph);
+  const fused = fuse(isolated, { ...defaultFuseOptions, maxBuffers: target.maxStorageBuffers });
+  options.onRegions?.(name, fused);
+  const ctx = { target, symbols: maxBindings(isolated), bases: new Map<Value, never>() };
+  const lowered = new Map<Region, LoweredRegion>(fused.regions.map((r) => [r, lowerRegion(r, ctx)]));
+  const placement = place({ fused, lowered, target: target.kind });
+  const steps = placement.regions.flatMap((r) => lowered.get(r)!.steps);
+  const copies = placement.copies.map((c): LoweredStep => {
+    const slot = isolated.state.find((s) => s.name === c.slot)!;
+    const node = { op: 'cast', attrs: { dtype: c.from.dtype }, inputs: [c.from], outputs: [slot.value], origin: c.slot } as const;
+    const to: Value = { ...slot.value, producer: node };
+    const region: Region = { id: -1, kind: 'map', nodes: [node], hero: null, inputs: [c.from], outputs: [to] };
+    const kernel = lowerMap(region, ctx);
+    return { kind: 'kernel', kernel: { ...kernel, args: kernel.args.map((a) => (a.value === to ? { ...a, value: slot.value } : a)) } };
+  });
+  return { graph: isolated, placement, steps: [...steps, ...copies] };
 }

@@ -19,9 +19,11 @@ export interface FuseOptions {
   readonly maxRow: number;
   /** Most materialized values that one kernel may touch. */
   readonly maxValues: number;
+  /** Most device buffers that one kernel may touch: intermediates share one, each state slot, input and output has its own. */
+  readonly maxBuffers: number;
 }
 
-export const defaultFuseOptions: FuseOptions = { maxRow: 16384, maxValues: 24 };
+export const defaultFuseOptions: FuseOptions = { maxRow: 16384, maxValues: 24, maxBuffers: 8 };
 
 interface Cluster {
   kind: RegionKind;
@@ -80,6 +82,8 @@ class Fuser {
   private readonly roots: Set<Value>;
   private readonly bindings: Record<string, number>;
   readonly aliases = new Map<Value, Alias>();
+  /** The device buffer of what does not lie in the arena. */
+  private readonly bufferOf = new Map<Value, string>();
 
   constructor(
     private readonly graph: Graph,
@@ -89,6 +93,9 @@ class Fuser {
     // scans and whiles read whole values, never elements of what could be inlined
     this.roots = new Set([...rootsOf(graph), ...graph.nodes.flatMap((n) => (isLoop(n) ? n.inputs : []))]);
     graph.nodes.forEach((n, i) => this.position.set(n, i));
+    for (const s of graph.state) this.bufferOf.set(s.value, `state ${s.name}`);
+    for (const o of graph.outputs) this.bufferOf.set(o.value, `output ${o.name}`);
+    for (const u of graph.updates) this.bufferOf.set(u.value, `state ${u.slot}`);
     for (const n of graph.nodes) {
       if (n.op === 'constant') continue;
       const free = isFree(n);
@@ -164,15 +171,22 @@ class Fuser {
     return !this.depends(back, c);
   }
 
-  private readonly valueCount = (c: Iterable<Node>): number => {
+  private valuesOf(c: Iterable<Node>): Set<Value> {
     const nodes = new Set(c);
     const values = new Set<Value>();
     for (const n of nodes) {
       for (const v of n.inputs) for (const r of traceBack(v, null)) if (!r.value.producer || !nodes.has(r.value.producer)) values.add(r.value);
       for (const v of n.outputs) if (this.roots.has(v) || (this.users.get(n) ?? []).some((u) => !nodes.has(u))) values.add(v);
     }
-    return values.size;
-  };
+    return values;
+  }
+
+  /** Whether a kernel of these nodes stays within the limits on values and buffers. */
+  private fits(c: Iterable<Node>): boolean {
+    const values = this.valuesOf(c);
+    if (values.size > this.options.maxValues) return false;
+    return new Set([...values].map((v) => this.bufferOf.get(v) ?? (v.producer ? 'arena' : v))).size <= this.options.maxBuffers;
+  }
 
   /** 'full' when `v` is over the cluster's whole domain, 'row' when it is over its rows, else null. */
   private classOf(c: Cluster, v: Value): 'full' | 'row' | null {
@@ -260,7 +274,7 @@ class Fuser {
       for (const u of this.usersOfCluster(c)) {
         const n = this.pointwiseNode(u);
         if (!n || this.classOf(c, n.outputs[0]!) !== 'full' || !this.aligned(c, n, 'full') || !this.acyclic(c, u)) continue;
-        if (this.valueCount([...c.nodes, n]) > this.options.maxValues) continue;
+        if (!this.fits([...c.nodes, n])) continue;
         this.merge(c, u);
         again = true;
       }
@@ -283,7 +297,7 @@ class Fuser {
           ok = cls !== null && this.aligned(c, n, cls);
           if (ok && cls === 'full' && this.afterReduction(c, n)) ok = this.rowsFit(c);
         }
-        if (!ok || !this.acyclic(c, u) || this.valueCount([...c.nodes, n]) > this.options.maxValues) continue;
+        if (!ok || !this.acyclic(c, u) || !this.fits([...c.nodes, n])) continue;
         this.merge(c, u);
         again = true;
       }
@@ -297,7 +311,7 @@ class Fuser {
           const cls = isReduction(x) ? 'full' : this.classOf(c, x.outputs[0]!);
           return cls !== null && this.aligned(trial, x, cls);
         });
-        if (!fine || !this.acyclic(p, c) || this.valueCount(trial.nodes) > this.options.maxValues) continue;
+        if (!fine || !this.acyclic(p, c) || !this.fits(trial.nodes)) continue;
         this.merge(c, p);
         again = true;
       }
@@ -315,7 +329,7 @@ class Fuser {
       const shares = [...other.nodes].some((n) => this.sources.get(n)!.some((s) => read.has(s)) || n.inputs.some((v) => traceBack(v, null).some((r) => graphValues.has(r.value))));
       const small = sizeAt(c.domain, this.bindings) <= 65536;
       if (!shares && !small) continue;
-      if (this.depends([other], c) || this.depends([c], other) || this.valueCount([...c.nodes, ...other.nodes]) > this.options.maxValues) continue;
+      if (this.depends([other], c) || this.depends([c], other) || !this.fits([...c.nodes, ...other.nodes])) continue;
       this.merge(c, other);
       return true;
     }
@@ -328,7 +342,7 @@ class Fuser {
       if (other === c || other.kind !== 'map' || !equalShape(other.domain, c.domain) || !c.alive) continue;
       if ([...other.nodes].some((n) => !isElementwise(n)) || [...c.nodes].some((n) => !isElementwise(n))) continue;
       if (this.depends([other], c) || this.depends([c], other)) continue;
-      if (this.valueCount([...c.nodes, ...other.nodes]) > this.options.maxValues) continue;
+      if (!this.fits([...c.nodes, ...other.nodes])) continue;
       this.merge(c, other);
     }
   }
@@ -344,7 +358,7 @@ class Fuser {
       const users = this.usersOfCluster(c);
       if (users.length === 0) continue;
       const cost = nodes.reduce((s, n) => s + nodeCost(n), 0);
-      const reads = this.valueCount(nodes);
+      const reads = this.valuesOf(nodes).size;
       const cheap = cost <= 6 && reads <= 4;
       const into = (u: Cluster): boolean => {
         if (u.kind === 'loop') return false;
@@ -355,7 +369,7 @@ class Fuser {
       };
       if (!users.every(into)) continue;
       const mine = new Set([...nodes, ...(copies.get(c) ?? [])]);
-      if (users.some((u) => this.valueCount([...u.nodes, ...(copies.get(u) ?? []), ...mine]) > this.options.maxValues)) continue;
+      if (users.some((u) => !this.fits([...u.nodes, ...(copies.get(u) ?? []), ...mine]))) continue;
       for (const u of users) {
         const set = copies.get(u) ?? new Set<Node>();
         for (const n of mine) set.add(n);

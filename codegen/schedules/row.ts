@@ -10,6 +10,7 @@ import { InternalError } from '../../ir/errors.js';
 import type { Node, Value } from '../../ir/graph.js';
 import type { Region } from '../../passes/regions.js';
 import { add, compare, type Expr, i32, load, min, mul, type Scalar, select, sub, type VarExpr, variable } from '../kernel/expr.js';
+import { substituteStmts } from '../kernel/walk.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
 import { argStep, combine, identityOf, scalarOf } from '../lower/element.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
@@ -169,10 +170,18 @@ function walkRow(f: Frame, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt
   storeRow(f, p, block);
 }
 
-/** A loop nest over the reduced axes, merged where possible. */
-function reducedLoops(p: RowPlan, body: readonly Stmt[], parallelInner: boolean): readonly Stmt[] {
+/** The statements with the axes' variables replaced by the parts of a linear index. */
+function at(axes: readonly Axis[], linear: Expr, body: readonly Stmt[]): Stmt[] {
+  const parts = delinearize(linear, axes.map((a) => a.extent));
+  return substituteStmts(body, new Map<Expr, Expr>(axes.map((a, i) => [a.v, parts[i]!])));
+}
+
+/** A loop nest over the reduced axes, merged where possible. Every nest has variables of its own. */
+function reducedLoops(p: RowPlan, body: readonly Stmt[]): readonly Stmt[] {
   const merged = mergeAxes(p.reduced.map((a) => p.domain[a]!), body);
-  return [...merged.axes].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallelInner && i === 0 })], merged.stmts);
+  const fresh = merged.axes.map((a) => ({ ...a, v: variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(a.extent) - 1)]) }));
+  const inner = substituteStmts(merged.stmts, new Map<Expr, Expr>(merged.axes.map((a, i) => [a.v, fresh[i]!.v])));
+  return [...fresh].reverse().reduce<readonly Stmt[]>((b, a) => [forLoop(a.v, i32(0), a.extent, b)], inner);
 }
 
 const hasArg = (p: RowPlan): boolean => p.levels.some((l) => l.some((n) => n.op === 'arg_reduce'));
@@ -185,9 +194,9 @@ function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const row = variable('row', 'loop', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const block: Stmt[] = [];
-  walkRow(f, p, block, (body) => reducedLoops(p, body, false));
-  const at = delinearize(row, keptAxes.map((a) => a.extent));
-  const named = keptAxes.map((a, i) => letVar(a.v, at[i]!));
+  walkRow(f, p, block, (body) => reducedLoops(p, body));
+  const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
+  const named = keptAxes.map((a, i) => letVar(a.v, rowAt[i]!));
   const begin = mul(group, i32(rows));
   return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), [...named, ...block])], { grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `rows per-group(${rows})${hasArg(p) ? '' : ' vectorize(4)'}` });
 }
@@ -212,14 +221,13 @@ function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const size = variable('width', 'let', 'i32', [1, blockWidth]);
   const column = (): VarExpr => variable('c', 'loop', 'i32', [0, blockWidth - 1]);
   const block: Stmt[] = [];
-  const at = delinearize(blocks === 1 ? group : divBy(group, blocks), outer.map((a) => a.extent));
-  block.push(...outer.map((a, i) => letVar(a.v, at[i]!)));
+  const outerAt = delinearize(blocks === 1 ? group : divBy(group, blocks), outer.map((a) => a.extent));
+  block.push(...outer.map((a, i) => letVar(a.v, outerAt[i]!)));
   block.push(letVar(start, blocks === 1 ? i32(0) : mul(remBy(group, blocks), i32(blockWidth))));
   block.push(letVar(size, width.value % blockWidth === 0 ? i32(blockWidth) : min(i32(blockWidth), sub(i32(width.value), start))));
   const extent: Expr = width.value % blockWidth === 0 ? i32(blockWidth) : size;
   const over = (c: VarExpr, body: readonly Stmt[]): Stmt => {
-    const ix = delinearize(add(start, c), inner.map((a) => a.extent));
-    return forLoop(c, i32(0), extent, inner.length === 1 ? [letVar(inner[0]!.v, ix[0]!), ...body] : [...inner.map((a, i) => letVar(a.v, ix[i]!)), ...body], { parallel: true });
+    return forLoop(c, i32(0), extent, at(inner, add(start, c), body), { parallel: true });
   };
   {
     const c = column();
@@ -237,8 +245,7 @@ function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
       });
       storeFull(f, p, 0, body);
     });
-    const merged = mergeAxes(p.reduced.map((a) => p.domain[a]!), [over(c, body)]);
-    block.push(...[...merged.axes].reverse().reduce<readonly Stmt[]>((b, a) => [forLoop(a.v, i32(0), a.extent, b)], merged.stmts));
+    block.push(...reducedLoops(p, [over(c, body)]));
   }
   {
     const c = column();
@@ -280,9 +287,9 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
     const local = variable('local0', 'local', 'i32', [0, size - 1]);
     const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
     const block: Stmt[] = [];
-    walkRow(f, p, block, (body) => reducedLoops(p, body, false));
-    const at = delinearize(row, keptAxes.map((a) => a.extent));
-    return f.finish([letVar(row, add(mul(id, i32(size)), local)), ...ifThen(compare('lt', row, count), [...keptAxes.map((a, i) => letVar(a.v, at[i]!)), ...block])], {
+    walkRow(f, p, block, (body) => reducedLoops(p, body));
+    const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
+    return f.finish([letVar(row, add(mul(id, i32(size)), local)), ...ifThen(compare('lt', row, count), [...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!)), ...block])], {
       grid, workgroupSize: [size, 1, 1], schedule: 'row in registers, thread per row',
     });
   }
@@ -292,8 +299,8 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const { grid, id } = linearGrid(exprSize(count), maxOf(count), f.ctx.target);
   const local = variable('local0', 'local', 'i32', [0, threads - 1]);
   const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
-  const at = delinearize(row, keptAxes.map((a) => a.extent));
-  const block: Stmt[] = [letVar(row, id), ...keptAxes.map((a, i) => letVar(a.v, at[i]!))];
+  const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
+  const block: Stmt[] = [letVar(row, id), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
   const shared = new Map<Scalar, Memory>();
   const sharedOf = (s: Scalar): Memory => {
     const old = shared.get(s);
@@ -313,8 +320,7 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
       storeFull(f, p, l, body);
     });
     const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
-    const reducedAt = delinearize(element, p.reduced.map((a) => p.domain[a]!.extent));
-    block.push(forLoop(element, local, length, [...p.reduced.map((a, i) => letVar(p.domain[a]!.v, reducedAt[i]!)), ...body], { step: threads }));
+    block.push(forLoop(element, local, length, at(p.reduced.map((a) => p.domain[a]!), element, body), { step: threads }));
     for (const a of accs) {
       const value = treeReduce(a, sharedOf, local, threads, block);
       f.em.bind(a.acc.node.outputs[0]!, () => value);
@@ -369,8 +375,8 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const lx = variable('local0', 'local', 'i32', [0, wide - 1]);
   const ly = variable('local1', 'local', 'i32', [0, slices - 1]);
   const column = variable('column', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
-  const at = delinearize(column, keptAxes.map((a) => a.extent));
-  const block: Stmt[] = [letVar(column, add(mul(id, i32(wide)), lx)), ...keptAxes.map((a, i) => letVar(a.v, at[i]!))];
+  const rowAt = delinearize(column, keptAxes.map((a) => a.extent));
+  const block: Stmt[] = [letVar(column, add(mul(id, i32(wide)), lx)), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
   const accs = declare(p.levels[0]!, block);
   const body: Stmt[] = [];
   f.em.within(body, () => {
@@ -378,9 +384,8 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
     storeFull(f, p, 0, body);
   });
   const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
-  const reducedAt = delinearize(element, p.reduced.map((a) => p.domain[a]!.extent));
   const inside = compare('lt', column, count);
-  block.push(...ifThen(inside, [forLoop(element, slices === 1 ? i32(0) : ly, length, [...p.reduced.map((a, i) => letVar(p.domain[a]!.v, reducedAt[i]!)), ...body], { step: slices })]));
+  block.push(...ifThen(inside, [forLoop(element, slices === 1 ? i32(0) : ly, length, at(p.reduced.map((a) => p.domain[a]!), element, body), { step: slices })]));
   if (slices > 1) {
     for (const a of accs) {
       const m = f.local(`shared${block.length}`, 'workgroup', a.value.scalar, wide * slices);

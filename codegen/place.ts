@@ -1,0 +1,186 @@
+/**
+ * Placement: where every materialized value of a program lies. Updates are written straight into their state slot where nothing reads the old contents later (in place),
+ * outputs into their output buffer, constants into the blob; everything else shares the arena by lifetime.
+ */
+import { isStatic, sizeAt } from '../ir/dim.js';
+import { storageBytes } from '../ir/dtype.js';
+import { InternalError } from '../ir/errors.js';
+import { maxBindings, type Value } from '../ir/graph.js';
+import { mapsOnto, traceBack } from '../passes/axis-trace.js';
+import { type Item, planMemory, type TensorSpec } from '../passes/plan-memory.js';
+import { type FusedGraph, isElementwise, isFree, type Region } from '../passes/regions.js';
+import type { MemoryFigures } from '../runtime/plan.js';
+import type { Temp } from './lower/frame.js';
+import type { LoweredRegion } from './lower/region.js';
+
+/** A buffer of the plan before it has a number. */
+export type BufferKey = 'arena' | `state:${string}` | `in:${string}` | `out:${string}` | `prepared:${string}` | `constant:${number}`;
+
+export interface Location {
+  readonly buffer: BufferKey;
+  /** Bytes. */
+  readonly offset: number;
+}
+
+export interface Placement {
+  readonly regions: readonly Region[];
+  readonly location: (v: Value | Temp) => Location;
+  /** Copies at the end: updates that could not be written in place. */
+  readonly copies: readonly { readonly from: Value; readonly slot: string }[];
+  readonly memory: MemoryFigures;
+}
+
+const alignment = 64;
+
+/** Stored size of a value at the symbols' maximum. */
+export const bytesOf = (v: Pick<Value, 'dtype' | 'shape'>, max: Readonly<Record<string, number>>): number => Math.ceil((sizeAt(v.shape, max) * storageBytes[v.dtype]) / 4) * 4;
+
+/** Reads of `old` in region `r` happen only at the element that is then written. */
+function readsInPlace(r: Region, old: Value, update: Value): boolean {
+  if (r.kind !== 'map' && r.kind !== 'row' && r.kind !== 'contraction') return false;
+  const size = (v: Value): string => v.shape.filter((d) => d !== 1).map(String).join();
+  for (const n of r.nodes) {
+    for (const input of n.inputs) {
+      const reached = traceBack(input, n.outputs[0]!.shape.map((d, i) => (d === 1 ? null : i))).filter((x) => x.value === old);
+      for (const x of reached) {
+        if (!isElementwise(n) && !(r.kind === 'map' && isFree(n))) return false;
+        if (size(n.outputs[0]!) !== size(old) || size(update) !== size(old)) return false;
+        const axes = n.outputs[0]!.shape.map((_, i) => i);
+        if (!mapsOnto(old, x.map, axes, n.outputs[0]!.shape)) return false;
+      }
+    }
+  }
+  return true;
+}
+
+export interface PlaceInput {
+  readonly fused: FusedGraph;
+  readonly lowered: ReadonlyMap<Region, LoweredRegion>;
+  readonly target: 'webgpu' | 'wasm';
+}
+
+export function place(input: PlaceInput): Placement {
+  const { fused, lowered } = input;
+  const { graph } = fused;
+  const max = maxBindings(graph);
+  const fixed = new Map<Value, Location>();
+  for (const i of graph.inputs) fixed.set(i.value, { buffer: i.name.startsWith('prepared:') ? (i.name as BufferKey) : `in:${i.name}`, offset: 0 });
+  for (const s of graph.state) fixed.set(s.value, { buffer: `state:${s.name}`, offset: 0 });
+  for (const n of graph.nodes) if (n.op === 'constant') fixed.set(n.outputs[0]!, { buffer: `constant:${n.outputs[0]!.id}`, offset: 0 });
+  /** The value whose memory `v` is part of, and the offset in bytes. */
+  const rootOf = (v: Value): { root: Value; offset: number } => {
+    let offset = 0;
+    let root = v;
+    for (let a = fused.aliases.get(root); a; a = fused.aliases.get(root)) {
+      offset += a.offset * storageBytes[v.dtype];
+      root = a.of;
+    }
+    return { root, offset };
+  };
+  for (const o of graph.outputs) {
+    const { root, offset } = rootOf(o.value);
+    if (offset !== 0 || fixed.has(root)) throw new InternalError(`output '${o.name}' is a part of another value`);
+    fixed.set(root, { buffer: o.name.startsWith('prepared:') ? (o.name as BufferKey) : `out:${o.name}`, offset: 0 });
+  }
+  const { regions, copies } = placeUpdates(fused, fixed, rootOf);
+  // the arena
+  const tensors: TensorSpec[] = [];
+  const ids = new Map<Value | Temp, number>();
+  const idOf = (v: Value | Temp): number | null => {
+    const root = 'id' in v ? rootOf(v).root : v;
+    if ('id' in root && fixed.has(root)) return null;
+    let id = ids.get(root);
+    if (id === undefined) {
+      id = tensors.length;
+      ids.set(root, id);
+      tensors.push({ id, bytes: bytesOf(root, max) });
+    }
+    return id;
+  };
+  const items: Item[] = regions.map((r, id) => {
+    const low = lowered.get(r);
+    if (!low) throw new InternalError('region without kernels');
+    const reads = new Set<number>();
+    const writes = new Set<number>();
+    const note = (set: Set<number>, v: Value | Temp): void => {
+      const t = idOf(v);
+      if (t !== null) set.add(t);
+    };
+    for (const v of r.inputs) note(reads, v);
+    for (const v of r.outputs) note(writes, v);
+    for (const t of low.temps) note(writes, t);
+    const inPlace: [number, number][] = [];
+    if (r.kind === 'map' || r.kind === 'contraction') {
+      for (const out of r.outputs) {
+        for (const v of r.inputs) {
+          const [o, i] = [idOf(out), idOf(v)];
+          if (o === null || i === null || fused.aliases.has(v) || fused.aliases.has(out)) continue;
+          if (v.shape.length === out.shape.length && v.shape.every((d, k) => String(d) === String(out.shape[k])) && storageBytes[v.dtype] === storageBytes[out.dtype] && readsInPlace(r, v, out)) inPlace.push([o, i]);
+        }
+      }
+    }
+    return { id, reads: [...reads], writes: [...writes], inPlace };
+  });
+  for (const c of copies) {
+    const t = idOf(c.from);
+    if (t !== null) items.push({ id: items.length, reads: [t], writes: [], inPlace: [] });
+  }
+  const plan = planMemory(items, tensors, { alignment });
+  const location = (v: Value | Temp): Location => {
+    if (!('id' in v)) return { buffer: 'arena', offset: plan.offsets.get(ids.get(v)!)! };
+    const { root, offset } = rootOf(v);
+    const f = fixed.get(root);
+    if (f) return { buffer: f.buffer, offset: f.offset + offset };
+    const id = ids.get(root);
+    if (id === undefined) throw new InternalError(`value ${v.id} (${v.producer?.op ?? 'input'} ${v.producer?.origin ?? ''}) has no place`);
+    return { buffer: 'arena', offset: plan.offsets.get(id)! + offset };
+  };
+  return { regions, location, copies, memory: { arena: plan.arenaBytes, sum: plan.sumBytes, lowerBound: plan.lowerBound } };
+}
+
+/**
+ * Puts updates into their slots. The region that writes a slot must come after all that read the old contents; where the dependencies forbid that, the update is copied at the end.
+ */
+function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v: Value) => { root: Value; offset: number }): { regions: Region[]; copies: { from: Value; slot: string }[] } {
+  const { graph, regions } = fused;
+  const writer = new Map<Value, Region[]>();
+  for (const r of regions) for (const v of r.outputs) writer.set(rootOf(v).root, [...(writer.get(rootOf(v).root) ?? []), r]);
+  const after = new Map<Region, Set<Region>>(regions.map((r) => [r, new Set(r.inputs.flatMap((v) => writer.get(rootOf(v).root) ?? []).filter((d) => d !== r))]));
+  const dependsOn = (r: Region, on: Region): boolean => {
+    const seen = new Set<Region>();
+    const stack = [r];
+    for (let x = stack.pop(); x; x = stack.pop()) {
+      if (x === on) return true;
+      if (seen.has(x)) continue;
+      seen.add(x);
+      stack.push(...after.get(x)!);
+    }
+    return false;
+  };
+  const copies: { from: Value; slot: string }[] = [];
+  for (const u of graph.updates) {
+    const { root, offset } = rootOf(u.value);
+    const old = graph.state.find((s) => s.name === u.slot)!.value;
+    const writers = writer.get(root) ?? [];
+    const readers = regions.filter((r) => r.inputs.some((v) => rootOf(v).root === old));
+    const direct = offset === 0 && !fixed.has(root) && isStatic(old.shape[0] ?? 1) && writers.every((w) => readers.every((r) => r === w || !dependsOn(r, w)) && (!readers.includes(w) || readsInPlace(w, old, u.value)));
+    if (!direct || writers.length === 0) {
+      copies.push({ from: u.value, slot: u.slot });
+      continue;
+    }
+    fixed.set(root, { buffer: `state:${u.slot}`, offset: 0 });
+    for (const w of writers) for (const r of readers) if (r !== w) after.get(w)!.add(r);
+  }
+  const ordered: Region[] = [];
+  const state = new Map<Region, 'open' | 'done'>();
+  const visit = (r: Region): void => {
+    if (state.get(r) === 'done') return;
+    if (state.get(r) === 'open') throw new InternalError('the order of state updates is cyclic');
+    state.set(r, 'open');
+    for (const d of [...after.get(r)!].sort((a, b) => a.id - b.id)) visit(d);
+    state.set(r, 'done');
+    ordered.push(r);
+  };
+  for (const r of regions) visit(r);
+  return { regions: ordered, copies };
+}

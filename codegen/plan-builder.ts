@@ -1,0 +1,260 @@
+/** Collects what programs need (buffers, kernels, constants, state) into one plan, and emits the code of each distinct kernel once. */
+import { storageBytes, type TypedArray } from '../ir/dtype.js';
+import { InternalError } from '../ir/errors.js';
+import { type Graph, maxBindings, type StateSlot, type Value } from '../ir/graph.js';
+import type { TensorData } from '../ir/tensor-data.js';
+import type { CompiledPlan, MemoryFigures, Plan, PlanArg, PlanBuffer, PlanDispatch, PlanKernel, PlanProgram, PlanState, PlanStep, PlanSymbol, PlanTensor } from '../runtime/plan.js';
+import { finishKernel } from './finish.js';
+import type { Kernel, Memory } from './kernel/ir.js';
+import { printKernel } from './kernel/print.js';
+import type { LoweredKernel } from './lower/frame.js';
+import type { LoweredStep } from './lower/region.js';
+import { dimExpr, dimSize } from './lower/space.js';
+import { bytesOf, type Location, type Placement } from './place.js';
+import type { TargetInfo } from './target.js';
+import { buildModule } from './wasm/module.js';
+import { emitWgsl } from './wgsl/emit.js';
+
+const align = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+/** Contents of a tensor as it is stored on devices. */
+function encode(t: TensorData): Uint8Array {
+  const n = t.data.length;
+  const bytes = new Uint8Array(align(n * storageBytes[t.dtype], 4));
+  const view = new DataView(bytes.buffer);
+  const data: TypedArray = t.data;
+  for (let i = 0; i < n; i++) {
+    const v = data[i]!;
+    switch (t.dtype) {
+      case 'float32':
+        view.setFloat32(4 * i, v, true);
+        break;
+      case 'float64':
+        view.setFloat64(8 * i, v, true);
+        break;
+      case 'int32':
+        view.setInt32(4 * i, v, true);
+        break;
+      case 'uint32':
+        view.setUint32(4 * i, v, true);
+        break;
+      case 'bool':
+        view.setUint32(4 * i, v ? 1 : 0, true);
+        break;
+      case 'int8':
+        view.setInt8(i, v);
+        break;
+      case 'uint8':
+        view.setUint8(i, v);
+        break;
+      case 'float16':
+        throw new InternalError('float16 constants are not stored yet');
+    }
+  }
+  return bytes;
+}
+
+export class PlanBuilder {
+  private readonly buffers: PlanBuffer[] = [];
+  private readonly bufferIndex = new Map<string, number>();
+  private readonly kernels: PlanKernel[] = [];
+  private readonly code: Kernel[] = [];
+  private readonly wgsl: string[] = [];
+  private readonly kernelIndex = new Map<string, number>();
+  private readonly names = new Map<string, number>();
+  private readonly blob: Uint8Array[] = [];
+  private blobBytes = 0;
+  private readonly symbols = new Map<string, number>();
+  private readonly state = new Map<string, PlanState>();
+  private readonly programs: PlanProgram[] = [];
+  private readonly memory: Record<string, MemoryFigures> = {};
+  private arena = 0;
+
+  constructor(private readonly target: TargetInfo) {}
+
+  private addBlob(bytes: Uint8Array): number {
+    const at = this.blobBytes;
+    const padded = align(bytes.length, 16);
+    this.blob.push(bytes, new Uint8Array(padded - bytes.length));
+    this.blobBytes += padded;
+    return at;
+  }
+
+  private buffer(key: string, make: () => Omit<PlanBuffer, 'name'>): number {
+    let i = this.bufferIndex.get(key);
+    if (i === undefined) {
+      i = this.buffers.length;
+      this.bufferIndex.set(key, i);
+      this.buffers.push({ name: key, ...make() });
+    }
+    return i;
+  }
+
+  private declareSymbols(graph: Graph): void {
+    for (const s of graph.symbols) this.symbols.set(s.name, Math.max(s.max, this.symbols.get(s.name) ?? 0));
+  }
+
+  private addState(s: StateSlot): number {
+    const bytes = bytesOf(s.value, {});
+    const buffer = this.buffer(`state:${s.name}`, () => ({ kind: 'state', bytes: align(bytes, 16) }));
+    if (!this.state.has(s.name)) {
+      this.state.set(s.name, {
+        name: s.name, dtype: s.value.dtype, shape: s.value.shape as readonly number[], buffer, offset: 0, trainable: s.trainable, views: s.views,
+        initial: s.initial ? this.addBlob(encode(s.initial)) : null,
+      });
+    }
+    return buffer;
+  }
+
+  /** Adds a program; `prepare` is its prepare part, which shares buffers by name. */
+  addProgram(name: string, main: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] }, prepare: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] } | null): void {
+    const tensors = (values: readonly { name: string; value: Value }[], part: typeof main): PlanTensor[] =>
+      values.map((p) => {
+        const at = part.placement.location(p.value);
+        return { name: p.name, dtype: p.value.dtype, shape: p.value.shape.map(dimSize), buffer: this.locate(name, at, part.graph), offset: at.offset };
+      });
+    for (const part of prepare ? [prepare, main] : [main]) {
+      this.declareSymbols(part.graph);
+      for (const s of part.graph.state) this.addState(s);
+      this.arena = Math.max(this.arena, part.placement.memory.arena);
+    }
+    const inputs = main.graph.inputs
+      .filter((i) => !i.name.startsWith('prepared:'))
+      .map((i) => ({ ...tensors([i], main)[0]!, resident: i.resident }));
+    const outputs = tensors(main.graph.outputs, main);
+    this.programs.push({
+      name, inputs, outputs,
+      prepare: prepare ? this.steps(name, prepare.steps, prepare.placement, prepare.graph) : [],
+      steps: this.steps(name, main.steps, main.placement, main.graph),
+    });
+    this.memory[name] = main.placement.memory;
+  }
+
+  /** Plan buffer of a location. */
+  private locate(program: string, at: Location, graph: Graph): number {
+    const { buffer: key } = at;
+    const max = maxBindings(graph);
+    if (key === 'arena') return this.buffer('arena', () => ({ kind: 'arena', bytes: 0 }));
+    const [kind, rest] = [key.slice(0, key.indexOf(':')), key.slice(key.indexOf(':') + 1)];
+    switch (kind) {
+      case 'state':
+        return this.addState(graph.state.find((s) => s.name === rest)!);
+      case 'in': {
+        const i = graph.inputs.find((x) => x.name === rest)!;
+        return this.buffer(`${program}/in/${rest}`, () => ({ kind: i.resident ? 'input' : 'io', bytes: align(bytesOf(i.value, max), 16) }));
+      }
+      case 'out': {
+        const o = graph.outputs.find((x) => x.name === rest)!;
+        return this.buffer(`${program}/out/${rest}`, () => ({ kind: 'io', bytes: align(bytesOf(o.value, max), 16) }));
+      }
+      case 'prepared': {
+        const v = graph.inputs.find((x) => x.name === key)?.value ?? graph.outputs.find((x) => x.name === key)!.value;
+        return this.buffer(`${program}/${key}`, () => ({ kind: 'prepared', bytes: align(bytesOf(v, max), 16) }));
+      }
+      case 'constant': {
+        const node = graph.nodes.find((n) => n.op === 'constant' && String(n.outputs[0]!.id) === rest);
+        if (node?.op !== 'constant') throw new InternalError(`no constant ${rest}`);
+        return this.constant(node.attrs.value);
+      }
+      default:
+        throw new InternalError(`buffer ${key}`);
+    }
+  }
+
+  private readonly constants = new Map<TensorData, number>();
+  private constant(t: TensorData): number {
+    let i = this.constants.get(t);
+    if (i === undefined) {
+      const bytes = encode(t);
+      const blobOffset = this.addBlob(bytes);
+      i = this.buffer(`constant/${this.constants.size}`, () => ({ kind: 'constant', bytes: align(bytes.length, 16), blobOffset }));
+      this.constants.set(t, i);
+    }
+    return i;
+  }
+
+  private steps(program: string, steps: readonly LoweredStep[], placement: Placement, graph: Graph): PlanStep[] {
+    return steps.map((s): PlanStep => {
+      if (s.kind === 'loop') {
+        this.symbols.set(s.symbol, Math.max(this.symbols.get(s.symbol) ?? 0, ...[exprMax(dimExpr(s.count, maxBindings(graph)))]));
+        return { kind: 'loop', symbol: s.symbol, count: dimSize(s.count), reverse: s.reverse, body: this.steps(program, s.body, placement, graph) };
+      }
+      return this.dispatch(program, s.kernel, placement, graph);
+    });
+  }
+
+  private dispatch(program: string, k: LoweredKernel, placement: Placement, graph: Graph): PlanDispatch {
+    const places = k.args.map((a) => {
+      const at = placement.location(a.value);
+      return { buffer: this.locate(program, at, graph), offset: at.offset };
+    });
+    // arguments in one buffer that is written share a binding; read-only buffers too, for fewer bindings
+    const bindings: { buffer: number; access: 'read' | 'read_write' }[] = [];
+    const argBinding = places.map((p, i) => {
+      const access = k.args[i]!.access === 'read' ? 'read' : 'read_write';
+      const at = bindings.findIndex((b) => b.buffer === p.buffer);
+      if (at >= 0) {
+        if (access === 'read_write') bindings[at]!.access = access;
+        return at;
+      }
+      bindings.push({ buffer: p.buffer, access });
+      return bindings.length - 1;
+    });
+    if (this.target.kind === 'webgpu' && bindings.length > this.target.maxStorageBuffers) throw new InternalError(`kernel ${k.kernel.name} touches ${bindings.length} buffers, the device allows ${this.target.maxStorageBuffers}`);
+    const kernel = this.kernel(k, argBinding, bindings.map((b) => ({ access: b.access })));
+    return {
+      kind: 'dispatch', kernel, label: k.kernel.notes[0]!.replace(/^fuses /, ''), groups: k.kernel.grid, buffers: bindings.map((b) => b.buffer), offsets: places.map((p) => p.offset),
+      figures: k.figures, parallel: k.parallel && this.target.threads > 1,
+    };
+  }
+
+  private kernel(k: LoweredKernel, argBinding: readonly number[], bindings: readonly { access: 'read' | 'read_write' }[]): number {
+    const layout = this.target.kind === 'webgpu' ? JSON.stringify([argBinding, bindings]) : '';
+    const key = `${printKernel({ ...k.kernel, name: 'k', notes: [] })}\n${layout}`;
+    const old = this.kernelIndex.get(key);
+    if (old !== undefined) return old;
+    const index = this.kernels.length;
+    this.kernelIndex.set(key, index);
+    const used = this.names.get(k.kernel.name) ?? 0;
+    this.names.set(k.kernel.name, used + 1);
+    const named: Kernel = { ...k.kernel, name: used === 0 ? k.kernel.name : `${k.kernel.name}_${used + 1}` };
+    const finished = finishKernel(named, this.target);
+    let code: number;
+    if (this.target.kind === 'wasm') {
+      code = this.code.length;
+      this.code.push(finished);
+    } else {
+      code = this.wgsl.length;
+      this.wgsl.push(emitWgsl(finished, { bindings, argBinding: [...argBinding] }));
+    }
+    const args = finished.args.map((m: Memory, i): PlanArg => ({ name: m.name, dtype: k.args[i]!.value.dtype, access: m.access, binding: argBinding[i]! }));
+    this.kernels.push({ name: named.name, args, bindings, symbols: finished.symbols, schedule: k.schedule, workgroupSize: finished.workgroupSize, code });
+    return index;
+  }
+
+  finish(name: string): CompiledPlan {
+    const arenaBytes = align(this.arena, 256);
+    const buffers = this.buffers.map((b) => (b.kind === 'arena' ? { ...b, bytes: Math.max(256, arenaBytes) } : b));
+    const largest = Math.max(0, ...buffers.map((b) => b.bytes));
+    const requiredLimits: Record<string, number> = {};
+    if (this.target.kind === 'webgpu') {
+      if (largest > 134217728) requiredLimits.maxStorageBufferBindingSize = largest;
+      if (largest > 268435456) requiredLimits.maxBufferSize = largest;
+    }
+    const symbols: PlanSymbol[] = [...this.symbols].map(([n, max]) => ({ name: n, max }));
+    const built = this.target.kind === 'wasm' ? buildModule(this.code, { threads: this.target.threads > 1, relaxedSimd: this.target.relaxedSimd }) : null;
+    const plan: Plan = {
+      format: 'tenon-plan', version: 1, name, target: this.target.kind, symbols, buffers, state: [...this.state.values()], kernels: this.kernels, programs: this.programs, memory: this.memory, requiredLimits,
+      ...(built ? { wasm: { threads: this.target.threads > 1, relaxedSimd: this.target.relaxedSimd, scratchBytes: built.scratchBytes } } : {}),
+    };
+    const blob = new Uint8Array(this.blobBytes);
+    let at = 0;
+    for (const b of this.blob) {
+      blob.set(b, at);
+      at += b.length;
+    }
+    return { plan, wgsl: this.wgsl, wasm: built?.bytes ?? null, blob };
+  }
+}
+
+const exprMax = (e: { hi: number }): number => Math.max(0, e.hi);
