@@ -161,10 +161,11 @@ export function convolution(b: GraphBuilder, x: Value, kernel: Value, options: C
   const strides = perAxis('strides', options.strides ?? 1, n);
   const kernelDilation = perAxis('dilation', options.dilation ?? 1, n);
   const { padding = 'valid' } = options;
+  if (typeof padding !== 'string' && padding.length !== n) throw new ShapeError(`convolution: padding has ${padding.length} pairs, expected ${n}, one for each spatial axis`);
   const spatial = Array.from({ length: n }, (_, i) => i + 1);
   const pairs = spatial.map((axis, i): Pair => {
     if (padding === 'valid') return [0, 0];
-    if (padding !== 'same') return padding[i] ?? [0, 0];
+    if (padding !== 'same') return padding[i]!;
     const window = kernel.shape[i]!;
     if (!isStatic(window)) throw new ShapeError(`convolution: padding 'same' needs a static window, found ${window}`);
     return samePadding(x.shape[axis]!, window, strides[i]!, kernelDilation[i]!);
