@@ -2,24 +2,20 @@
  * The benchmark's models in Tenon's Keras API, with the weights that the benchmark defines: seeded uniform values, one seed for each weight in the order of
  * definition. Weight matrices are He-scaled, limit `gain * sqrt(6 / fan in)`; biases, shifts and moving means have limit 0.05; scales and variances are constant.
  */
-import { Input, type Layer, layers, Model, ops, type SymbolicTensor } from '../frontend/keras/index.js';
+import { activations, Input, type KerasShape, type KerasTensor, Layer, layers, Model, ops, type SymbolicTensor } from '../frontend/keras/index.js';
 import { elements, type ModelName, uniform } from './workloads.js';
 
 /** Multi-head self-attention with biases; queries, keys, values and the output each have a weight matrix [d, d]. */
-class SelfAttention extends layers.Layer {
-  static override readonly className = 'SelfAttention';
-  private readonly heads: number;
-
-  constructor(heads: number) {
-    super({});
-    this.heads = heads;
+class SelfAttention extends Layer {
+  constructor(private readonly heads: number) {
+    super('SelfAttention');
   }
 
-  override build(inputShape: readonly (number | null)[]): void {
+  override build(inputShape: KerasShape): void {
     const d = inputShape.at(-1)!;
     for (const name of ['query', 'key', 'value', 'output']) {
-      this.addWeight(`${name}_kernel`, [d, d], { initializer: 'zeros' });
-      this.addWeight(`${name}_bias`, [d], { initializer: 'zeros' });
+      this.addWeight({ name: `${name}_kernel`, shape: [d, d] });
+      this.addWeight({ name: `${name}_bias`, shape: [d] });
     }
   }
 
@@ -30,8 +26,7 @@ class SelfAttention extends layers.Layer {
     const heads = (i: number) => ops.transpose(ops.reshape(project(x, i), [batch!, steps!, this.heads, size]), [0, 2, 1, 3]);
     const [q, k, v] = [heads(0), heads(1), heads(2)];
     const scores = ops.multiply(ops.dot(q, k, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [3], contractRight: [3] }), 1 / Math.sqrt(size));
-    const e = ops.exp(ops.subtract(scores, ops.max(scores, [-1], true)));
-    const p = ops.divide(e, ops.sum(e, [-1], true));
+    const p = activations.softmax(scores);
     const mixed = ops.dot(p, v, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [3], contractRight: [2] });
     return project(ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), [batch!, steps!, Number(d)]), 3);
   }
@@ -40,26 +35,24 @@ class SelfAttention extends layers.Layer {
 /** How one weight is filled. */
 type Fill = { readonly gain: number } | { readonly constant: number } | 'bias';
 
-type Tensor = ReturnType<typeof Input>;
-
 /** Builds a model layer by layer and remembers how each layer's weights are filled; seeds count on in this order. */
 class Net {
   private readonly fills: { layer: Layer; fills: readonly Fill[] }[] = [];
 
-  constructor(private at: Tensor) {}
+  constructor(private at: KerasTensor) {}
 
-  get here(): Tensor {
+  get here(): KerasTensor {
     return this.at;
   }
 
   /** Goes on from an earlier tensor. */
-  from(x: Tensor): this {
+  from(x: KerasTensor): this {
     this.at = x;
     return this;
   }
 
   layer(layer: Layer, fills: readonly Fill[] = []): this {
-    this.at = layer.apply(this.at) as Tensor;
+    this.at = layer(this.at);
     this.fills.push({ layer, fills });
     return this;
   }
@@ -81,8 +74,8 @@ class Net {
     return this.layer(layers.Activation(name));
   }
 
-  add(other: Tensor): this {
-    this.at = layers.Add().apply([this.at, other]) as Tensor;
+  add(other: KerasTensor): this {
+    this.at = layers.Add()([this.at, other]);
     return this;
   }
 
@@ -91,7 +84,7 @@ class Net {
   }
 
   /** The model with its weights filled. */
-  done(name: string, input: Tensor): Model {
+  done(name: string, input: KerasTensor): Model {
     const model = Model({ inputs: input, outputs: this.at, name });
     let seed = 1;
     for (const { layer, fills } of this.fills) {

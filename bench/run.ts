@@ -8,7 +8,7 @@
  *   --quiet-ms 20000             how long to wait for quiet before a cell
  *   --out FILE                   appends every measurement as a JSON line (and reads what is there: --again runs only cells that it lacks)
  *   --json FILE                  the table as JSON
- *   --limits                     also the machine's limits, and matmul and dense kernels beside them
+ *   --limits                     also single kernels beside the machine's limits
  */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -83,7 +83,7 @@ const table = rows(cells.filter((c) => chosen.some((w) => w.id === c.workload)))
 console.log(markdown(table));
 if (args.json) writeFileSync(args.json, `${JSON.stringify(table, null, 2)}\n`);
 if (args.limits) {
-  const { limits } = await import('./limits.js');
-  await limits();
+  const { kernels, kernelTable } = await import('./kernels.js');
+  console.log(`\n${kernelTable(await kernels())}`);
 }
 process.exit(table.some((r) => r.error !== undefined) ? 1 : 0);

@@ -1,0 +1,72 @@
+/** Limits on what a step of each benchmark model may cost: read off plans, so that no machine's noise can touch them. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { figuresOf, type WorkloadFigures } from '../bench/figures.js';
+import { workloads } from '../bench/workloads.js';
+
+/** At most so many kernels: a training step (forward, loss, backward, Adam, metrics), or a prediction. */
+const maxKernels: Record<string, number> = {
+  'i1-mlp-b1': 3,
+  'i1-mlp-b256': 3,
+  'i2-cnn-b1': 5,
+  'i2-cnn-b64': 5,
+  'i3-mobilenet-b1': 29,
+  'i4-resnet50-b1': 56,
+  'i5-lstm-b1': 67,
+  'i5-lstm-b32': 67,
+  'i6-encoder-b1': 12,
+  'i6-encoder-b8': 12,
+  't1-mlp-b128': 12,
+  't2-cnn-b64': 24,
+  't3-lstm-b32': 24 + 3 * 64,
+  't4-resnet8-b32': 110,
+};
+/** An arena may be so much larger than the largest set of values that are alive at once. */
+const maxArena = 1.15;
+
+for (const w of workloads) {
+  let figures: WorkloadFigures;
+  const get = async () => {
+    figures ??= await figuresOf(w);
+    return figures;
+  };
+
+  test(`${w.id}: at most ${maxKernels[w.id]} kernels`, async () => {
+    const { kernels } = await get();
+    assert.ok(kernels <= maxKernels[w.id]!, `${kernels} kernels`);
+  });
+
+  test(`${w.id}: the arena is at most ${maxArena} times the lower bound`, async () => {
+    const { arena, lowerBound } = await get();
+    assert.ok(arena <= maxArena * lowerBound, `${arena} bytes, lower bound ${lowerBound}`);
+  });
+
+  test(`${w.id}: a second batch size needs no new pipeline`, async () => {
+    assert.is((await get()).pipelinesOfSecondBatch, 0);
+  });
+
+  if (w.kind === 'train') {
+    test(`${w.id}: the optimizer's update is one kernel`, async () => {
+      assert.is((await get()).optimizerKernels, 1);
+    });
+
+    test(`${w.id}: a step uploads the batch's indices at most and reads nothing back`, async () => {
+      const { uploads, readbacks } = await get();
+      assert.ok(uploads <= 1, `${uploads} uploads`);
+      assert.is(readbacks, 0);
+    });
+  }
+
+  test(`${w.id}: operations are at least those of its products, and bytes are counted`, async () => {
+    const f = await get();
+    assert.ok(f.flops >= minFlops(w.model) * w.batch * (w.kind === 'train' ? 2 : 1), `${f.flops} operations`);
+    assert.ok(f.bytesRead > 0 && f.bytesWritten > 0);
+  });
+}
+
+/** Multiply-adds of one sample's products and convolutions, counted as two; computed by hand from the definition of the models. */
+function minFlops(model: (typeof workloads)[number]['model']): number {
+  return { mlp: 1.33e6, cnn: 23.9e6 / 1.05, mobilenet: 26e6 / 1.1, resnet50: 7.5e9, lstm: 10.4e6, encoder: 217e6, resnet8: 24.9e6 }[model];
+}
+
+test.run();
