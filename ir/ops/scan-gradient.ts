@@ -94,6 +94,7 @@ class BackwardScan {
   stepValues(): StepValues {
     return {
       b: this.ctx.b,
+      length: this.ctx.node.attrs.length,
       isShared: (v) => this.isShared(v),
       shared: (v) => this.shared(v),
       stacked: (v) => this.stacked(v),

@@ -3,7 +3,7 @@
  * Where that value is linear in the last op, the sum moves outside: sum of dot(x_t, y_t) is one dot of the stacked factors that also contracts the step.
  */
 import type { GraphBuilder } from '../builder.js';
-import { isStatic, mulDim } from '../dim.js';
+import { type Dim, isStatic, mulDim } from '../dim.js';
 import { isFloat } from '../dtype.js';
 import type { NodeOf, Value } from '../graph.js';
 import { constantScalar } from './elementwise-gradient.js';
@@ -14,6 +14,8 @@ export type Later = () => Value;
 export interface StepValues {
   /** Builder of the graph around the scan. */
   readonly b: GraphBuilder;
+  /** Number of steps. */
+  readonly length: Dim;
   /** Whether the value is the same at each step. */
   readonly isShared: (v: Value) => boolean;
   /** A shared value, outside. */
@@ -120,14 +122,13 @@ function sumOfConvs(s: StepValues, p: NodeOf<'conv'>): Later | null {
   const [x, k] = p.inputs as [Value, Value];
   const { dims, groups } = p.attrs;
   if (groups !== 1 || s.isShared(x) || s.isShared(k)) return null;
+  if (!isStatic(s.length) && !isStatic(x.shape[dims.input.feature]!)) return null;
   const [xs, ks] = [s.stacked(x), s.stacked(k)];
   const merge = (v: Value, axis: number): Value => {
     const order = v.shape.map((_, i) => i).slice(1);
     const moved = b.transpose(v, order.flatMap((i) => (i === axis + 1 ? [0, i] : [i])));
     return b.reshape(moved, order.map((i) => (i === axis + 1 ? mulDim(v.shape[0]!, v.shape[i]!) : v.shape[i]!)));
   };
-  const features = x.shape[dims.input.feature]!;
-  if (!isStatic(features)) return null;
   return () => b.emit('conv', [merge(xs(), dims.input.feature), merge(ks(), dims.kernel.input)], p.attrs);
 }
 
