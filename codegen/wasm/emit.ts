@@ -215,15 +215,14 @@ class KernelEmitter extends Values {
 
   private loop(s: Extract<Stmt, { kind: 'for' }>): void {
     const scope = this.current;
-    const trip = s.begin.kind === 'const' && s.end.kind === 'const' ? Math.max(0, Math.ceil((s.end.value - s.begin.value) / s.step)) : null;
-    if (trip !== null && (trip <= 1 || s.unroll)) {
-      const first = (s.begin as { value: number }).value;
-      for (let i = 0; i < trip; i++) this.copy(s.body, new Map([[s.v, E.i32(first + i * s.step)]]));
-      return;
-    }
-    if (s.unroll) throw new InternalError(`kernel '${this.kernel.name}': unrolled loop over '${s.v.name}' without constant bounds`);
     const begin = this.settled(s.begin, 'begin');
     const end = this.settled(s.end, 'end');
+    const span = E.sub(end, begin);
+    const trip = span.kind === 'const' ? Math.max(0, Math.ceil(span.value / s.step)) : null;
+    if (trip !== null && (trip <= 1 || s.unroll)) {
+      for (let i = 0; i < trip; i++) this.copy(s.body, new Map([[s.v, E.add(begin, E.i32(i * s.step))]]));
+      return;
+    }
     const guarded = !(begin.hi < end.lo);
     if (guarded) this.value(E.compare('lt', begin, end));
     const preheader = scope.nested(guarded);

@@ -20,6 +20,10 @@ import { atomic, op } from './opcodes.js';
 /** Byte offsets in the control block (256 bytes, zeroed, then set up by the host). Words that different threads spin on and write lie in lines of their own. */
 export const control = {
   ticket: 0, kernel: 8, block: 12, groups: 16, chunk: 20, module: 24,
+  /** 1: workers go back to their event loops. */
+  leave: 28,
+  /** Set by the host when a kernel failed on a worker. */
+  failed: 32,
   /** Chunks finished. */
   done: 64,
   /** 1 while the main thread sleeps on `done`. */
@@ -158,6 +162,7 @@ function workerBody(drain: number, controlGlobal: number): Body {
   c.global(controlGlobal).set(c0);
   c.loop();
   c.get(c0).atomic(atomic.i32Load, control.ticket + 4).set(generation);
+  c.get(c0).atomic(atomic.i32Load, control.leave).if().i32(-1).op(op.return).end();
   c.get(c0).atomic(atomic.i32Load, control.module).tee(wanted).get(module).op(op.i32Ne).if().get(wanted).op(op.return).end();
   c.get(generation).call(drain);
   c.get(c0).atomic(atomic.i32Load, control.spins).set(i);

@@ -1,0 +1,234 @@
+/**
+ * A program on WASM. Its steps are laid out flat (loops unrolled) as a list of dispatches in memory, with an argument block each; list and blocks are written once for all, when symbols or
+ * bound data sets change. A run is one call of the module's driver with the list and the number of repetitions. The prepare steps lie before the steps in the same list.
+ */
+import type { RunOptions } from '../device.js';
+import { ArgumentError, DisposedError, RuntimeInternalError } from '../errors.js';
+import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep, type SizeExpr } from '../plan.js';
+import { analyse, bindSymbols, checkNames, hostInput, type ProgramInfo, residentInput, shapeOf, symbolRecord } from '../program.js';
+import { encodeInto } from '../storage.js';
+import type { Block } from './heap.js';
+import type { WasmPlan } from './loaded-plan.js';
+import { WasmResident } from './resident.js';
+
+const entryWords = 4;
+/** Chunks that each thread takes on average: more even out threads of different speed, fewer cost less. */
+const chunksPerThread = 4;
+
+const same = (a: readonly unknown[], b: readonly unknown[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
+
+function mentions(e: SizeExpr, symbols: readonly string[]): boolean {
+  if (typeof e === 'number') return false;
+  return 'symbol' in e ? symbols.includes(e.symbol) : e.args.some((a) => mentions(a, symbols));
+}
+
+/** Words that are built up and copied to the device's memory at once. */
+class Words {
+  data = new Uint32Array(256);
+  length = 0;
+
+  push(word: number): void {
+    if (this.length === this.data.length) {
+      const more = new Uint32Array(this.data.length * 2);
+      more.set(this.data);
+      this.data = more;
+    }
+    this.data[this.length++] = word;
+  }
+}
+
+export class WasmProgram {
+  readonly info: ProgramInfo;
+  private values: number[] = [];
+  private readonly next: number[] = [];
+  private symbols: Record<string, number> = {};
+  private inputShapes: number[][] = [];
+  private outputShapes: number[][] = [];
+  private residents: (WasmResident | null)[];
+  private ran = false;
+  private encoded = false;
+  /** Argument blocks. Entries name them by word index until their address is known. */
+  private readonly blocks = new Words();
+  private readonly entries = new Words();
+  private memory: Block | null = null;
+  private table = 0;
+  private prepareEntries = 0;
+  private stepEntries = 0;
+  private preparedFor: readonly number[] | null = null;
+  /** The steps write state that the prepare steps read: every repetition prepares anew. */
+  private readonly preparesEach: boolean;
+
+  constructor(
+    private readonly plan: WasmPlan,
+    program: PlanProgram,
+  ) {
+    this.info = analyse(plan.compiled.plan, program);
+    this.residents = program.inputs.map(() => null);
+    this.preparesEach = this.info.statePrepared.some((b) => this.info.stateWritten.includes(b));
+    // Memory for the list is taken at load, for the largest sizes.
+    this.values = this.info.symbols.map((s) => plan.compiled.plan.symbols.find((x) => x.name === s)!.max);
+    this.symbols = symbolRecord(this.info, this.values);
+    if (program.inputs.every((i) => !i.resident)) this.encode();
+  }
+
+  run(options: RunOptions | undefined): void {
+    const { info } = this;
+    const { program } = info;
+    // Everything is checked before anything changes, so that a refused call leaves the program usable.
+    checkNames(program, options);
+    bindSymbols(this.plan.compiled.plan, info, options?.symbols, this.next);
+    const changed = !this.ran || !same(this.next, this.values);
+    const symbols = changed ? symbolRecord(info, this.next) : this.symbols;
+    const shapes = changed ? program.inputs.map((i) => shapeOf(i, symbols)) : this.inputShapes;
+    const data = program.inputs.map((input, i) => (input.resident ? this.checkResident(options, i, shapes[i]!) : hostInput(program, input, shapes[i]!, options)));
+    const residents = data.map((d) => (d instanceof WasmResident ? d : null));
+    if (!same(this.next, this.values) || !same(residents, this.residents)) this.encoded = false;
+    this.values = [...this.next];
+    this.symbols = symbols;
+    this.residents = residents;
+    if (changed) {
+      this.inputShapes = shapes;
+      this.outputShapes = program.outputs.map((o) => shapeOf(o, symbols));
+    }
+    if (!this.encoded) this.encode();
+    const { session } = this.plan;
+    const { heap } = session.engine;
+    data.forEach((d, i) => {
+      if (d instanceof WasmResident) return;
+      const input = program.inputs[i]!;
+      encodeInto(input.dtype, d, heap.bytes.subarray(this.memoryOf(input.buffer).address + input.offset));
+      session.owner.counters.uploads++;
+    });
+    this.call(options?.repeat ?? 1);
+    for (const b of info.stateWritten) this.plan.memories[b]!.version++;
+    this.ran = true;
+    session.arenaUser = this;
+  }
+
+  private call(repeat: number): void {
+    const { module, session } = this.plan;
+    const { counters } = session.owner;
+    const { pool } = session.engine;
+    if (module.threads) pool!.select(module.index);
+    const run = (withPrepare: boolean, times: number): void => {
+      if (times === 0) return;
+      const first = withPrepare ? 0 : this.prepareEntries;
+      const count = this.prepareEntries + this.stepEntries - first;
+      module.run(this.table + first * entryWords * 4, count, times);
+      counters.submits++;
+      counters.dispatches += count * times;
+    };
+    const prepared = this.prepareState();
+    const stale = prepared !== null && (this.preparedFor === null || !same(prepared, this.preparedFor));
+    if (stale && this.preparesEach) run(true, repeat);
+    else {
+      if (stale) run(true, 1);
+      run(false, stale ? repeat - 1 : repeat);
+    }
+    this.preparedFor = prepared;
+    pool?.check();
+  }
+
+  /** What prepared memory depends on: the values of its symbols and the versions of the state it was made of. */
+  private prepareState(): readonly number[] | null {
+    if (this.prepareEntries === 0) return null;
+    return [...this.info.prepareSymbols.map((s) => this.symbols[s]!), ...this.info.statePrepared.map((b) => this.plan.memories[b]!.version)];
+  }
+
+  private checkResident(options: RunOptions | undefined, i: number, shape: readonly number[]): WasmResident {
+    const input = this.info.program.inputs[i]!;
+    const data = residentInput(this.info.program, input, shape, options);
+    if (!(data instanceof WasmResident) || data.owner !== this.plan.session) throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
+    if (data.disposed) throw new DisposedError(`resident input '${input.name}' was disposed`);
+    return data;
+  }
+
+  // ---- the list
+
+  private encode(): void {
+    const { program } = this.info;
+    const { heap } = this.plan.session.engine;
+    const scope = { ...this.symbols };
+    this.blocks.length = 0;
+    this.entries.length = 0;
+    this.flatten(program.prepare, scope, [], new Map());
+    this.prepareEntries = this.entries.length / entryWords;
+    this.flatten(program.steps, scope, [], new Map());
+    this.stepEntries = this.entries.length / entryWords - this.prepareEntries;
+    const bytes = 4 * (this.entries.length + this.blocks.length);
+    if (!this.memory || this.memory.bytes < bytes) {
+      if (this.memory) heap.release(this.memory);
+      this.memory = this.plan.session.memory(bytes, `the argument blocks of '${this.plan.compiled.plan.name}/${program.name}'`);
+    }
+    this.table = this.memory.address;
+    const firstBlock = this.table + 4 * this.entries.length;
+    for (let e = 1; e < this.entries.length; e += entryWords) this.entries.data[e] = firstBlock + 4 * this.entries.data[e]!;
+    heap.words.set(this.entries.data.subarray(0, this.entries.length), this.table / 4);
+    heap.words.set(this.blocks.data.subarray(0, this.blocks.length), firstBlock / 4);
+    this.encoded = true;
+  }
+
+  /** `loops`: symbols of the loops around, which make a block differ between iterations. `shared`: blocks of the dispatches that do not depend on them. */
+  private flatten(steps: readonly PlanStep[], scope: Record<string, number>, loops: readonly string[], shared: Map<PlanDispatch, number>): void {
+    for (const s of steps) {
+      if (s.kind === 'dispatch') {
+        this.flattenDispatch(s, scope, loops, shared);
+        continue;
+      }
+      const count = evalSize(s.count, scope);
+      for (let i = 0; i < count; i++) {
+        scope[s.symbol] = s.reverse ? count - 1 - i : i;
+        this.flatten(s.body, scope, [...loops, s.symbol], shared);
+      }
+      delete scope[s.symbol];
+    }
+  }
+
+  private flattenDispatch(d: PlanDispatch, scope: Readonly<Record<string, number>>, loops: readonly string[], shared: Map<PlanDispatch, number>): void {
+    const kernel = this.plan.compiled.plan.kernels[d.kernel]!;
+    const groups = d.groups.map((g) => evalSize(g, scope));
+    const total = groups.reduce((a, g) => a * Math.max(0, g), 1);
+    if (total === 0) return;
+    if (total > 0x7fffffff) throw new RuntimeInternalError(`kernel '${kernel.name}' (${d.label}) is dispatched with ${groups.join(' x ')} groups, which is more than WASM counts`);
+    const varies = kernel.symbols.some((s) => loops.includes(s)) || d.groups.some((g) => mentions(g, loops));
+    let block = varies ? undefined : shared.get(d);
+    if (block === undefined) {
+      block = this.blocks.length;
+      kernel.args.forEach((a, i) => this.blocks.push(this.memoryOf(d.buffers[a.binding]!).address + d.offsets[i]!));
+      for (const s of kernel.symbols) this.blocks.push(scope[s]!);
+      for (const g of groups) this.blocks.push(g);
+      shared.set(d, block);
+    }
+    const { threads } = this.plan.session.engine;
+    const chunk = Math.ceil(total / (threads * chunksPerThread));
+    const split = d.parallel && this.plan.module.threads && chunk < total;
+    for (const w of [kernel.code, block, total, split ? chunk : 0]) this.entries.push(w);
+  }
+
+  /** The memory behind a plan buffer, for the current run. */
+  memoryOf(buffer: number): Block {
+    const own = this.plan.memories[buffer];
+    if (own) return own;
+    const i = this.info.program.inputs.findIndex((x) => x.resident && x.buffer === buffer);
+    const resident = this.residents[i];
+    if (!resident) throw new RuntimeInternalError(`buffer '${this.plan.compiled.plan.buffers[buffer]!.name}' is bound to no data`);
+    if (resident.disposed) throw new DisposedError(`resident input '${this.info.program.inputs[i]!.name}' was disposed`);
+    return resident.memory;
+  }
+
+  outputShape(index: number): number[] {
+    if (!this.ran) throw new ArgumentError(`program '${this.info.program.name}' has not run yet`);
+    return [...this.outputShapes[index]!];
+  }
+
+  /** Memory moved or went away: the list is written anew before the next run. */
+  forget(memory: Block): void {
+    this.encoded = false;
+    this.residents = this.residents.map((r) => (r?.memory === memory ? null : r));
+  }
+
+  dispose(): void {
+    if (this.memory) this.plan.session.engine.heap.release(this.memory);
+    this.memory = null;
+  }
+}
