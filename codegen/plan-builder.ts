@@ -9,7 +9,7 @@ import type { Kernel, Memory } from './kernel/ir.js';
 import { printKernel } from './kernel/print.js';
 import type { LoweredKernel } from './lower/frame.js';
 import type { LoweredStep } from './lower/region.js';
-import { dimExpr, dimSize } from './lower/space.js';
+import { dimSize } from './lower/space.js';
 import { bytesOf, type Location, type Placement } from './place.js';
 import type { TargetInfo } from './target.js';
 import { buildModule } from './wasm/module.js';
@@ -175,10 +175,8 @@ export class PlanBuilder {
 
   private steps(program: string, steps: readonly LoweredStep[], placement: Placement, graph: Graph): PlanStep[] {
     return steps.map((s): PlanStep => {
-      if (s.kind === 'loop') {
-        this.symbols.set(s.symbol, Math.max(this.symbols.get(s.symbol) ?? 0, ...[exprMax(dimExpr(s.count, maxBindings(graph)))]));
-        return { kind: 'loop', symbol: s.symbol, count: dimSize(s.count), reverse: s.reverse, body: this.steps(program, s.body, placement, graph) };
-      }
+      // A loop's symbol is known in its body only: it is none of the plan's.
+      if (s.kind === 'loop') return { kind: 'loop', symbol: s.symbol, count: dimSize(s.count), reverse: s.reverse, body: this.steps(program, s.body, placement, graph) };
       return this.dispatch(program, s.kernel, placement, graph);
     });
   }
@@ -256,5 +254,3 @@ export class PlanBuilder {
     return { plan, wgsl: this.wgsl, wasm: built?.bytes ?? null, blob };
   }
 }
-
-const exprMax = (e: { hi: number }): number => Math.max(0, e.hi);
