@@ -1,4 +1,6 @@
 /** What a plan is made of and what a run of its programs costs, as data and as text. Figures are at the symbols' largest values. */
+import { typeToString } from '../ir/graph.js';
+import type { Region } from '../passes/regions.js';
 import { type CompiledPlan, evalSize, type PlanStep, type PlanTensor, type SizeExpr } from '../runtime/plan.js';
 import { storageBytes } from '../runtime/storage.js';
 import { bold, bytesText, countText, dim, table } from './io.js';
@@ -41,6 +43,25 @@ export interface PlanReport {
   readonly constantBytes: number;
   /** Code: WGSL characters or bytes of the WebAssembly module. */
   readonly codeBytes: number;
+}
+
+/** What one kernel (or a few) computes. */
+export interface RegionReport {
+  readonly kind: string;
+  /** Where its nodes come from, such as layers. */
+  readonly origins: readonly string[];
+  /** Names of its ops in order; repeated ones are counted. */
+  readonly ops: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+export function regionReport(r: Region): RegionReport {
+  const counts = new Map<string, number>();
+  for (const n of r.nodes) {
+    const name = 'fn' in n.attrs && typeof n.attrs.fn === 'string' ? n.attrs.fn : n.op;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return { kind: r.kind, origins: [...new Set(r.nodes.map((n) => n.origin).filter((o) => o !== ''))], ops: [...counts].map(([n, c]) => (c > 1 ? `${n} x${c}` : n)), outputs: r.outputs.map(typeToString) };
 }
 
 export function sizeText(e: SizeExpr): string {
@@ -97,8 +118,15 @@ export function planReport(compiled: CompiledPlan): PlanReport {
   return { name: plan.name, target: plan.target, symbols, state, programs, constantBytes, codeBytes };
 }
 
-/** `graphs`: printed graphs by program, shown before its kernels. */
-export function* reportText(r: PlanReport, graphs: Readonly<Record<string, string>>): Generator<string> {
+/** Lists of names are cut to this many characters. */
+const widest = 72;
+const cut = (names: readonly string[]): string => {
+  const text = names.join(', ');
+  return text.length <= widest ? text : `${text.slice(0, widest - 3)}...`;
+};
+
+/** `graphs`: printed graphs by program, shown before its kernels; `regions` by program, those of prepare steps under `<program>/prepare`. */
+export function* reportText(r: PlanReport, graphs: Readonly<Record<string, string>>, regions: Readonly<Record<string, readonly RegionReport[]>>): Generator<string> {
   yield `${bold(r.name)} for ${r.target}, code ${bytesText(r.codeBytes)}, constants ${bytesText(r.constantBytes)}${Object.keys(r.symbols).length > 0 ? `; figures at ${Object.entries(r.symbols).map(([n, v]) => `${n}=${v}`).join(', ')}` : ''}`;
   if (r.state.length > 0) {
     yield '';
@@ -111,6 +139,8 @@ export function* reportText(r: PlanReport, graphs: Readonly<Record<string, strin
     for (const i of p.inputs) yield `  in   ${i}`;
     for (const o of p.outputs) yield `  out  ${o}`;
     if (graphs[p.name] !== undefined) yield* graphs[p.name]!.trimEnd().split('\n').map((line) => `  ${line}`);
+    const grouped = [...(regions[`${p.name}/prepare`] ?? []).map((x) => ({ ...x, kind: `prepare ${x.kind}` })), ...(regions[p.name] ?? [])];
+    if (grouped.length > 0) yield* table([['  region', 'layers', 'ops', 'results'], ...grouped.map((x) => [`  ${x.kind}`, cut(x.origins), cut(x.ops), cut(x.outputs)])]);
     const row = (s: StepReport, i: number, mark: string) => [`  ${mark}${i + 1}`, s.kernel, s.times > 1 ? `${s.times} times` : '', s.groups, countText(s.flops), bytesText(s.bytesRead), bytesText(s.bytesWritten), dim(s.schedule)];
     const head = ['  #', 'kernel', '', 'groups', 'flops', 'read', 'written', 'schedule'];
     yield* table([head, ...p.prepare.map((s, i) => row(s, i, 'prepare ')), ...p.steps.map((s, i) => row(s, i, ''))], [4, 5, 6]);

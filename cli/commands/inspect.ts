@@ -1,11 +1,11 @@
-/** `tenon inspect`: a model's programs as text: graph, kernels with their schedules, memory, and what a step costs. */
+/** `tenon inspect`: a model's programs as text: graph, regions, kernels with their schedules, memory, and what a step costs. */
 import { compile } from '../../codegen/compile.js';
 import { didYouMean } from '../../ir/errors.js';
 import { print } from '../../ir/text.js';
 import { passNames } from '../../passes/pipeline.js';
 import { type CliIo, UsageError } from '../io.js';
 import { loadModel, loadPrograms } from '../model.js';
-import { planReport, reportText } from '../report.js';
+import { planReport, type RegionReport, regionReport, reportText } from '../report.js';
 import { listOf, positiveInteger, targetInfo, targetName } from '../targets.js';
 
 export interface InspectFlags {
@@ -27,19 +27,24 @@ export async function inspectCommand(file: string, flags: InspectFlags, io: CliI
   const programs = await loadPrograms(model, batchSize, names);
   const ir: { program: string; pass: string; graph: string }[] = [];
   const last: Record<string, string> = {};
+  const regions: Record<string, RegionReport[]> = {};
   const compiled = compile(programs, {
     target: targetInfo(target), name: model.name, verify: flags.verify ?? false,
     onPass: (pass, program, graph) => {
-      last[program] = print(graph);
-      if (wanted === 'all' || wanted === pass) ir.push({ program, pass, graph: last[program] });
+      // Contents of big constants are left out of the overview; after a named pass the text is complete, so that it can be parsed.
+      last[program] = print(graph, { tensors: [] });
+      if (wanted === 'all' || wanted === pass) ir.push({ program, pass, graph: print(graph) });
+    },
+    onRegions: (program, fused) => {
+      regions[program] = fused.regions.map(regionReport);
     },
   });
   const report = planReport(compiled);
   if (flags.json) {
-    io.out(`${JSON.stringify({ ...report, ir, graphs: last })}\n`);
+    io.out(`${JSON.stringify({ ...report, ir, graphs: last, regions })}\n`);
     return;
   }
   for (const { program, pass, graph } of ir) io.out(`// ${program} after ${pass}\n${graph}\n`);
   // With --print-ir-after the graph is what was asked for; without it, the graph that goes into fusion.
-  for (const line of reportText(report, wanted === undefined ? last : {})) io.out(`${line}\n`);
+  for (const line of reportText(report, wanted === undefined ? last : {}, regions)) io.out(`${line}\n`);
 }

@@ -12,9 +12,13 @@ import * as assert from 'uvu/assert';
 import { artefactFiles, weightsFile, writeFolder } from '../../cli/artefact.js';
 import { ArgumentError, ModelFormatError } from '../../runtime/errors.js';
 import { type ArtefactFile, loadArtefact } from '../../runtime/load.js';
+import { openDevice } from '../../runtime/open.js';
 import { readSafetensors, writeSafetensors } from '../../runtime/safetensors.js';
 import { moduleGraph } from '../support/module-graph.js';
+import { mlpArtefact } from '../support/mlp-artefact.js';
+import { reference, rows, target, x as mlpX } from '../support/mlp-reference.js';
 import { linearPlan } from '../support/plans.js';
+import { type MlpResult, useMlp } from '../support/use-artefact.js';
 import { openSoftwareDevice } from '../support/webgpu.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -127,27 +131,48 @@ test('the runtime imports nothing outside its folder', () => {
   assert.equal(packages, []);
 });
 
-test('a copy of runtime/ and the folder alone predict and train in another process', async () => {
-  if (!device) return;
+const data = { rows, x: [...mlpX], target: [...target], steps: 4 };
+
+function agrees(result: MlpResult): void {
+  const expected = reference(data.steps);
+  const close = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((v, i) => Math.abs(v - b[i]!) <= 1e-5 + 1e-4 * Math.abs(b[i]!));
+  assert.ok(close(result.losses, expected.losses), `losses ${result.losses}, expected ${expected.losses}`);
+  assert.ok(close(result.y, expected.y), `y ${result.y}, expected ${expected.y}`);
+  assert.equal(result.steps, [data.steps]);
+  assert.is(result.submits, data.steps + 1);
+}
+
+for (const kind of ['webgpu', 'wasm'] as const) {
+  test(`a compiled model trains and predicts on ${kind} as the reference does`, async () => {
+    const own = kind === 'webgpu' ? await openSoftwareDevice() : await openDevice('wasm');
+    if (!own) return;
+    const compiled = mlpArtefact();
+    agrees(await useMlp(async (name) => compiled.get(name)!, own, data));
+    own.dispose();
+  });
+}
+
+test('a copy of runtime/ and the folder alone predict and train in another process, on both targets', async () => {
   const alone = path.join(temporary, 'alone');
   cpSync(path.join(root, 'runtime'), path.join(alone, 'runtime'), { recursive: true });
-  cpSync(folder, path.join(alone, 'model'), { recursive: true });
+  await writeFolder(path.join(alone, 'model'), mlpArtefact());
+  // Outside of the folder only the optional package of WebGPU in Node is to be found; tsx strips the types.
   const require = createRequire(import.meta.url);
   mkdirSync(path.join(alone, 'node_modules'));
   symlinkSync(path.dirname(require.resolve('webgpu/package.json')), path.join(alone, 'node_modules/webgpu'));
   writeFileSync(path.join(alone, 'package.json'), '{"type":"module"}');
-  writeFileSync(path.join(alone, 'main.ts'), `import { loadArtefact, openWebGpuDevice } from './runtime/index.js';
-const device = await openWebGpuDevice({ software: true });
-const model = await loadArtefact(new URL('./model/', import.meta.url), device);
-const data = model.session.upload('float32', [1, 4], new Float32Array([1, 1, 1, 1]));
-model.plan.run('train', { symbols: { batch: 1, rows: 1 }, inputs: { index: new Int32Array(1) }, resident: { data }, repeat: 2 });
-model.plan.run('predict', { symbols: { batch: 2 }, inputs: { x: Float32Array.from({ length: 8 }, (_, i) => i - 3) } });
-console.log(JSON.stringify([...(await model.plan.read('predict', 'y')).data]));
-model.dispose();
+  const use = readFileSync(path.join(root, 'tests/support/use-artefact.ts'), 'utf8').replace('../../runtime/index.js', './runtime/index.js');
+  writeFileSync(path.join(alone, 'use.ts'), use);
+  writeFileSync(path.join(alone, 'main.ts'), `import { openWasmDevice, openWebGpuDevice } from './runtime/index.js';
+import { useMlp } from './use.js';
+const device = await (process.argv[2] === 'wasm' ? openWasmDevice() : openWebGpuDevice({ software: true }));
+console.log(JSON.stringify(await useMlp(new URL('./model/', import.meta.url), device, ${JSON.stringify(data)})));
 device.dispose();
 `);
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', pathToFileURL(require.resolve('tsx')).href, 'main.ts'], { cwd: alone });
-  assert.equal(JSON.parse(stdout), dot([13, 14, 15, 16]));
+  for (const kind of device ? ['wasm', 'webgpu'] : ['wasm']) {
+    const { stdout } = await promisify(execFile)(process.execPath, ['--import', pathToFileURL(require.resolve('tsx')).href, 'main.ts', kind], { cwd: alone });
+    agrees(JSON.parse(stdout) as MlpResult);
+  }
 });
 
 test.run();
