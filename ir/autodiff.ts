@@ -18,14 +18,20 @@ export interface Seed {
 }
 
 /**
- * Gradients of a scalar loss (or of several values with given cotangents) with respect to `wrt`, as new nodes in `b`. Each result has its value's type. Where a
- * value has no influence the result is zeros, or null with `missing: 'null'`. Throws ShapeError for a loss that is no float scalar, ValueError for a `wrt` that is
- * not a float, UnsupportedError where an op on the way has no gradient.
+ * Gradients of a scalar loss (or of several values with given cotangents) with respect to `wrt`, as new nodes in `b`. Each result has its value's type. Where
+ * a value has no influence the result is zeros, or null with `missing: 'null'`. Throws ShapeError for a loss that is no float scalar, ValueError for a `wrt`
+ * that is not a float, UnsupportedError where an op on the way has no gradient.
  */
 export function gradients(b: GraphBuilder, loss: Value | readonly Seed[], wrt: readonly Value[], options?: { missing?: 'zeros' }): Value[];
 export function gradients(b: GraphBuilder, loss: Value | readonly Seed[], wrt: readonly Value[], options: { missing: 'null' }): (Value | null)[];
-export function gradients(b: GraphBuilder, loss: Value | readonly Seed[], wrt: readonly Value[], options: { missing?: 'zeros' | 'null' } = {}): (Value | null)[] {
-  for (const v of wrt) if (!isFloat(v.dtype)) throw new ValueError(`gradients: no gradient with respect to ${nameOf(v)}, it is ${typeToString(v)}; only floats have gradients`);
+export function gradients(
+  b: GraphBuilder,
+  loss: Value | readonly Seed[],
+  wrt: readonly Value[],
+  options: { missing?: 'zeros' | 'null' } = {},
+): (Value | null)[] {
+  for (const v of wrt)
+    if (!isFloat(v.dtype)) throw new ValueError(`gradients: no gradient with respect to ${nameOf(v)}, it is ${typeToString(v)}; only floats have gradients`);
   const seeds = isSeeds(loss) ? loss : [unitSeed(b, loss)];
   for (const s of seeds) checkCotangent('gradients', s.value, s.cotangent);
   const found = pullback(b, [...b.nodes], seeds, wrt).map((list) => sumAll(b, list));
@@ -35,7 +41,8 @@ export function gradients(b: GraphBuilder, loss: Value | readonly Seed[], wrt: r
 const isSeeds = (loss: Value | readonly Seed[]): loss is readonly Seed[] => Array.isArray(loss);
 
 function unitSeed(b: GraphBuilder, loss: Value): Seed {
-  if (loss.shape.length !== 0 || !isFloat(loss.dtype)) throw new ShapeError(`gradients: the loss must be a float scalar, found ${typeToString(loss)}; reduce it, or give a cotangent`);
+  if (loss.shape.length !== 0 || !isFloat(loss.dtype))
+    throw new ShapeError(`gradients: the loss must be a float scalar, found ${typeToString(loss)}; reduce it, or give a cotangent`);
   return { value: loss, cotangent: b.scalar(1, loss.dtype) };
 }
 
@@ -43,7 +50,9 @@ const nameOf = (v: Value): string => (v.producer ? `%${v.id} (${v.producer.op}${
 
 function checkCotangent(where: string, value: Value, cotangent: Value): void {
   if (value.dtype !== cotangent.dtype || !equalShape(value.shape, cotangent.shape)) {
-    throw new InternalError(`${where}: the cotangent of ${nameOf(value)} is ${cotangent.dtype}${shapeToString(cotangent.shape)}, expected ${typeToString(value)}`);
+    throw new InternalError(
+      `${where}: the cotangent of ${nameOf(value)} is ${cotangent.dtype}${shapeToString(cotangent.shape)}, expected ${typeToString(value)}`,
+    );
   }
 }
 
@@ -82,7 +91,12 @@ export function pullback(b: GraphBuilder, nodes: readonly Node[], seeds: readonl
         if (total && isWanted.has(o)) cotangents.set(o, [total]);
         return total;
       });
-      const flows = inputCotangents(b, node, grads, node.inputs.map((v) => depends.has(v)));
+      const flows = inputCotangents(
+        b,
+        node,
+        grads,
+        node.inputs.map((v) => depends.has(v)),
+      );
       for (const [k, flow] of flows.entries()) {
         const input = node.inputs[k]!;
         if (!flow || !depends.has(input)) continue;
@@ -94,7 +108,12 @@ export function pullback(b: GraphBuilder, nodes: readonly Node[], seeds: readonl
   return wanted.map((v) => cotangents.get(v) ?? []);
 }
 
-function inputCotangents<K extends OpName>(b: GraphBuilder, node: NodeOf<K>, grads: readonly (Value | null)[], wanted: readonly boolean[]): readonly (Value | null)[] {
+function inputCotangents<K extends OpName>(
+  b: GraphBuilder,
+  node: NodeOf<K>,
+  grads: readonly (Value | null)[],
+  wanted: readonly boolean[],
+): readonly (Value | null)[] {
   const rule = opDef(node.op).gradient;
   if (typeof rule !== 'function') throw new UnsupportedError(`${node.origin ? `${node.origin}: ` : ''}${node.op} has no gradient: ${rule.none}`);
   return rule({ b, node, grads, wanted });

@@ -8,8 +8,8 @@ import { InternalError, ShapeError, ValueError } from './errors.js';
 import type { Graph, NodeOf, Value } from './graph.js';
 import type { EvaluateContext } from './op.js';
 import type { OpName } from './op-attrs.js';
-import { roundToHalf } from './ops/loops.js';
 import { opDef } from './ops/index.js';
+import { roundToHalf } from './ops/loops.js';
 import type { TensorData } from './tensor-data.js';
 
 export interface EvaluateOptions {
@@ -46,12 +46,24 @@ function rounded(t: TensorData): TensorData {
 }
 
 /** Solves each dimension with one unknown symbol, until all dimensions agree with the data. */
-export function bindSymbols(expected: readonly (readonly [name: string, value: Value])[], given: (name: string) => TensorData, start: Bindings = {}): Record<string, number> {
+export function bindSymbols(
+  expected: readonly (readonly [name: string, value: Value])[],
+  given: (name: string) => TensorData,
+  start: Bindings = {},
+): Record<string, number> {
   const bindings: Record<string, number> = { ...start };
   for (const [name, { shape }] of expected) {
     const found = given(name).shape;
     const mismatch = (): never => {
-      throw new ShapeError(`'${name}': expected shape [${shape.join(',')}], found [${found.join(',')}]${Object.keys(bindings).length ? ` with ${Object.entries(bindings).map(([s, n]) => `${s}=${n}`).join(', ')}` : ''}`);
+      throw new ShapeError(
+        `'${name}': expected shape [${shape.join(',')}], found [${found.join(',')}]${
+          Object.keys(bindings).length
+            ? ` with ${Object.entries(bindings)
+                .map(([s, n]) => `${s}=${n}`)
+                .join(', ')}`
+            : ''
+        }`,
+      );
     };
     if (found.length !== shape.length) mismatch();
     for (const [i, d] of shape.entries()) {
@@ -101,7 +113,11 @@ function lookup(values: ReadonlyMap<Value, TensorData>, v: Value): TensorData {
 
 function runNodes(graph: Graph, values: Map<Value, TensorData>, ctx: EvaluateContext, options: EvaluateOptions): void {
   for (const node of graph.nodes) {
-    const results = evaluateNode(node, node.inputs.map((v) => lookup(values, v)), ctx);
+    const results = evaluateNode(
+      node,
+      node.inputs.map((v) => lookup(values, v)),
+      ctx,
+    );
     for (const [i, r] of results.entries()) values.set(node.outputs[i]!, options.precision === 'dtype' ? rounded(r) : r);
   }
 }
@@ -113,7 +129,11 @@ export function evaluate(graph: Graph, args: EvaluateArguments): EvaluateResult 
     if (!t) throw new ValueError(`graph '${graph.name}': no data for input '${name}'; given: ${Object.keys(args.inputs).join(', ') || 'nothing'}`);
     return t;
   };
-  const bindings = bindSymbols(graph.inputs.map((p) => [p.name, p.value] as const), given, args.bindings);
+  const bindings = bindSymbols(
+    graph.inputs.map((p) => [p.name, p.value] as const),
+    given,
+    args.bindings,
+  );
   const values = new Map<Value, TensorData>();
   const put = (name: string, value: Value, t: TensorData): void => {
     if (t.dtype !== value.dtype) throw new ShapeError(`'${name}': expected dtype ${value.dtype}, found ${t.dtype}`);

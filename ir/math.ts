@@ -45,7 +45,7 @@ export function logsumexp(b: GraphBuilder, x: Value, axis = -1): Value {
   });
 }
 
-/** -sum(labels * log_softmax(logits)) over the axis, which is removed. Labels are probabilities of the logits' type; the gradient is softmax(logits) - labels. */
+/** -sum(labels * log_softmax(logits)) over the axis, which is removed. Labels are probabilities; the gradient is softmax(logits) - labels, as in TensorFlow. */
 export function softmaxCrossEntropy(b: GraphBuilder, logits: Value, labels: Value, axis = -1): Value {
   const a = normalizeAxis(axis, logits.shape.length);
   return composite(b, 'softmax_cross_entropy', [logits, labels], { axis: a }, (s, [x, y]) => {
@@ -157,11 +157,13 @@ const perAxis = (name: string, value: number | readonly number[], n: number): re
 /** Channels-last convolution of any rank: x [batch, ...spatial, channels], kernel [...window, channels / groups, filters]. */
 export function convolution(b: GraphBuilder, x: Value, kernel: Value, options: ConvolutionOptions = {}): Value {
   const n = x.shape.length - 2;
-  if (n < 1 || kernel.shape.length !== n + 2) throw new ShapeError(`convolution: x ${shapeToString(x.shape)} and kernel ${shapeToString(kernel.shape)} must have the same rank of at least 3`);
+  if (n < 1 || kernel.shape.length !== n + 2)
+    throw new ShapeError(`convolution: x ${shapeToString(x.shape)} and kernel ${shapeToString(kernel.shape)} must have the same rank of at least 3`);
   const strides = perAxis('strides', options.strides ?? 1, n);
   const kernelDilation = perAxis('dilation', options.dilation ?? 1, n);
   const { padding = 'valid' } = options;
-  if (typeof padding !== 'string' && padding.length !== n) throw new ShapeError(`convolution: padding has ${padding.length} pairs, expected ${n}, one for each spatial axis`);
+  if (typeof padding !== 'string' && padding.length !== n)
+    throw new ShapeError(`convolution: padding has ${padding.length} pairs, expected ${n}, one for each spatial axis`);
   const spatial = Array.from({ length: n }, (_, i) => i + 1);
   const pairs = spatial.map((axis, i): Pair => {
     if (padding === 'valid') return [0, 0];

@@ -1,6 +1,7 @@
 /** Checks that shape inference of several ops shares. Every message starts with the op's name. */
-import { type DType, isFloat, isInteger } from '../dtype.js';
+
 import { addDim, type Dim, equalDim, equalShape, floorDivDim, isStatic, mulDim, shapeToString, subDim } from '../dim.js';
+import { type DType, isFloat, isInteger } from '../dtype.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { type TensorType, typeToString } from '../graph.js';
 
@@ -23,7 +24,8 @@ export function expectAxis(op: string, axis: number, rank: number): void {
 export function expectAxes(op: string, axes: readonly number[], rank: number, anyOrder = false): void {
   for (const [i, a] of axes.entries()) {
     expectAxis(op, a, rank);
-    if (anyOrder ? axes.indexOf(a) !== i : i > 0 && axes[i - 1]! >= a) fail(op, `axes [${axes.join(',')}] must be ${anyOrder ? 'distinct' : 'ascending and distinct'}`);
+    if (anyOrder ? axes.indexOf(a) !== i : i > 0 && axes[i - 1]! >= a)
+      fail(op, `axes [${axes.join(',')}] must be ${anyOrder ? 'distinct' : 'ascending and distinct'}`);
   }
 }
 
@@ -33,13 +35,15 @@ export function expectList(op: string, name: string, list: readonly unknown[], n
 
 export function expectInts(op: string, name: string, list: readonly number[], n: number, lowest = -Infinity): void {
   expectList(op, name, list, n);
-  for (const x of list) if (!Number.isInteger(x) || x < lowest) fail(op, `${name} [${list.join(',')}] must hold integers${lowest === -Infinity ? '' : ` of at least ${lowest}`}`);
+  for (const x of list)
+    if (!Number.isInteger(x) || x < lowest) fail(op, `${name} [${list.join(',')}] must hold integers${lowest === -Infinity ? '' : ` of at least ${lowest}`}`);
 }
 
 export function expectSameTypes(op: string, inputs: readonly TensorType[]): void {
   const [first, ...rest] = inputs as [TensorType, ...TensorType[]];
   for (const t of rest) {
-    if (t.dtype !== first.dtype || !equalShape(t.shape, first.shape)) fail(op, `operands must have the same type, found ${inputs.map(typeToString).join(' and ')}`);
+    if (t.dtype !== first.dtype || !equalShape(t.shape, first.shape))
+      fail(op, `operands must have the same type, found ${inputs.map(typeToString).join(' and ')}`);
   }
 }
 
@@ -88,7 +92,8 @@ export function windowOutput(op: string, axis: number, w: WindowAxis): Dim {
     fail(op, `the window ${w.window} (dilation ${w.windowDilation}) does not fit axis ${axis} of size ${w.size} with padding [${w.padding.join(',')}]`);
   }
   const steps = floorDivDim(room, w.stride);
-  if (steps === null) fail(op, `axis ${axis} has symbolic size ${w.size}: stride ${w.stride} would give a size that is not affine; use stride 1 or a static size`);
+  if (steps === null)
+    fail(op, `axis ${axis} has symbolic size ${w.size}: stride ${w.stride} would give a size that is not affine; use stride 1 or a static size`);
   return addDim(steps, 1);
 }
 

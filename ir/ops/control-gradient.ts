@@ -13,7 +13,12 @@ function throughBody(b: GraphBuilder, graph: Graph, inputs: readonly Value[], gr
   const start = b.nodes.length;
   const outputs = inlineGraph(b, graph, inputs);
   const seeds = outputs.flatMap((value, i): Seed[] => (grads[i] ? [{ value, cotangent: grads[i] }] : []));
-  return pullbackOnce(b, b.nodes.slice(start), seeds, inputs.map((v, i) => (wanted[i] ? v : null)));
+  return pullbackOnce(
+    b,
+    b.nodes.slice(start),
+    seeds,
+    inputs.map((v, i) => (wanted[i] ? v : null)),
+  );
 }
 
 export function compositeGradient(ctx: GradientContext<'composite'>): readonly (Value | null)[] {

@@ -16,7 +16,8 @@ function signature(op: string, what: string, graph: Graph, types: readonly Tenso
   if (graph.state.length > 0 || graph.updates.length > 0) fail(op, `${what} '${graph.name}' holds state; pass it as an input and give its update as an output`);
   if (graph.inputs.length !== types.length) fail(op, `${what} '${graph.name}' takes ${graph.inputs.length} inputs, ${types.length} are given`);
   for (const [i, input] of graph.inputs.entries()) {
-    if (!sameType(input.value, types[i]!)) fail(op, `input '${input.name}' of ${what} '${graph.name}' is ${typeToString(input.value)}, given ${typeToString(types[i]!)}`);
+    if (!sameType(input.value, types[i]!))
+      fail(op, `input '${input.name}' of ${what} '${graph.name}' is ${typeToString(input.value)}, given ${typeToString(types[i]!)}`);
   }
   return graph.outputs.map((o) => ({ dtype: o.value.dtype, shape: o.value.shape }));
 }
@@ -29,7 +30,8 @@ export const scan = defineOp({
     if (inputs.length < carries + xs) fail('scan', `${inputs.length} inputs for ${carries} carries and ${xs} sequences`);
     const slices = inputs.map((t, i): TensorType => {
       if (i < carries || i >= carries + xs) return t;
-      if (t.shape.length === 0 || !equalDim(t.shape[0]!, length)) fail('scan', `sequence ${i - carries} is ${typeToString(t)}; its axis 0 must have the scan's length ${length}`);
+      if (t.shape.length === 0 || !equalDim(t.shape[0]!, length))
+        fail('scan', `sequence ${i - carries} is ${typeToString(t)}; its axis 0 must have the scan's length ${length}`);
       return { dtype: t.dtype, shape: t.shape.slice(1) };
     });
     const outputs = signature('scan', 'body', body, slices);
@@ -79,7 +81,8 @@ export const ifOp = defineOp({
     const then = signature('if', 'branch', attrs.then, operands);
     const other = signature('if', 'branch', attrs.else, operands);
     if (then.length !== other.length) fail('if', `the branches have ${then.length} and ${other.length} outputs`);
-    for (const [i, t] of then.entries()) if (!sameType(t, other[i]!)) fail('if', `output ${i} is ${typeToString(t)} in one branch, ${typeToString(other[i]!)} in the other`);
+    for (const [i, t] of then.entries())
+      if (!sameType(t, other[i]!)) fail('if', `output ${i} is ${typeToString(t)} in one branch, ${typeToString(other[i]!)} in the other`);
     return then;
   },
   evaluate: ([condition, ...operands], attrs, _outputs, ctx) => ctx.run(condition!.data[0] ? attrs.then : attrs.else, operands),
@@ -103,7 +106,8 @@ export const whileOp = defineOp({
     if (rest.length > 0) fail('while', `condition '${cond.name}' has ${rest.length + 1} outputs, expected one`);
     const outputs = signature('while', 'body', body, inputs);
     if (outputs.length !== carries) fail('while', `body '${body.name}' has ${outputs.length} outputs for ${carries} carries`);
-    for (const [i, t] of outputs.entries()) if (!sameType(t, inputs[i]!)) fail('while', `carry ${i} ('${body.inputs[i]!.name}') is ${typeToString(inputs[i]!)}, after a step ${typeToString(t)}`);
+    for (const [i, t] of outputs.entries())
+      if (!sameType(t, inputs[i]!)) fail('while', `carry ${i} ('${body.inputs[i]!.name}') is ${typeToString(inputs[i]!)}, after a step ${typeToString(t)}`);
     return outputs;
   },
   evaluate: (inputs, { cond, body, carries }, _outputs, ctx) => {

@@ -20,8 +20,14 @@ function moveGroups(b: GraphBuilder, x: Value, from: number, to: number, groups:
   const split = b.reshape(x, [...x.shape.slice(0, from), groups, n, ...x.shape.slice(from + 1)]);
   const at = to < from ? to : to + 1;
   const rest = split.shape.map((_, i) => i).filter((i) => i !== from);
-  const moved = b.transpose(split, rest.flatMap((i) => (i === at ? [from, i] : [i])));
-  return b.reshape(moved, x.shape.map((d, i) => (i === from ? n : i === to ? mulDim(d, groups) : d)));
+  const moved = b.transpose(
+    split,
+    rest.flatMap((i) => (i === at ? [from, i] : [i])),
+  );
+  return b.reshape(
+    moved,
+    x.shape.map((d, i) => (i === from ? n : i === to ? mulDim(d, groups) : d)),
+  );
 }
 
 function staticPair(low: Dim, high: Dim): Pair {
@@ -44,15 +50,29 @@ function inputGradient(b: GraphBuilder, g: Value, input: Value, kernel: Value, a
     const low = subDim(s.kernel, 1 + a.padding[i]![0]);
     return staticPair(low, subDim(subDim(addDim(s.input, subDim(s.kernel, 1)), s.output), low));
   });
-  return b.emit('conv', [g, b.reverse(swapped, [...a.dims.kernel.spatial].sort((x, y) => x - y))], {
-    strides: a.inputDilation,
-    padding,
-    inputDilation: a.strides,
-    kernelDilation: a.kernelDilation,
-    groups: a.groups,
-    batchGroups: 1,
-    dims: { input: a.dims.output, kernel: { input: a.dims.kernel.output, output: a.dims.kernel.input, spatial: a.dims.kernel.spatial }, output: a.dims.input },
-  });
+  return b.emit(
+    'conv',
+    [
+      g,
+      b.reverse(
+        swapped,
+        [...a.dims.kernel.spatial].sort((x, y) => x - y),
+      ),
+    ],
+    {
+      strides: a.inputDilation,
+      padding,
+      inputDilation: a.strides,
+      kernelDilation: a.kernelDilation,
+      groups: a.groups,
+      batchGroups: 1,
+      dims: {
+        input: a.dims.output,
+        kernel: { input: a.dims.kernel.output, output: a.dims.kernel.input, spatial: a.dims.kernel.spatial },
+        output: a.dims.input,
+      },
+    },
+  );
 }
 
 function kernelGradient(b: GraphBuilder, g: Value, input: Value, kernel: Value, a: ConvAttrs): Value {

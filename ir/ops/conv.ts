@@ -6,7 +6,20 @@ import type { TensorType } from '../graph.js';
 import { type AxesMap, defineOp } from '../op.js';
 import type { ConvDims, OpAttrs } from '../op-attrs.js';
 import { sizeOf, stridesOf, type TensorData } from '../tensor-data.js';
-import { describe, expectAxes, expectDType, expectInputs, expectInts, expectList, expectSameDType, fail, is, trivialWindow, type WindowAxis, windowOutput } from './check.js';
+import {
+  describe,
+  expectAxes,
+  expectDType,
+  expectInputs,
+  expectInts,
+  expectList,
+  expectSameDType,
+  fail,
+  is,
+  trivialWindow,
+  type WindowAxis,
+  windowOutput,
+} from './check.js';
 import { convGradient } from './conv-gradient.js';
 import { allocate, forEachIndex, permute } from './loops.js';
 
@@ -19,8 +32,15 @@ export function convDimsText(d: ConvDims): string {
     for (const [r, a] of roles) out[a] = r;
     return out.join('');
   };
-  const data = (x: ConvDims['input']): string => put(x.spatial, [['b', x.batch], ['f', x.feature]]);
-  return `${data(d.input)}_${put(d.kernel.spatial, [['i', d.kernel.input], ['o', d.kernel.output]])}->${data(d.output)}`;
+  const data = (x: ConvDims['input']): string =>
+    put(x.spatial, [
+      ['b', x.batch],
+      ['f', x.feature],
+    ]);
+  return `${data(d.input)}_${put(d.kernel.spatial, [
+    ['i', d.kernel.input],
+    ['o', d.kernel.output],
+  ])}->${data(d.output)}`;
 }
 
 export function parseConvDims(text: string): ConvDims {
@@ -87,7 +107,10 @@ export const conv = defineOp({
     const n = a.dims.input.spatial.length;
     expectList('conv', "the input's shape", input.shape, n + 2);
     expectList('conv', "the kernel's shape", kernel.shape, n + 2);
-    for (const [name, x] of [['input', a.dims.input], ['output', a.dims.output]] as const) {
+    for (const [name, x] of [
+      ['input', a.dims.input],
+      ['output', a.dims.output],
+    ] as const) {
       expectList('conv', `the ${name}'s spatial dimensions`, x.spatial, n);
       expectAxes('conv', [x.batch, x.feature, ...x.spatial], n + 2, true);
     }
@@ -103,10 +126,14 @@ export const conv = defineOp({
     const channels = input.shape[a.dims.input.feature]!;
     const perGroup = kernel.shape[a.dims.kernel.input]!;
     if (!equalDim(mulDim(perGroup, a.groups), channels)) {
-      fail('conv', `the input has ${channels} channels, the kernel ${shapeToString(kernel.shape)} takes ${perGroup}${a.groups > 1 ? ` in each of ${a.groups} groups` : ''} (operands ${describe(inputs)})`);
+      fail(
+        'conv',
+        `the input has ${channels} channels, the kernel ${shapeToString(kernel.shape)} takes ${perGroup}${a.groups > 1 ? ` in each of ${a.groups} groups` : ''} (operands ${describe(inputs)})`,
+      );
     }
     const features = kernel.shape[a.dims.kernel.output]!;
-    if (divDimExact(features, a.groups * a.batchGroups) === null) fail('conv', `${features} output channels are not a multiple of ${a.groups > 1 ? `groups ${a.groups}` : `batchGroups ${a.batchGroups}`}`);
+    if (divDimExact(features, a.groups * a.batchGroups) === null)
+      fail('conv', `${features} output channels are not a multiple of ${a.groups > 1 ? `groups ${a.groups}` : `batchGroups ${a.batchGroups}`}`);
     const batch = divDimExact(input.shape[a.dims.input.batch]!, a.batchGroups);
     if (batch === null) fail('conv', `the batch ${input.shape[a.dims.input.batch]} is not a multiple of batchGroups ${a.batchGroups}`);
     const shape: Dim[] = [];
@@ -121,9 +148,17 @@ export const conv = defineOp({
     const k = permute(kernel!, [...dims.kernel.spatial, dims.kernel.input, dims.kernel.output]);
     const order = [dims.output.batch, ...dims.output.spatial, dims.output.feature];
     const shape = evalShape(type!.shape, bindings);
-    const y = allocate(type!.dtype, order.map((d) => shape[d]!));
+    const y = allocate(
+      type!.dtype,
+      order.map((d) => shape[d]!),
+    );
     convolve(x, k, y, a);
-    return [permute(y, shape.map((_, i) => order.indexOf(i)))];
+    return [
+      permute(
+        y,
+        shape.map((_, i) => order.indexOf(i)),
+      ),
+    ];
   },
   gradient: convGradient,
   axes: (inputs, a): AxesMap => {
@@ -131,7 +166,8 @@ export const conv = defineOp({
     const x: (number | null)[] = input.shape.map(() => null);
     const k: (number | null)[] = kernel.shape.map(() => null);
     if (a.batchGroups === 1) x[a.dims.input.batch] = a.dims.output.batch;
-    const depthwise = is(kernel.shape[a.dims.kernel.input]!, 1) && equalDim(kernel.shape[a.dims.kernel.output]!, input.shape[a.dims.input.feature]!) && a.batchGroups === 1;
+    const depthwise =
+      is(kernel.shape[a.dims.kernel.input]!, 1) && equalDim(kernel.shape[a.dims.kernel.output]!, input.shape[a.dims.input.feature]!) && a.batchGroups === 1;
     if (depthwise) x[a.dims.input.feature] = a.dims.output.feature;
     k[a.dims.kernel.output] = a.dims.output.feature;
     for (const [i, s] of a.dims.input.spatial.entries()) if (trivialWindow(windowAxis(input, kernel, a, i))) x[s] = a.dims.output.spatial[i]!;

@@ -15,7 +15,11 @@ export function dotGradient({ b, node, grads, wanted }: GradientContext<'dot'>):
   const n = batchLeft.length;
   const batch = range(0, n);
   /** The result's axis j belongs at axis order[j] of the operand. */
-  const arrange = (v: Value, order: readonly number[]): Value => b.transpose(v, order.map((_, i) => order.indexOf(i)));
+  const arrange = (v: Value, order: readonly number[]): Value =>
+    b.transpose(
+      v,
+      order.map((_, i) => order.indexOf(i)),
+    );
   const dLeft = (): Value => {
     const d = b.dot(g, right, { batchLeft: batch, batchRight, contractLeft: range(n + freeLeft.length, freeRight.length), contractRight: freeRight });
     return arrange(d, [...batchLeft, ...freeLeft, ...ascending(contractRight).map((a) => contractLeft[contractRight.indexOf(a)]!)]);

@@ -27,7 +27,11 @@ export const dot = defineOp({
       if (l.length !== r.length) fail('dot', `${l.length} ${what} axes on the left, ${r.length} on the right`);
       for (const [i, a] of l.entries()) {
         const b = r[i]!;
-        if (!equalDim(left.shape[a]!, right.shape[b]!)) fail('dot', `${what} axis ${a} of the left operand has size ${left.shape[a]}, axis ${b} of the right ${right.shape[b]} (operands ${describe(inputs)})`);
+        if (!equalDim(left.shape[a]!, right.shape[b]!))
+          fail(
+            'dot',
+            `${what} axis ${a} of the left operand has size ${left.shape[a]}, axis ${b} of the right ${right.shape[b]} (operands ${describe(inputs)})`,
+          );
       }
     };
     match('batch', batchLeft, batchRight);
@@ -52,7 +56,8 @@ export const dot = defineOp({
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < columns; j++, to++) {
           let acc = 0;
-          for (let k = 0, p = (b * rows + i) * depth, q = (b * columns + j) * depth; k < depth; k++, p++, q++) acc += integer ? Math.imul(x[p]!, y[q]!) : x[p]! * y[q]!;
+          for (let k = 0, p = (b * rows + i) * depth, q = (b * columns + j) * depth; k < depth; k++, p++, q++)
+            acc += integer ? Math.imul(x[p]!, y[q]!) : x[p]! * y[q]!;
           out.data[to] = acc;
         }
       }
@@ -67,11 +72,25 @@ export const dot = defineOp({
     const map = (rank: number, order: readonly number[], offset: (i: number) => number): (number | null)[] =>
       Array.from({ length: rank }, (_, a) => (order.includes(a) ? offset(order.indexOf(a)) : null));
     const n = batchLeft.length;
-    return [map(left.shape.length, [...batchLeft, ...freeLeft], (i) => i), map(right.shape.length, [...batchRight, ...freeRight], (i) => (i < n ? i : i + freeLeft.length))];
+    return [
+      map(left.shape.length, [...batchLeft, ...freeLeft], (i) => i),
+      map(right.shape.length, [...batchRight, ...freeRight], (i) => (i < n ? i : i + freeLeft.length)),
+    ];
   },
-  print: (a) => attrText({ batchLeft: listText(a.batchLeft), batchRight: listText(a.batchRight), contractLeft: listText(a.contractLeft), contractRight: listText(a.contractRight) }),
+  print: (a) =>
+    attrText({
+      batchLeft: listText(a.batchLeft),
+      batchRight: listText(a.batchRight),
+      contractLeft: listText(a.contractLeft),
+      contractRight: listText(a.contractRight),
+    }),
   parse: (attrs) => {
     const a = new AttrReader(attrs);
-    return { batchLeft: a.numbers('batchLeft'), batchRight: a.numbers('batchRight'), contractLeft: a.numbers('contractLeft'), contractRight: a.numbers('contractRight') };
+    return {
+      batchLeft: a.numbers('batchLeft'),
+      batchRight: a.numbers('batchRight'),
+      contractLeft: a.numbers('contractLeft'),
+      contractRight: a.numbers('contractRight'),
+    };
   },
 });

@@ -55,27 +55,52 @@ export function binaryGradient({ b, node, grads, wanted }: GradientContext<'bina
   const z = node.outputs[0]!;
   const both = (dx: () => Value, dy: () => Value): (Value | null)[] => [wanted[0] ? dx() : null, wanted[1] ? dy() : null];
   /** g where the condition holds for x, for y where it does not: ties of max and min go to x, as in TensorFlow. */
-  const choose = (first: Value): (Value | null)[] => both(() => b.select(first, g, 0), () => b.select(first, 0, g));
+  const choose = (first: Value): (Value | null)[] =>
+    both(
+      () => b.select(first, g, 0),
+      () => b.select(first, 0, g),
+    );
   switch (node.attrs.fn) {
     case 'add':
-      return both(() => g, () => g);
+      return both(
+        () => g,
+        () => g,
+      );
     case 'sub':
-      return both(() => g, () => b.neg(g));
+      return both(
+        () => g,
+        () => b.neg(g),
+      );
     case 'mul':
-      return both(() => b.mul(g, y), () => b.mul(g, x));
+      return both(
+        () => b.mul(g, y),
+        () => b.mul(g, x),
+      );
     case 'div':
-      return both(() => b.div(g, y), () => b.neg(b.div(b.mul(g, z), y)));
+      return both(
+        () => b.div(g, y),
+        () => b.neg(b.div(b.mul(g, z), y)),
+      );
     case 'rem':
-      return both(() => g, () => b.neg(b.mul(g, truncate(b, b.div(x, y)))));
+      return both(
+        () => g,
+        () => b.neg(b.mul(g, truncate(b, b.div(x, y)))),
+      );
     case 'pow':
-      return both(() => b.mul(g, powByBase(b, x, y)), () => b.mul(g, powByExponent(b, x, z)));
+      return both(
+        () => b.mul(g, powByBase(b, x, y)),
+        () => b.mul(g, powByExponent(b, x, z)),
+      );
     case 'max':
       return choose(b.compare('ge', x, y));
     case 'min':
       return choose(b.compare('le', x, y));
     case 'atan2': {
       const scaled = b.div(g, b.add(b.square(x), b.square(y)));
-      return both(() => b.mul(scaled, y), () => b.neg(b.mul(scaled, x)));
+      return both(
+        () => b.mul(scaled, y),
+        () => b.neg(b.mul(scaled, x)),
+      );
     }
     case 'and':
     case 'or':

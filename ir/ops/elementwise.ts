@@ -3,10 +3,10 @@ import { AttrReader, attrText } from '../attr-text.js';
 import { equalShape, shapeToString } from '../dim.js';
 import { hostArray, storageBytes, type TypedArray } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
+import type { TensorType } from '../graph.js';
 import { typeToString } from '../graph.js';
 import { type AxesMap, defineOp } from '../op.js';
 import { type BinaryFunction, binaryFunctions, compareFunctions, type UnaryFunction, unaryFunctions } from '../op-attrs.js';
-import type { TensorType } from '../graph.js';
 import { type DTypeClass, expectDType, expectInputs, expectSameTypes, fail, sameAxes } from './check.js';
 import { binaryGradient, castGradient, selectGradient, unaryGradient } from './elementwise-gradient.js';
 import { allocateFor, fill } from './loops.js';
@@ -110,7 +110,8 @@ export const select = defineOp({
     const [condition, a, b] = inputs as [TensorType, TensorType, TensorType];
     expectDType('select', condition, 'bool');
     expectSameTypes('select', [a, b]);
-    if (!equalShape(condition.shape, a.shape)) fail('select', `the condition has shape ${shapeToString(condition.shape)}, the branches ${shapeToString(a.shape)}`);
+    if (!equalShape(condition.shape, a.shape))
+      fail('select', `the condition has shape ${shapeToString(condition.shape)}, the branches ${shapeToString(a.shape)}`);
     return [{ dtype: a.dtype, shape: a.shape }];
   },
   evaluate: ([c, a, b], _attrs, [type], { bindings }) => [fill(allocateFor(type!, bindings), (i) => (c!.data[i] ? a! : b!).data[i]!)],
@@ -144,7 +145,8 @@ export const bitcast = defineOp({
     expectInputs('bitcast', inputs, 1);
     const x = inputs[0]!;
     expectDType('bitcast', x, 'number');
-    if (dtype === 'bool' || storageBytes[dtype] !== storageBytes[x.dtype]) fail('bitcast', `${typeToString(x)} cannot be seen as ${dtype}: the sizes of their elements differ`);
+    if (dtype === 'bool' || storageBytes[dtype] !== storageBytes[x.dtype])
+      fail('bitcast', `${typeToString(x)} cannot be seen as ${dtype}: the sizes of their elements differ`);
     return [{ dtype, shape: x.shape }];
   },
   evaluate: ([x], { dtype }, [type], { bindings }) => {

@@ -1,6 +1,6 @@
 /** Gradients of gather and scatter. Gather clamps indices and scatter drops those out of range, so each rule restores what the other lacks. */
 import type { GraphBuilder } from '../builder.js';
-import { type Dim, type Shape } from '../dim.js';
+import type { Dim, Shape } from '../dim.js';
 import type { Value } from '../graph.js';
 import type { GradientContext } from '../op.js';
 
@@ -16,7 +16,12 @@ export function gatherGradient({ b, node, grads, wanted }: GradientContext<'gath
 }
 
 /** A value shaped like the indices, repeated over the other axes of updates. */
-const overUpdates = (b: GraphBuilder, v: Value, shape: Shape, axis: number): Value => b.broadcast(v, shape, v.shape.map((_, i) => axis + i));
+const overUpdates = (b: GraphBuilder, v: Value, shape: Shape, axis: number): Value =>
+  b.broadcast(
+    v,
+    shape,
+    v.shape.map((_, i) => axis + i),
+  );
 
 const inRange = (b: GraphBuilder, indices: Value, size: Dim): Value => b.and(b.compare('ge', indices, 0), b.compare('lt', indices, b.dimSize(size)));
 

@@ -70,7 +70,8 @@ export const scatter = defineOp({
       for (let i = 0; i < count; i++) {
         const at = indices!.data[i]!;
         if (at < 0 || at >= n) continue;
-        for (let j = 0, to = (o * n + at) * inner, from = (o * count + i) * inner; j < inner; j++, to++, from++) out.data[to] = merge(out.data[to]!, updates!.data[from]!);
+        for (let j = 0, to = (o * n + at) * inner, from = (o * count + i) * inner; j < inner; j++, to++, from++)
+          out.data[to] = merge(out.data[to]!, updates!.data[from]!);
       }
     }
     return [out];

@@ -52,7 +52,12 @@ export function stridedRead(x: TensorData, shape: readonly number[], offset: num
 /** Transposition; output axis i is input axis perm[i]. */
 export function permute(x: TensorData, perm: readonly number[]): TensorData {
   const strides = stridesOf(x.shape);
-  return stridedRead(x, perm.map((p) => x.shape[p]!), 0, perm.map((p) => strides[p]!));
+  return stridedRead(
+    x,
+    perm.map((p) => x.shape[p]!),
+    0,
+    perm.map((p) => strides[p]!),
+  );
 }
 
 export const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, x, i) => s + x * b[i]!, 0);

@@ -35,7 +35,10 @@ function productOfOthers(b: GraphBuilder, x: Value, kept: readonly number[], axe
   const rows = b.reshape(moved, [...kept.map((a) => x.shape[a]!), -1]);
   const axis = kept.length;
   const running = (reverse: boolean): Value => b.emit('cumulative', [rows], { fn: 'prod', axis, exclusive: true, reverse });
-  return b.transpose(b.reshape(b.mul(running(false), running(true)), moved.shape), order.map((_, i) => order.indexOf(i)));
+  return b.transpose(
+    b.reshape(b.mul(running(false), running(true)), moved.shape),
+    order.map((_, i) => order.indexOf(i)),
+  );
 }
 
 /** S[i] = g[i] + a[i+1] * S[i+1] along an axis (from the other end with `reverse`). */
@@ -47,7 +50,10 @@ function recurrence(b: GraphBuilder, a: Value, g: Value, axis: number, reverse: 
     const s = sub.add(gt!, carry!);
     return { carries: [sub.mul(at!, s)], ys: [s] };
   });
-  return b.transpose(out[0]!, order.map((_, i) => order.indexOf(i)));
+  return b.transpose(
+    out[0]!,
+    order.map((_, i) => order.indexOf(i)),
+  );
 }
 
 export function cumulativeGradient({ b, node, grads }: GradientContext<'cumulative'>): Flow {
@@ -56,7 +62,13 @@ export function cumulativeGradient({ b, node, grads }: GradientContext<'cumulati
   if (fn === 'sum') return [b.emit('cumulative', [grads[0]!], { fn, axis, exclusive, reverse: !reverse })];
   // An exclusive result is the inclusive one moved by one place: move its cotangent back.
   const shift = x.shape.map((_, i) => (i === axis ? (reverse ? 1 : -1) : 0));
-  const g = exclusive ? b.pad(grads[0]!, shift, shift.map((s) => 0 - s)) : grads[0]!;
+  const g = exclusive
+    ? b.pad(
+        grads[0]!,
+        shift,
+        shift.map((s) => 0 - s),
+      )
+    : grads[0]!;
   const before = b.emit('cumulative', [x], { fn, axis, exclusive: true, reverse });
   if (fn === 'prod') return [b.mul(before, recurrence(b, x, g, axis, reverse))];
   // max, min: the cotangents since an element became the extreme, up to the next new extreme.

@@ -7,7 +7,7 @@ import { pullbackOnce, sumAll } from '../autodiff.js';
 import { InternalError } from '../errors.js';
 import type { Graph, Node, Port, Value } from '../graph.js';
 import type { GradientContext } from '../op.js';
-import { buildJoint, type Dependence, dependenceOf, joinDependence, type Joint, setUp } from './scan-joint.js';
+import { buildJoint, type Dependence, dependenceOf, type Joint, joinDependence, setUp } from './scan-joint.js';
 import { chooseResiduals } from './scan-residuals.js';
 import { type Later, type StepValues, stackOutside, sumOverSteps } from './scan-sums.js';
 
@@ -22,7 +22,12 @@ export function scanGradient(ctx: GradientContext<'scan'>): (Value | null)[] {
   const toParameters = joint.toParameters.map((list) => backward.planSum(values, list));
   const finals = backward.emit();
   const seeds = toParameters.flatMap((sum, i) => (sum ? [{ value: joint.parameters[i]!.outer, cotangent: sum() }] : []));
-  const constants = pullbackOnce(b, setup.hoisted, seeds, node.inputs.map((v, i) => (i >= carries + xs && wanted[i] ? v : null)));
+  const constants = pullbackOnce(
+    b,
+    setup.hoisted,
+    seeds,
+    node.inputs.map((v, i) => (i >= carries + xs && wanted[i] ? v : null)),
+  );
   return node.inputs.map((_, i) => {
     if (!wanted[i]) return null;
     if (i < carries) return finals.get(i) ?? null;
@@ -77,7 +82,13 @@ class BackwardScan {
     if (old) return old;
     const p = v.producer!;
     const { b } = this.ctx;
-    const outputs = b.withExactOrigin(p.origin, () => b.emitAll(p.op, p.inputs.map((x) => this.shared(x)), p.attrs));
+    const outputs = b.withExactOrigin(p.origin, () =>
+      b.emitAll(
+        p.op,
+        p.inputs.map((x) => this.shared(x)),
+        p.attrs,
+      ),
+    );
     p.outputs.forEach((o, i) => this.outerShared.set(o, outputs[i]!));
     return this.outerShared.get(v)!;
   }
@@ -105,7 +116,13 @@ class BackwardScan {
   private stacked(v: Value): Later {
     const given = this.outside(v);
     if (given) return () => given;
-    if (this.isShared(v)) return () => this.ctx.b.broadcast(this.shared(v), [this.ctx.node.attrs.length, ...v.shape], v.shape.map((_, i) => i + 1));
+    if (this.isShared(v))
+      return () =>
+        this.ctx.b.broadcast(
+          this.shared(v),
+          [this.ctx.node.attrs.length, ...v.shape],
+          v.shape.map((_, i) => i + 1),
+        );
     if (this.primalValues.has(v)) {
       this.forwardStacks.add(v);
       return () => this.forwardStacked.get(v)!;
@@ -135,7 +152,13 @@ class BackwardScan {
       const at = this.accumulators.push(rest) - 1;
       outside.push(() => this.result(this.joint.live.length + at));
     }
-    return outside.length === 0 ? null : () => sumAll(b, outside.map((f) => f()))!;
+    return outside.length === 0
+      ? null
+      : () =>
+          sumAll(
+            b,
+            outside.map((f) => f()),
+          )!;
   }
 
   /** Makes the backward scan; gives the cotangents of the initial carries. */
@@ -213,7 +236,13 @@ class BackwardScan {
     this.joint.carries.forEach((v, i) => values.set(v, renewed.get(body.inputs[i]!.value)!));
     for (const old of body.nodes) {
       const now = this.joint.primal.get(old) ?? old;
-      const made = sub.withExactOrigin(old.origin, () => sub.emitAll(now.op, old.inputs.map((v) => renewed.get(v)!), now.attrs));
+      const made = sub.withExactOrigin(old.origin, () =>
+        sub.emitAll(
+          now.op,
+          old.inputs.map((v) => renewed.get(v)!),
+          now.attrs,
+        ),
+      );
       old.outputs.forEach((o, i) => renewed.set(o, made[i]!));
       if (now !== old) now.outputs.forEach((o, i) => values.set(o, made[i]!));
     }
@@ -236,7 +265,13 @@ class BackwardScan {
     for (const [i, v] of constants.entries()) map.set(v, sub.input(`const${i}`, v.dtype, v.shape));
     for (const n of joint.b.nodes) {
       if (!nodes.has(n)) continue;
-      const made = sub.withExactOrigin(n.origin, () => sub.emitAll(n.op, n.inputs.map((v) => map.get(v)!), n.attrs));
+      const made = sub.withExactOrigin(n.origin, () =>
+        sub.emitAll(
+          n.op,
+          n.inputs.map((v) => map.get(v)!),
+          n.attrs,
+        ),
+      );
       n.outputs.forEach((o, i) => map.set(o, map.get(o) ?? made[i]!));
     }
     for (const [k, v] of newCarries.entries()) sub.output(`d${k}`, v ? map.get(v)! : sub.full(joint.dCarries[k]!.shape, 0, joint.dCarries[k]!.dtype));
@@ -250,6 +285,12 @@ class BackwardScan {
       ...constants.map((v) => this.shared(v)),
     ];
     const { length, reverse } = node.attrs;
-    return b.emitAll('scan', inputs, { body: sub.build(), carries: joint.live.length + this.accumulators.length, xs: sequences.length, length, reverse: !reverse });
+    return b.emitAll('scan', inputs, {
+      body: sub.build(),
+      carries: joint.live.length + this.accumulators.length,
+      xs: sequences.length,
+      length,
+      reverse: !reverse,
+    });
   }
 }

@@ -41,7 +41,11 @@ export type Dependence = 'nothing' | 'constants' | 'step';
 export const joinDependence = (all: readonly Dependence[]): Dependence => (all.includes('step') ? 'step' : all.includes('constants') ? 'constants' : 'nothing');
 
 /** What each value of a step's graph depends on, given that of its inputs. Results of nodes that `stays` picks count as the step's own. */
-export function dependenceOf(nodes: readonly Node[], inputs: Iterable<readonly [Value, Dependence]>, stays: (n: Node) => boolean = () => false): Map<Value, Dependence> {
+export function dependenceOf(
+  nodes: readonly Node[],
+  inputs: Iterable<readonly [Value, Dependence]>,
+  stays: (n: Node) => boolean = () => false,
+): Map<Value, Dependence> {
   const found = new Map<Value, Dependence>(inputs);
   for (const n of nodes) {
     const d = stays(n) ? 'step' : joinDependence(n.inputs.map((v) => found.get(v)!));
@@ -63,7 +67,11 @@ export function setUp({ b, node, wanted }: GradientContext<'scan'>): Setup {
   const { body, carries, xs } = node.attrs;
   const steps = carries + xs;
   // A broadcast only repeats: outside it would make a small parameter (a bias) and the sum of its cotangents large.
-  const dependence = dependenceOf(body.nodes, body.inputs.map((p, i) => [p.value, i < steps ? 'step' : 'constants']), (n) => n.op === 'broadcast');
+  const dependence = dependenceOf(
+    body.nodes,
+    body.inputs.map((p, i) => [p.value, i < steps ? 'step' : 'constants']),
+    (n) => n.op === 'broadcast',
+  );
   const used = [...body.nodes.filter((n) => n.outputs.some((o) => dependence.get(o) === 'step')).flatMap((n) => n.inputs), ...body.outputs.map((o) => o.value)];
   const shared = [...new Set(used)].filter((v) => dependence.get(v) === 'constants');
   const start = b.nodes.length;
@@ -99,7 +107,11 @@ export function buildJoint(ctx: GradientContext<'scan'>, setup: Setup): Joint {
   }
 }
 
-function differentiateStep({ b: outer, node, grads, wanted }: GradientContext<'scan'>, setup: Setup, live: readonly number[]): { joint: Joint; flowing: number[] } {
+function differentiateStep(
+  { b: outer, node, grads, wanted }: GradientContext<'scan'>,
+  setup: Setup,
+  live: readonly number[],
+): { joint: Joint; flowing: number[] } {
   const { body, carries: n, xs: m } = node.attrs;
   const b = outer.child(`${body.name}_gradient`);
   let names = 0;
@@ -112,14 +124,23 @@ function differentiateStep({ b: outer, node, grads, wanted }: GradientContext<'s
   const primal = new Map<Node, Node>();
   for (const old of body.nodes) {
     if (setup.dependence.get(old.outputs[0]!) === 'constants') continue;
-    const made = b.withExactOrigin(joinOrigin(node.origin, old.origin), () => b.emitAll(old.op, old.inputs.map((v) => values.get(v)!), old.attrs));
+    const made = b.withExactOrigin(joinOrigin(node.origin, old.origin), () =>
+      b.emitAll(
+        old.op,
+        old.inputs.map((v) => values.get(v)!),
+        old.attrs,
+      ),
+    );
     old.outputs.forEach((o, i) => values.set(o, made[i]!));
     primal.set(old, made[0]!.producer!);
   }
   const results = body.outputs.map((o) => values.get(o.value)!);
   const dCarries = live.map((i) => input(results[i]!));
   const dys = results.slice(n).map((y, j) => (grads[n + j] ? input(y) : null));
-  const seeds = [...live.map((i, k) => ({ value: results[i]!, cotangent: dCarries[k]! })), ...dys.flatMap((d, j) => (d ? [{ value: results[n + j]!, cotangent: d }] : []))];
+  const seeds = [
+    ...live.map((i, k) => ({ value: results[i]!, cotangent: dCarries[k]! })),
+    ...dys.flatMap((d, j) => (d ? [{ value: results[n + j]!, cotangent: d }] : [])),
+  ];
   const xsWanted = Array.from({ length: m }, (_, j) => n + j).filter((i) => wanted[i] && isFloat(inputs[i]!.dtype));
   const parametersWanted = setup.parameters.flatMap((p, i) => (p.wanted ? [i] : []));
   const targets = [...setup.wantedCarries.map((i) => inputs[i]!), ...xsWanted.map((i) => inputs[i]!), ...parametersWanted.map((i) => parameters[i]!.input)];

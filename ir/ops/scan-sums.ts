@@ -113,7 +113,13 @@ function sumOfDots(s: StepValues, p: NodeOf<'dot'>): Later | null {
   }
   const [l, r] = [s.stacked(x), s.stacked(y)];
   const { batchLeft, batchRight, contractLeft, contractRight } = p.attrs;
-  return () => b.dot(l(), r(), { batchLeft: shift(batchLeft), batchRight: shift(batchRight), contractLeft: [0, ...shift(contractLeft)], contractRight: [0, ...shift(contractRight)] });
+  return () =>
+    b.dot(l(), r(), {
+      batchLeft: shift(batchLeft),
+      batchRight: shift(batchRight),
+      contractLeft: [0, ...shift(contractLeft)],
+      contractRight: [0, ...shift(contractRight)],
+    });
 }
 
 /** The gradient of a kernel: the steps join the contracted features of both operands. */
@@ -126,8 +132,14 @@ function sumOfConvs(s: StepValues, p: NodeOf<'conv'>): Later | null {
   const [xs, ks] = [s.stacked(x), s.stacked(k)];
   const merge = (v: Value, axis: number): Value => {
     const order = v.shape.map((_, i) => i).slice(1);
-    const moved = b.transpose(v, order.flatMap((i) => (i === axis + 1 ? [0, i] : [i])));
-    return b.reshape(moved, order.map((i) => (i === axis + 1 ? mulDim(v.shape[0]!, v.shape[i]!) : v.shape[i]!)));
+    const moved = b.transpose(
+      v,
+      order.flatMap((i) => (i === axis + 1 ? [0, i] : [i])),
+    );
+    return b.reshape(
+      moved,
+      order.map((i) => (i === axis + 1 ? mulDim(v.shape[0]!, v.shape[i]!) : v.shape[i]!)),
+    );
   };
   return () => b.emit('conv', [merge(xs(), dims.input.feature), merge(ks(), dims.kernel.input)], p.attrs);
 }

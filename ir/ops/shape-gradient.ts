@@ -16,13 +16,27 @@ export function broadcastGradient({ b, node, grads }: GradientContext<'broadcast
 
 export const reshapeGradient = ({ b, node, grads }: GradientContext<'reshape'>): Flow => [b.reshape(grads[0]!, node.inputs[0]!.shape)];
 
-export const transposeGradient = ({ b, node, grads }: GradientContext<'transpose'>): Flow => [b.transpose(grads[0]!, node.attrs.perm.map((_, i) => node.attrs.perm.indexOf(i)))];
+export const transposeGradient = ({ b, node, grads }: GradientContext<'transpose'>): Flow => [
+  b.transpose(
+    grads[0]!,
+    node.attrs.perm.map((_, i) => node.attrs.perm.indexOf(i)),
+  ),
+];
 
 export const reverseGradient = ({ b, node, grads }: GradientContext<'reverse'>): Flow => [b.reverse(grads[0]!, node.attrs.axes)];
 
 /** Pads one axis with zeros of symbolic width by joining blocks of zeros. */
 function padSymbolic(b: GraphBuilder, x: Value, axis: number, low: Dim, high: Dim): Value {
-  const block = (n: Dim): Value[] => (is(n, 0) ? [] : [b.full(x.shape.map((d, i) => (i === axis ? n : d)), 0, x.dtype)]);
+  const block = (n: Dim): Value[] =>
+    is(n, 0)
+      ? []
+      : [
+          b.full(
+            x.shape.map((d, i) => (i === axis ? n : d)),
+            0,
+            x.dtype,
+          ),
+        ];
   return b.concat([...block(low), x, ...block(high)], axis);
 }
 
@@ -51,8 +65,21 @@ export function sliceGradient({ b, node, grads }: GradientContext<'slice'>): Flo
 
 /** The elements of a padded tensor that came from the operand; those cropped away get 0. */
 export function unpad(b: GraphBuilder, x: Value, low: readonly number[], high: readonly number[], interior: readonly number[]): Value {
-  const cut = [...low, ...high].every((p) => p === 0) ? x : b.pad(x, low.map((p) => 0 - p), high.map((p) => 0 - p));
-  return interior.every((p) => p === 0) ? cut : b.slice(cut, cut.shape.map(() => 0), cut.shape, interior.map((p) => p + 1));
+  const cut = [...low, ...high].every((p) => p === 0)
+    ? x
+    : b.pad(
+        x,
+        low.map((p) => 0 - p),
+        high.map((p) => 0 - p),
+      );
+  return interior.every((p) => p === 0)
+    ? cut
+    : b.slice(
+        cut,
+        cut.shape.map(() => 0),
+        cut.shape,
+        interior.map((p) => p + 1),
+      );
 }
 
 export const padGradient = ({ b, node, grads }: GradientContext<'pad'>): Flow => [unpad(b, grads[0]!, node.attrs.low, node.attrs.high, node.attrs.interior)];

@@ -17,7 +17,8 @@ export const broadcast = defineOp({
     expectList('broadcast', 'axes', axes, x.shape.length);
     expectAxes('broadcast', axes, shape.length);
     for (const [i, a] of axes.entries()) {
-      if (!is(x.shape[i]!, 1) && !equalDim(x.shape[i]!, shape[a]!)) fail('broadcast', `axis ${i} of ${shapeToString(x.shape)} is neither 1 nor ${shape[a]}, the size of axis ${a} of ${shapeToString(shape)}`);
+      if (!is(x.shape[i]!, 1) && !equalDim(x.shape[i]!, shape[a]!))
+        fail('broadcast', `axis ${i} of ${shapeToString(x.shape)} is neither 1 nor ${shape[a]}, the size of axis ${a} of ${shapeToString(shape)}`);
     }
     return [{ dtype: x.dtype, shape }];
   },
@@ -104,7 +105,8 @@ export const slice = defineOp({
     expectInts('slice', 'stride', stride, rank, 1);
     const shape = x.shape.map((d, i) => {
       const [lo, hi] = [start[i]!, limit[i]!];
-      if (surelyNegative(lo) || surelyNegative(subDim(hi, lo)) || surelyNegative(subDim(d, hi))) fail('slice', `axis ${i}: [${lo}, ${hi}) is not inside [0, ${d}) of ${shapeToString(x.shape)}`);
+      if (surelyNegative(lo) || surelyNegative(subDim(hi, lo)) || surelyNegative(subDim(d, hi)))
+        fail('slice', `axis ${i}: [${lo}, ${hi}) is not inside [0, ${d}) of ${shapeToString(x.shape)}`);
       return sliceDim(i, lo, hi, stride[i]!);
     });
     return [{ dtype: x.dtype, shape }];
@@ -116,7 +118,14 @@ export const slice = defineOp({
       if (lo[i]! < 0 || hi[i]! < lo[i]! || hi[i]! > d) fail('slice', `axis ${i}: [${lo[i]}, ${hi[i]}) is not inside [0, ${d})`);
       return Math.ceil((hi[i]! - lo[i]!) / stride[i]!);
     });
-    return [stridedRead(x!, shape, dotProduct(lo, strides), strides.map((s, i) => s * stride[i]!))];
+    return [
+      stridedRead(
+        x!,
+        shape,
+        dotProduct(lo, strides),
+        strides.map((s, i) => s * stride[i]!),
+      ),
+    ];
   },
   gradient: sliceGradient,
   axes: ([x], { start, limit, stride }) => [x!.shape.map((d, i) => (is(start[i]!, 0) && stride[i] === 1 && equalDim(limit[i]!, d) ? i : null))],
@@ -179,7 +188,8 @@ export const concat = defineOp({
     expectAxis('concat', axis, first.shape.length);
     const rest = (t: TensorType): Shape => t.shape.filter((_, i) => i !== axis);
     for (const t of inputs) {
-      if (t.shape.length !== first.shape.length || !equalShape(rest(t), rest(first))) fail('concat', `inputs may differ on axis ${axis} only, found ${describe(inputs)}`);
+      if (t.shape.length !== first.shape.length || !equalShape(rest(t), rest(first)))
+        fail('concat', `inputs may differ on axis ${axis} only, found ${describe(inputs)}`);
     }
     const size = inputs.reduce<Dim>((n, t) => addDim(n, t.shape[axis]!), 0);
     return [{ dtype: first.dtype, shape: first.shape.map((d, i) => (i === axis ? size : d)) }];
@@ -215,7 +225,14 @@ export const reverse = defineOp({
   evaluate: ([x], { axes }) => {
     const strides = stridesOf(x!.shape);
     const offset = x!.data.length === 0 ? 0 : axes.reduce((o, a) => o + (x!.shape[a]! - 1) * strides[a]!, 0);
-    return [stridedRead(x!, x!.shape, offset, strides.map((s, a) => (axes.includes(a) ? -s : s)))];
+    return [
+      stridedRead(
+        x!,
+        x!.shape,
+        offset,
+        strides.map((s, a) => (axes.includes(a) ? -s : s)),
+      ),
+    ];
   },
   gradient: reverseGradient,
   axes: ([x], { axes }) => [sameAxes(x!, axes)],

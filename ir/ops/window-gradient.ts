@@ -22,7 +22,14 @@ function sumGradient(b: GraphBuilder, g: Value, x: Value, a: WindowAttrs): Value
     if (!isStatic(high)) fail('reduce_window', `the gradient would need the symbolic padding ${high} on axis ${i}`);
     return [low, high];
   });
-  return b.emit('reduce_window', [g], { fn: 'sum', window: a.window, strides: a.baseDilation, padding, baseDilation: a.strides, windowDilation: a.windowDilation });
+  return b.emit('reduce_window', [g], {
+    fn: 'sum',
+    window: a.window,
+    strides: a.baseDilation,
+    padding,
+    baseDilation: a.strides,
+    windowDilation: a.windowDilation,
+  });
 }
 
 /** The windows of one operand, tap by tap. */
@@ -56,7 +63,13 @@ class Taps {
   /** The sum of every tap's contribution, put back where the tap read. */
   scatter(padded: Shape, contributions: readonly Value[]): Value {
     const parts = contributions.map((c, k) => embed(this.b, c, padded, this.offsets[k]!, this.a.strides));
-    return unpad(this.b, parts.reduce((x, y) => this.b.add(x, y)), this.low, this.high, this.interior);
+    return unpad(
+      this.b,
+      parts.reduce((x, y) => this.b.add(x, y)),
+      this.low,
+      this.high,
+      this.interior,
+    );
   }
 
   /** For each tap: whether it is the first of its window that equals the extreme. */
@@ -77,9 +90,13 @@ class Taps {
 }
 
 function extremeGradient(b: GraphBuilder, g: Value, x: Value, a: WindowAttrs & { fn: 'max' | 'min' }): Value {
-  if ([...a.baseDilation, ...a.windowDilation].every((d) => d === 1)) return b.emit('select_and_scatter', [x, g], { fn: a.fn, window: a.window, strides: a.strides, padding: a.padding });
+  if ([...a.baseDilation, ...a.windowDilation].every((d) => d === 1))
+    return b.emit('select_and_scatter', [x, g], { fn: a.fn, window: a.window, strides: a.strides, padding: a.padding });
   const taps = new Taps(b, g.shape, a);
-  return taps.scatter(taps.pad(x, 0).shape, taps.firstExtremes(x, a.fn).map((first) => b.select(first, g, 0)));
+  return taps.scatter(
+    taps.pad(x, 0).shape,
+    taps.firstExtremes(x, a.fn).map((first) => b.select(first, g, 0)),
+  );
 }
 
 /** The cotangent of a tap is that of its window times the product of the other taps (running products from both ends). */

@@ -102,7 +102,11 @@ export const selectAndScatter = defineOp({
     expectSameDType('select_and_scatter', inputs);
     const [x, source] = inputs as [TensorType, TensorType];
     const windows = windowsOf('select_and_scatter', x, undilated(attrs));
-    if (!equalShape(windows, source.shape)) fail('select_and_scatter', `the windows of ${shapeToString(x.shape)} have shape ${shapeToString(windows)}, their cotangent ${shapeToString(source.shape)}`);
+    if (!equalShape(windows, source.shape))
+      fail(
+        'select_and_scatter',
+        `the windows of ${shapeToString(x.shape)} have shape ${shapeToString(windows)}, their cotangent ${shapeToString(source.shape)}`,
+      );
     return [{ dtype: x.dtype, shape: x.shape }];
   },
   evaluate: ([x, source], attrs, [type], { bindings }) => {

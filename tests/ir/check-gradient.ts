@@ -56,7 +56,11 @@ export const gradientOf =
     const inputs = values.slice(0, inputCount);
     const outputs = asList(build(b, inputs)).filter((o) => isFloat(o.dtype));
     const seeds = outputs.map((value, i) => ({ value, cotangent: values[inputCount + i]! }));
-    return gradients(b, seeds, inputs.filter((x) => isFloat(x.dtype)));
+    return gradients(
+      b,
+      seeds,
+      inputs.filter((x) => isFloat(x.dtype)),
+    );
   };
 
 function build(f: Build, data: readonly TensorData[], withGradient: boolean): { graph: Graph; outputs: readonly Value[] } {
@@ -95,10 +99,14 @@ export function checkGradient(f: Build, data: readonly TensorData[], options: Ch
   const at = (sign: number): Record<string, TensorData> => evaluate(forward, { inputs: named(moved(sign), 'x') }).outputs;
   const [plus, minus] = [at(1), at(-1)];
   let expected = 0;
-  for (const [i, y] of outputs.entries()) if (isFloat(y.dtype)) expected += (inner(plus[`y${i}`]!, cotangents[i]!) - inner(minus[`y${i}`]!, cotangents[i]!)) / (2 * epsilon);
+  for (const [i, y] of outputs.entries())
+    if (isFloat(y.dtype)) expected += (inner(plus[`y${i}`]!, cotangents[i]!) - inner(minus[`y${i}`]!, cotangents[i]!)) / (2 * epsilon);
   const reals = data.flatMap((d, i) => (isReal(d) ? [directions[i]!] : []));
   const actual = reals.reduce((s, u, i) => s + inner(found[`g${i}`]!, u), 0);
   const scale = 1 + Math.abs(expected) + Math.abs(actual);
-  assert.ok(Math.abs(actual - expected) <= tolerance * scale, `gradient · direction = ${actual}, finite difference = ${expected} (order ${options.order ?? 1})`);
+  assert.ok(
+    Math.abs(actual - expected) <= tolerance * scale,
+    `gradient · direction = ${actual}, finite difference = ${expected} (order ${options.order ?? 1})`,
+  );
   if (order === 2) checkGradient(gradientOf(f, data.length), [...data, ...cotangents], { ...options, order: 1, tolerance: tolerance * 10 });
 }

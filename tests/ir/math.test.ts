@@ -13,7 +13,13 @@ const random = generator(31);
 
 function run(inputs: readonly TensorData[], f: (b: GraphBuilder, v: readonly Value[]) => Value): number[] {
   const b = new GraphBuilder();
-  b.output('y', f(b, inputs.map((x, i) => b.input(`x${i}`, x.dtype, x.shape))));
+  b.output(
+    'y',
+    f(
+      b,
+      inputs.map((x, i) => b.input(`x${i}`, x.dtype, x.shape)),
+    ),
+  );
   return [...evaluate(b.build(), { inputs: Object.fromEntries(inputs.map((x, i) => [`x${i}`, x])) }).outputs.y!.data];
 }
 const close = (a: readonly number[], e: readonly number[], tolerance = 1e-12): void => {
@@ -24,13 +30,34 @@ const f32 = (shape: readonly number[], ...data: number[]): TensorData => tensorD
 
 test('softmax family: values, also for large logits', () => {
   const e = Math.E;
-  close(run([f32([1, 2], 0, 1)], (b, [x]) => m.softmax(b, x!)), [1 / (1 + e), e / (1 + e)]);
-  close(run([f32([2], 1000, 0)], (b, [x]) => m.softmax(b, x!)), [1, 0]);
-  close(run([f32([2], 1000, 0)], (b, [x]) => m.logSoftmax(b, x!)), [0, -1000]);
-  close(run([f32([2], 1000, 1000)], (b, [x]) => m.logsumexp(b, x!)), [1000 + Math.log(2)]);
-  close(run([f32([2], 0, 1), f32([2], 0.25, 0.75)], (b, [x, y]) => m.softmaxCrossEntropy(b, x!, y!)), [Math.log(1 + e) - 0.75]);
-  close(run([f32([1, 2], 0, 1), tensorData('int32', [1], [1])], (b, [x, y]) => m.sparseSoftmaxCrossEntropy(b, x!, y!)), [Math.log(1 + e) - 1]);
-  close(run([f32([3], -800, 0, 2), f32([3], 1, 0.5, 0)], (b, [x, y]) => m.sigmoidCrossEntropy(b, x!, y!)), [800, Math.log(2), 2 + Math.log1p(Math.exp(-2))]);
+  close(
+    run([f32([1, 2], 0, 1)], (b, [x]) => m.softmax(b, x!)),
+    [1 / (1 + e), e / (1 + e)],
+  );
+  close(
+    run([f32([2], 1000, 0)], (b, [x]) => m.softmax(b, x!)),
+    [1, 0],
+  );
+  close(
+    run([f32([2], 1000, 0)], (b, [x]) => m.logSoftmax(b, x!)),
+    [0, -1000],
+  );
+  close(
+    run([f32([2], 1000, 1000)], (b, [x]) => m.logsumexp(b, x!)),
+    [1000 + Math.log(2)],
+  );
+  close(
+    run([f32([2], 0, 1), f32([2], 0.25, 0.75)], (b, [x, y]) => m.softmaxCrossEntropy(b, x!, y!)),
+    [Math.log(1 + e) - 0.75],
+  );
+  close(
+    run([f32([1, 2], 0, 1), tensorData('int32', [1], [1])], (b, [x, y]) => m.sparseSoftmaxCrossEntropy(b, x!, y!)),
+    [Math.log(1 + e) - 1],
+  );
+  close(
+    run([f32([3], -800, 0, 2), f32([3], 1, 0.5, 0)], (b, [x, y]) => m.sigmoidCrossEntropy(b, x!, y!)),
+    [800, Math.log(2), 2 + Math.log1p(Math.exp(-2))],
+  );
 });
 
 const composites: Record<string, readonly [inputs: readonly TensorData[], f: (b: GraphBuilder, v: readonly Value[]) => Value, order: 1 | 2]> = {
@@ -55,13 +82,39 @@ function gradientAt(x: readonly number[], f: (b: GraphBuilder, x: Value) => Valu
 }
 
 test('gradients at kinks are those of TensorFlow', () => {
-  assert.equal(gradientAt([-1, 0, 1], (b, x) => b.relu(x)), [0, 0, 1]);
-  assert.equal(gradientAt([0, 3, 6], (b, x) => m.relu6(b, x)), [0, 1, 0]);
-  assert.equal(gradientAt([0, 1, 2], (b, x) => m.clip(b, x, 0, 1)), [1, 1, 0]);
-  assert.equal(gradientAt([2, 2], (b, x) => b.max(x, 2)), [1, 1]);
-  assert.equal(gradientAt([3, 1, 3], (b, x) => b.reduce('max', x)), [0.5, 0, 0.5]);
-  assert.equal(gradientAt([0, 2], (b, x) => b.pow(x, 0)), [0, 0]);
-  assert.equal(gradientAt([2, 3], (b, x) => b.mul(m.stopGradient(b, x), x)), [2, 3]);
+  assert.equal(
+    gradientAt([-1, 0, 1], (b, x) => b.relu(x)),
+    [0, 0, 1],
+  );
+  assert.equal(
+    gradientAt([0, 3, 6], (b, x) => m.relu6(b, x)),
+    [0, 1, 0],
+  );
+  assert.equal(
+    gradientAt([0, 1, 2], (b, x) => m.clip(b, x, 0, 1)),
+    [1, 1, 0],
+  );
+  assert.equal(
+    gradientAt([2, 2], (b, x) => b.max(x, 2)),
+    [1, 1],
+  );
+  assert.equal(
+    gradientAt([3, 1, 3], (b, x) => b.reduce('max', x)),
+    [0.5, 0, 0.5],
+  );
+  assert.equal(
+    gradientAt([0, 2], (b, x) => b.pow(x, 0)),
+    [0, 0],
+  );
+  const dilated = { fn: 'max' as const, window: [2], strides: [1], padding: [[0, 0]] as const, baseDilation: [1], windowDilation: [2] };
+  assert.equal(
+    gradientAt([4, 0, 4, 0, 5], (b, x) => b.emit('reduce_window', [x], dilated)),
+    [1, 1, 0, 0, 1],
+  );
+  assert.equal(
+    gradientAt([2, 3], (b, x) => b.mul(m.stopGradient(b, x), x)),
+    [2, 3],
+  );
 });
 
 test('the gradient of relu reads its result, not its argument', () => {
@@ -85,9 +138,18 @@ test('gradients keep the origin of the forward node, and zero where nothing flow
 });
 
 test('oneHot and argmax', () => {
-  assert.equal(run([tensorData('int32', [3], [1, 0, 5])], (b, [i]) => m.oneHot(b, i!, 2)), [0, 1, 1, 0, 0, 0]);
-  assert.equal(run([tensorData('int32', [3], [1, 0, 1])], (b, [i]) => m.oneHot(b, i!, 2, { axis: 0, dtype: 'int32' })), [0, 1, 0, 1, 0, 1]);
-  assert.equal(run([f32([2, 3], 1, 5, 2, 7, 0, 7)], (b, [x]) => m.argmax(b, x!)), [1, 0]);
+  assert.equal(
+    run([tensorData('int32', [3], [1, 0, 5])], (b, [i]) => m.oneHot(b, i!, 2)),
+    [0, 1, 1, 0, 0, 0],
+  );
+  assert.equal(
+    run([tensorData('int32', [3], [1, 0, 1])], (b, [i]) => m.oneHot(b, i!, 2, { axis: 0, dtype: 'int32' })),
+    [0, 1, 0, 1, 0, 1],
+  );
+  assert.equal(
+    run([f32([2, 3], 1, 5, 2, 7, 0, 7)], (b, [x]) => m.argmax(b, x!)),
+    [1, 0],
+  );
 });
 
 test('random numbers: range, mean, variance, and a different stream for each folded key', () => {

@@ -8,7 +8,7 @@ import type { OpDef } from '../../ir/op.js';
 import type { OpAttrs, OpName } from '../../ir/op-attrs.js';
 import { opDef, ops } from '../../ir/ops/index.js';
 import { stridesOf, type TensorData } from '../../ir/tensor-data.js';
-import { samples, type Sample } from './samples.js';
+import { type Sample, samples } from './samples.js';
 
 /** A sample with the record of its op, the types of both tied together. */
 function use<T>(s: Sample, f: <K extends OpName>(def: OpDef<K>, attrs: OpAttrs[K], inputs: readonly TensorData[]) => T): T {
@@ -28,7 +28,10 @@ test('every op has all slots, or says why not, and a sample', () => {
       const value = def[slot];
       if (typeof value !== 'function') assert.ok(value.none.length > 10, `${name}.${slot} has no reason`);
     }
-    assert.ok(samples.some((s) => s.op === name), `no sample of ${name}`);
+    assert.ok(
+      samples.some((s) => s.op === name),
+      `no sample of ${name}`,
+    );
   }
 });
 
@@ -37,7 +40,11 @@ test('evaluation gives the types that inference says', () => {
     const types = inferred(s);
     const results = evaluated(s);
     const label = `${s.op} ${use(s, (def, attrs) => ('fn' in attrs ? String(attrs.fn) : def.name))}`;
-    assert.equal(results.map((r) => [r.dtype, [...r.shape], r.data.length]), types.map((t) => [t.dtype, [...t.shape], (t.shape as number[]).reduce((a, d) => a * d, 1)]), label);
+    assert.equal(
+      results.map((r) => [r.dtype, [...r.shape], r.data.length]),
+      types.map((t) => [t.dtype, [...t.shape], (t.shape as number[]).reduce((a, d) => a * d, 1)]),
+      label,
+    );
   }
 });
 
@@ -66,9 +73,15 @@ test('axes: an element at index i of a kept axis reaches index i of the output a
         assert.is(before!.shape[to], input.shape[axis], `${s.op}: axis ${axis} of input ${k} has another size than axis ${to} of the output`);
         const stride = stridesOf(input.shape)[axis]!;
         for (let i = 0; i < input.shape[axis]!; i++) {
-          const data = toFloat64(input).data.map((x, j) => (Math.floor(j / stride) % input.shape[axis]! === i ? (input.dtype === 'bool' ? 1 - x : input.dtype === 'int32' ? x ^ 1 : x + 0.05) : x));
-          const [after] = evaluated(s, s.inputs.map((t, j) => (j === k ? { ...input, data } : t)));
-          for (const at of changed(before!, after!, to)) assert.is(at, i, `${s.op}: index ${i} of axis ${axis} of input ${k} reached index ${at} of output axis ${to}`);
+          const data = toFloat64(input).data.map((x, j) =>
+            Math.floor(j / stride) % input.shape[axis]! === i ? (input.dtype === 'bool' ? 1 - x : input.dtype === 'int32' ? x ^ 1 : x + 0.05) : x,
+          );
+          const [after] = evaluated(
+            s,
+            s.inputs.map((t, j) => (j === k ? { ...input, data } : t)),
+          );
+          for (const at of changed(before!, after!, to))
+            assert.is(at, i, `${s.op}: index ${i} of axis ${axis} of input ${k} reached index ${at} of output axis ${to}`);
           kept++;
         }
       }

@@ -16,14 +16,20 @@ const key = tensorData('uint32', [2], [1, 2]);
 
 const sample = <K extends OpName>(op: K, inputs: readonly TensorData[], attrs: OpAttrs[K]) => ({ op, inputs, attrs }) as unknown as Sample;
 
-const unaryInput = (fn: (typeof unaryFunctions)[number]): TensorData => (fn === 'not' ? bool(2, 3) : fn === 'bitwise_not' ? i(-5, 5, 2, 3) : fn === 'acosh' ? floats([2, 3], random, 1, 2) : f(2, 3));
+const unaryInput = (fn: (typeof unaryFunctions)[number]): TensorData =>
+  fn === 'not' ? bool(2, 3) : fn === 'bitwise_not' ? i(-5, 5, 2, 3) : fn === 'acosh' ? floats([2, 3], random, 1, 2) : f(2, 3);
 const integral = ['and', 'or', 'xor', 'shift_left', 'shift_right'];
 
 const b = new GraphBuilder();
-const step = subgraph(b, 'step', { c: [{ dtype: 'float32', shape: [2] }], x: [{ dtype: 'float32', shape: [2] }], k: [{ dtype: 'float32', shape: [] }] }, (s, { c, x, k }) => {
-  const next = s.add(s.mul(c![0]!, k![0]!), x![0]!);
-  return [next, s.sum(next), x![0]!];
-});
+const step = subgraph(
+  b,
+  'step',
+  { c: [{ dtype: 'float32', shape: [2] }], x: [{ dtype: 'float32', shape: [2] }], k: [{ dtype: 'float32', shape: [] }] },
+  (s, { c, x, k }) => {
+    const next = s.add(s.mul(c![0]!, k![0]!), x![0]!);
+    return [next, s.sum(next), x![0]!];
+  },
+);
 const vector = { x: [{ dtype: 'float32', shape: [3] }] } as const;
 const double = subgraph(b, 'double', vector, (s, { x }) => [s.mul(x![0]!, 2)]);
 const square = subgraph(b, 'square', vector, (s, { x }) => [s.square(x![0]!)]);
@@ -31,8 +37,27 @@ const below = subgraph(b, 'below', vector, (s, { x }) => [s.compare('lt', s.sum(
 
 const image = { batch: 0, feature: 3, spatial: [1, 2] };
 const dims = { input: image, kernel: { input: 2, output: 3, spatial: [0, 1] }, output: image };
-const conv = { strides: [2, 1], padding: [[1, -1], [0, 0]] as const, inputDilation: [1, 2], kernelDilation: [1, 1], groups: 1, batchGroups: 1, dims };
-const pool = { window: [1, 2, 3], strides: [1, 2, 1], padding: [[0, 0], [1, 0], [0, 2]] as const };
+const conv = {
+  strides: [2, 1],
+  padding: [
+    [1, -1],
+    [0, 0],
+  ] as const,
+  inputDilation: [1, 2],
+  kernelDilation: [1, 1],
+  groups: 1,
+  batchGroups: 1,
+  dims,
+};
+const pool = {
+  window: [1, 2, 3],
+  strides: [1, 2, 1],
+  padding: [
+    [0, 0],
+    [1, 0],
+    [0, 2],
+  ] as const,
+};
 
 export const samples: readonly Sample[] = [
   sample('constant', [], { value: tensorData('int32', [2], [3, -4]) }),
@@ -59,12 +84,23 @@ export const samples: readonly Sample[] = [
   ...(['any', 'all'] as const).map((fn) => sample('reduce', [bool(2, 3)], { fn, axes: [1] })),
   ...(['argmax', 'argmin'] as const).map((fn) => sample('arg_reduce', [f(2, 3, 4)], { fn, axis: 1 })),
   sample('cumulative', [f(2, 3, 4)], { fn: 'sum', axis: 1, exclusive: true, reverse: false }),
-  ...(['sum', 'prod', 'max', 'min'] as const).map((fn) => sample('reduce_window', [f(2, 4, 3)], { fn, ...pool, baseDilation: [1, 1, 2], windowDilation: [1, 2, 1] })),
+  ...(['sum', 'prod', 'max', 'min'] as const).map((fn) =>
+    sample('reduce_window', [f(2, 4, 3)], { fn, ...pool, baseDilation: [1, 1, 2], windowDilation: [1, 2, 1] }),
+  ),
   sample('select_and_scatter', [f(2, 4, 3), f(2, 2, 3)], { fn: 'max', ...pool }),
   sample('dot', [f(2, 3, 4), f(4, 5, 2)], { batchLeft: [0], batchRight: [2], contractLeft: [2], contractRight: [0] }),
   sample('dot', [f(2, 3), f(3, 2)], { batchLeft: [], batchRight: [], contractLeft: [1, 0], contractRight: [0, 1] }),
   sample('conv', [f(2, 5, 4, 3), f(2, 3, 3, 2)], conv),
-  sample('conv', [f(2, 5, 4, 3), f(1, 1, 1, 3)], { ...conv, strides: [1, 1], padding: [[0, 0], [0, 0]], inputDilation: [1, 1], groups: 3 }),
+  sample('conv', [f(2, 5, 4, 3), f(1, 1, 1, 3)], {
+    ...conv,
+    strides: [1, 1],
+    padding: [
+      [0, 0],
+      [0, 0],
+    ],
+    inputDilation: [1, 1],
+    groups: 3,
+  }),
   sample('conv', [f(4, 5, 4, 3), f(2, 3, 3, 4)], { ...conv, batchGroups: 2 }),
   sample('scan', [f(2), f(3, 2), f()], { body: step, carries: 1, xs: 1, length: 3, reverse: true }),
   sample('if', [bool(), f(3)], { then: double, else: square }),

@@ -31,7 +31,14 @@ function lstm(reverse: boolean) {
 
 const lstmData = (seed: number) => {
   const random = generator(seed);
-  return [floats([T, B, I], random), floats([B, U], random), floats([B, U], random), floats([I, 4 * U], random), floats([U, 4 * U], random), floats([4 * U], random)];
+  return [
+    floats([T, B, I], random),
+    floats([B, U], random),
+    floats([B, U], random),
+    floats([I, 4 * U], random),
+    floats([U, 4 * U], random),
+    floats([4 * U], random),
+  ];
 };
 
 for (const reverse of [false, true]) {
@@ -129,9 +136,20 @@ test('a scan inside a scan', () => {
 test('a convolution inside a scan: the kernel gradient is one convolution after the loop', () => {
   const random = generator(9);
   const roles = { batch: 0, feature: 2, spatial: [1] };
-  const conv = { strides: [1], padding: [[1, 1]] as const, inputDilation: [1], kernelDilation: [1], groups: 1, batchGroups: 1, dims: { input: roles, kernel: { input: 1, output: 2, spatial: [0] }, output: roles } };
+  const conv = {
+    strides: [1],
+    padding: [[1, 1]] as const,
+    inputDilation: [1],
+    kernelDilation: [1],
+    groups: 1,
+    batchGroups: 1,
+    dims: { input: roles, kernel: { input: 1, output: 2, spatial: [0] }, output: roles },
+  };
   const build = (b: GraphBuilder, [x, h0, k]: readonly Value[]): readonly Value[] =>
-    scan(b, { carries: [h0!], xs: [x!], constants: [k!] }, (s, [h], [xt], [kernel]) => ({ carries: [s.tanh(s.add(s.emit('conv', [h!, kernel!], conv), xt!))], ys: [] })).carries;
+    scan(b, { carries: [h0!], xs: [x!], constants: [k!] }, (s, [h], [xt], [kernel]) => ({
+      carries: [s.tanh(s.add(s.emit('conv', [h!, kernel!], conv), xt!))],
+      ys: [],
+    })).carries;
   const data = [floats([3, 2, 4, 2], random), floats([2, 4, 2], random), floats([3, 2, 2], random)];
   checkGradient(build, data, { tolerance: 1e-5 });
   const b = new GraphBuilder();
@@ -179,7 +197,10 @@ test('while has no gradient, and says why and where', () => {
   const y = b.withOrigin('loop_1', () => b.emit('while', [x], { cond, body, carries: 1 }));
   b.output('y', y);
   assert.is(evaluate(b.build(), { inputs: { x: { dtype: 'float32', shape: [], data: Float32Array.of(3) } } }).outputs.y!.data[0], 12);
-  assert.throws(() => gradients(b, y, [x]), (e: unknown) => e instanceof UnsupportedError && /loop_1: while has no gradient: .*use scan/.test(e.message));
+  assert.throws(
+    () => gradients(b, y, [x]),
+    (e: unknown) => e instanceof UnsupportedError && /loop_1: while has no gradient: .*use scan/.test(e.message),
+  );
 });
 
 test.run();

@@ -7,8 +7,8 @@ import { addDim, type Dim, mulDim, symbol } from '../../ir/dim.js';
 import { evaluate } from '../../ir/evaluate.js';
 import type { Value } from '../../ir/graph.js';
 import { convolution, sparseSoftmaxCrossEntropy } from '../../ir/math.js';
-import type { TensorData } from '../../ir/tensor-data.js';
 import { scan } from '../../ir/subgraph.js';
+import type { TensorData } from '../../ir/tensor-data.js';
 import { floats, generator, ints } from './check-gradient.js';
 
 interface Model {
@@ -26,7 +26,19 @@ const models: Record<string, Model> = {
       const y = convolution(b, convolution(b, v.x!, v.k!, { padding: 'same' }), v.d!, { padding: 'same', strides: 2, groups: 4 });
       const centered = b.sub(y, b.mean(y, [0, 1, 2]));
       const normal = b.relu(b.mul(b.mul(centered, b.rsqrt(b.add(b.mean(b.square(centered), [0, 1, 2]), 1e-3))), v.gamma!));
-      const pooled = b.emit('reduce_window', [normal], { fn: 'max', window: [1, 2, 2, 1], strides: ones(4), padding: [[0, 0], [1, 0], [1, 0], [0, 0]], baseDilation: ones(4), windowDilation: ones(4) });
+      const pooled = b.emit('reduce_window', [normal], {
+        fn: 'max',
+        window: [1, 2, 2, 1],
+        strides: ones(4),
+        padding: [
+          [0, 0],
+          [1, 0],
+          [1, 0],
+          [0, 0],
+        ],
+        baseDilation: ones(4),
+        windowDilation: ones(4),
+      });
       return b.mean(sparseSoftmaxCrossEntropy(b, b.matmul(b.reshape(pooled, [v.x!.shape[0]!, -1]), v.w!), v.ilabels!));
     },
   },
@@ -58,9 +70,15 @@ const models: Record<string, Model> = {
 
 function gradientsOf(model: Model, n: Dim, data: Record<string, TensorData>): Record<string, TensorData> {
   const b = new GraphBuilder();
-  const inputs = Object.fromEntries(Object.entries(model.inputs(n)).map(([name, shape]) => [name, b.input(name, name.startsWith('i') ? 'int32' : 'float32', shape)]));
+  const inputs = Object.fromEntries(
+    Object.entries(model.inputs(n)).map(([name, shape]) => [name, b.input(name, name.startsWith('i') ? 'int32' : 'float32', shape)]),
+  );
   const wrt = Object.entries(inputs).filter(([name]) => !name.startsWith('i'));
-  gradients(b, model.loss(b, inputs, n), wrt.map(([, v]) => v)).forEach((g, i) => b.output(wrt[i]![0], g));
+  gradients(
+    b,
+    model.loss(b, inputs, n),
+    wrt.map(([, v]) => v),
+  ).forEach((g, i) => b.output(wrt[i]![0], g));
   return evaluate(b.build(), { inputs: data }).outputs;
 }
 
@@ -69,13 +87,18 @@ for (const [name, model] of Object.entries(models)) {
     for (const batch of [2, 3]) {
       const random = generator(batch);
       const data = Object.fromEntries(
-        Object.entries(model.inputs(batch)).map(([key, shape]) => [key, key.startsWith('i') ? ints(shape as number[], random, 0, 2) : floats(shape as number[], random)]),
+        Object.entries(model.inputs(batch)).map(([key, shape]) => [
+          key,
+          key.startsWith('i') ? ints(shape as number[], random, 0, 2) : floats(shape as number[], random),
+        ]),
       );
       const expected = gradientsOf(model, batch, data);
       const found = gradientsOf(model, symbol('batch'), data);
       for (const [key, e] of Object.entries(expected)) {
         assert.equal(found[key]!.shape, e.shape, key);
-        e.data.forEach((x, i) => assert.ok(Math.abs(x - found[key]!.data[i]!) <= 1e-12 * (1 + Math.abs(x)), `${key}[${i}]: ${found[key]!.data[i]}, expected ${x}`));
+        e.data.forEach((x, i) =>
+          assert.ok(Math.abs(x - found[key]!.data[i]!) <= 1e-12 * (1 + Math.abs(x)), `${key}[${i}]: ${found[key]!.data[i]}, expected ${x}`),
+        );
       }
       assert.ok(Object.values(expected).every((e) => e.data.some((x) => x !== 0)));
     }
