@@ -3,13 +3,19 @@
  * differentiated through its body. The composites themselves are built in ir/math.ts and by frontends.
  */
 import type { GraphBuilder } from './builder.js';
+import { ValueError } from './errors.js';
 import type { Value } from './graph.js';
 import type { GradientContext } from './op.js';
 
 export type CompositeGradient = (ctx: GradientContext<'composite'>) => readonly (Value | null)[];
 
-/** The attribute `axis` of a composite over one axis. */
-const axisOf = ({ node }: GradientContext<'composite'>): number => Number(node.attrs.attributes.axis);
+/** The attribute `axis` of a composite over one axis (non-negative). */
+function axisOf({ node }: GradientContext<'composite'>): number {
+  const { axis } = node.attrs.attributes;
+  if (typeof axis !== 'number' || axis < 0)
+    throw new ValueError(`composite ${node.attrs.name}: its gradient wants the attribute 'axis', a non-negative number; found ${axis}`);
+  return axis;
+}
 
 /** Softmax in primitives: the same nodes as in the bodies of ir/math.ts, so that common subexpressions meet. */
 export function softmaxParts(b: GraphBuilder, x: Value, axis: number): { shifted: Value; exponentials: Value; total: Value } {
