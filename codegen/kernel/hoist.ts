@@ -48,6 +48,7 @@ function isTrivial(e: Expr): boolean {
   if (e.kind === 'const' || e.kind === 'var') return true;
   if (e.kind === 'extract') return isTrivial(e.args[0]!);
   if (e.kind === 'splat' || e.kind === 'vector') return e.args.every((a) => a.kind === 'const');
+  if (e.kind === 'compare') return e.args.every((a) => a.kind === 'const' || a.kind === 'var');
   const l = isSum(e);
   return l !== null && l.terms.size <= 1 && [...l.terms].every(([x, c]) => c === 1 && x.kind === 'var');
 }

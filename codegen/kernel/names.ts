@@ -5,6 +5,7 @@ import { hintOf } from './walk.js';
 export class Names {
   private readonly used: Set<string>;
   private readonly names = new Map<object, string>();
+  private readonly fixed = new Map<string, string>();
 
   constructor(reserved: Iterable<string> = []) {
     this.used = new Set(reserved);
@@ -23,8 +24,7 @@ export class Names {
   /** The name of a variable or memory, chosen when first asked for. Symbols and builtins go by their own names. */
   of(x: VarExpr | { readonly name: string }): string {
     if ('kind' in x && (x.role === 'symbol' || x.role === 'group' || x.role === 'local')) {
-      this.used.add(x.name);
-      return x.name;
+      return this.fixed.get(x.name) ?? x.name;
     }
     let name = this.names.get(x);
     if (name === undefined) {
@@ -34,9 +34,15 @@ export class Names {
     return name;
   }
 
-  /** Fixes the name of a variable or memory. */
-  set(x: object, name: string): void {
-    this.used.add(name);
-    this.names.set(x, name);
+  /** Chooses the name of a symbol, whose own may be taken or not allowed. */
+  symbol(name: string): string {
+    const text = this.unique(name);
+    this.fixed.set(name, text);
+    return text;
+  }
+
+  /** Names of an inner function: it avoids those used so far, and takes none away. */
+  child(): Names {
+    return new Names(this.used);
   }
 }

@@ -166,6 +166,12 @@ export function randomKernel(seed: number): Kernel {
         return binary(one(['add', 'sub'] as const), a, float(e, depth - 1));
     }
   };
+  /** A value that is asked for again later, so that there is something to share. */
+  const again = (e: Env): Expr => {
+    const v = float(e);
+    e.floats.push(v);
+    return v;
+  };
   const block = (outer: Env, depth: number): Stmt[] => {
     const e: Env = { ints: [...outer.ints], floats: [...outer.floats], mutables: [...outer.mutables] };
     const out: Stmt[] = [];
@@ -173,7 +179,7 @@ export function randomKernel(seed: number): Kernel {
       switch (pick(depth > 0 ? 9 : 6)) {
         case 0: {
           const v = variable('t', 'let', 'f32');
-          out.push(letVar(v, float(e)));
+          out.push(letVar(v, again(e)));
           e.floats.push(v);
           break;
         }
@@ -186,7 +192,7 @@ export function randomKernel(seed: number): Kernel {
         }
         case 2: {
           const v = variable('m', 'mutable', 'f32');
-          out.push(mutable(v, float(e)));
+          out.push(mutable(v, again(e)));
           e.mutables.push(v);
           e.floats.push(v);
           break;
@@ -195,14 +201,14 @@ export function randomKernel(seed: number): Kernel {
           if (e.mutables.length > 0) {
             const v = one(e.mutables);
             // Clamped, so that values stay small and exact.
-            out.push(assign(v, max(min(float(e), f32(1000)), f32(-1000))));
+            out.push(assign(v, max(min(again(e), f32(1000)), f32(-1000))));
           }
           break;
         case 4:
-          out.push(store(p, rem(int(e), i32(8)), max(min(float(e), f32(1000)), f32(-1000))));
+          out.push(store(p, rem(int(e), i32(8)), max(min(again(e), f32(1000)), f32(-1000))));
           break;
         case 5:
-          out.push(store(y, mine(int(e)), max(min(float(e), f32(1000)), f32(-1000))));
+          out.push(store(y, mine(int(e)), max(min(again(e), f32(1000)), f32(-1000))));
           break;
         case 6:
         case 7: {
