@@ -2,7 +2,13 @@
 import type { Graph } from '../ir/graph.js';
 import { type Stage, verify } from '../ir/verify.js';
 import { decompose } from './decompose.js';
-import { simplify } from './simplify.js';
+import { foldInference } from './fold-inference.js';
+import { hoistScan } from './hoist-scan.js';
+import { layout } from './layout.js';
+import { rewrite, RuleSet } from './rewrite.js';
+import { convAsDotRules } from './rules/conv-as-dot.js';
+import { stridedGradientRules } from './rules/strided-gradient.js';
+import { simplify, simplifyRules } from './simplify.js';
 
 export interface PipelineOptions {
   readonly target: 'webgpu' | 'wasm';
@@ -21,9 +27,21 @@ export interface Pass {
   readonly leaves: Stage;
 }
 
+const contractionRules = new RuleSet([...simplifyRules.rules, ...stridedGradientRules, ...convAsDotRules]);
+
 export const passes: readonly Pass[] = [
+  // composites opened, branches of `if` side by side
   { name: 'decompose', run: (g) => decompose(g), leaves: 'decomposed' },
+  // identities, shape ops, constants, common subexpressions, dead code
   { name: 'simplify', run: (g) => simplify(g), leaves: 'simplified' },
+  // what needs no step before leaves the loops
+  { name: 'hoist-scan', run: (g) => simplify(hoistScan(g)), leaves: 'simplified' },
+  // batch norm into the weights before it
+  { name: 'fold-inference', run: (g, o) => (o.training ? g : simplify(foldInference(g))), leaves: 'simplified' },
+  // channels last
+  { name: 'layout', run: (g) => layout(g), leaves: 'laid-out' },
+  // convolutions with holes without the holes, 1x1 convolutions as dots
+  { name: 'contractions', run: (g) => rewrite(g, contractionRules), leaves: 'laid-out' },
 ];
 
 export const passNames: readonly string[] = passes.map((p) => p.name);
