@@ -39,7 +39,9 @@ export function lowerCumulative(region: Region, ctx: LowerContext): LoweredKerne
   const body: Stmt[] = [...lines.map((l, i) => letVar(l.v, at[i]!)), mutable(acc, identityOf(fn, out.dtype)), forLoop(step, i32(0), extent, inner)];
   if (gpu) {
     const local = variable('local0', 'local', 'i32', [0, per - 1]);
-    return f.finish([letVar(line, add(mul(id, i32(per)), local)), ...ifThen(compare('lt', line, count), body)], { grid, workgroupSize: [per, 1, 1], schedule: 'cumulative, thread per line' });
+    // The guard asks the unbounded expression: the variable's range holds only behind the guard.
+    const raw = add(mul(id, i32(per)), local);
+    return f.finish([letVar(line, raw), ...ifThen(compare('lt', raw, count), body)], { grid, workgroupSize: [per, 1, 1], schedule: 'cumulative, thread per line' });
   }
   const begin = mul(id, i32(per));
   return f.finish([forLoop(line, begin, min(add(begin, i32(per)), count), body)], { grid, schedule: `cumulative lines(${per})` });

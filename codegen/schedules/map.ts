@@ -72,7 +72,9 @@ function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: 
   const body = substituteStmts(stmts, new Map<Expr, Expr>(axes.map((a, i) => [a.v, at[i]!])));
   const work = width === 1 ? body : [forLoop(lane, i32(0), i32(4), body, { parallel: true })];
   const threadsExpr = width === 1 ? total : div(total, i32(width));
-  return f.finish([{ kind: 'let', v: thread, value: add(mul(id, i32(size)), local) }, ...ifThen(compare('lt', thread, threadsExpr), work)], {
+  // The guard asks the unbounded expression: the variable's range holds only behind the guard.
+  const raw = add(mul(id, i32(size)), local);
+  return f.finish([{ kind: 'let', v: thread, value: raw }, ...ifThen(compare('lt', raw, threadsExpr), work)], {
     grid, workgroupSize: [size, 1, 1], schedule: `map threads(${size})${width === 4 ? ' vectorize(4)' : ''}`,
   });
 }

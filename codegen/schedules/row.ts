@@ -289,7 +289,9 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
     const block: Stmt[] = [];
     walkRow(f, p, block, (body) => reducedLoops(p, body));
     const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
-    return f.finish([letVar(row, add(mul(id, i32(size)), local)), ...ifThen(compare('lt', row, count), [...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!)), ...block])], {
+    // The guard asks the unbounded expression: the variable's range holds only behind the guard.
+    const raw = add(mul(id, i32(size)), local);
+    return f.finish([letVar(row, raw), ...ifThen(compare('lt', raw, count), [...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!)), ...block])], {
       grid, workgroupSize: [size, 1, 1], schedule: 'row in registers, thread per row',
     });
   }
@@ -376,7 +378,9 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const ly = variable('local1', 'local', 'i32', [0, slices - 1]);
   const column = variable('column', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const rowAt = delinearize(column, keptAxes.map((a) => a.extent));
-  const block: Stmt[] = [letVar(column, add(mul(id, i32(wide)), lx)), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
+  // The guard asks the unbounded expression: the variable's range holds only behind the guard.
+  const raw = add(mul(id, i32(wide)), lx);
+  const block: Stmt[] = [letVar(column, raw), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
   const accs = declare(p.levels[0]!, block);
   const body: Stmt[] = [];
   f.em.within(body, () => {
@@ -384,7 +388,7 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
     storeFull(f, p, 0, body);
   });
   const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
-  const inside = compare('lt', column, count);
+  const inside = compare('lt', raw, count);
   block.push(...ifThen(inside, [forLoop(element, slices === 1 ? i32(0) : ly, length, at(p.reduced.map((a) => p.domain[a]!), element, body), { step: slices })]));
   if (slices > 1) {
     for (const a of accs) {

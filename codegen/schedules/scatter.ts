@@ -70,8 +70,10 @@ export function lowerScatter(region: Region, ctx: LowerContext): LoweredKernel {
   });
   block.push(...[...us].reverse().reduce<readonly Stmt[]>((b, u) => [forLoop(u.v, i32(0), u.extent, b)], body));
   if (rank !== us.length) throw new InternalError('scatter indices');
+  // The guard asks the unbounded expression: the variable's range holds only behind the guard.
+  const raw = add(mul(id, i32(threads)), variable('local0', 'local', 'i32', [0, threads - 1]));
   const whole = gpu
-    ? [letVar(thread, add(mul(id, i32(threads)), variable('local0', 'local', 'i32', [0, threads - 1]))), ...ifThen(compare('lt', thread, count), block)]
+    ? [letVar(thread, raw), ...ifThen(compare('lt', raw, count), block)]
     : [letVar(thread, id), ...block];
   return f.finish(whole, { grid, workgroupSize: [threads, 1, 1], schedule: `scatter owners(${parts})`, parallel: maxSize(updates.shape, ctx.symbols) > 20000 });
 }
