@@ -4,18 +4,14 @@
  * gradient carry the origin of the forward node. Only the path between the seeds and the wanted values is visited.
  */
 import type { GraphBuilder } from './builder.js';
+import { dependents, type Seed, sumAll } from './cotangents.js';
 import { equalShape, shapeToString } from './dim.js';
 import { isFloat } from './dtype.js';
 import { InternalError, ShapeError, UnsupportedError, ValueError } from './errors.js';
 import { type Node, type NodeOf, typeToString, type Value } from './graph.js';
+import type { FusionKind } from './op.js';
 import type { OpName } from './op-attrs.js';
 import { opDef } from './ops/index.js';
-
-/** A value and the cotangent that flows into it from outside. */
-export interface Seed {
-  readonly value: Value;
-  readonly cotangent: Value;
-}
 
 /**
  * Gradients of a scalar loss (or of several values with given cotangents) with respect to `wrt`, as new nodes in `b`. Each result has its value's type. Where
@@ -56,23 +52,11 @@ function checkCotangent(where: string, value: Value, cotangent: Value): void {
   }
 }
 
-/** The sum of values of one type; null for none. */
-export function sumAll(b: GraphBuilder, values: readonly Value[]): Value | null {
-  return values.length === 0 ? null : values.reduce((x, y) => b.add(x, y));
-}
-
-/** The values that depend on `wanted` through floats, among those that `nodes` (in topological order) compute. */
-export function dependents(nodes: readonly Node[], wanted: Iterable<Value>): Set<Value> {
-  const depends = new Set<Value>(wanted);
-  for (const n of nodes) if (n.inputs.some((v) => depends.has(v))) for (const o of n.outputs) if (isFloat(o.dtype)) depends.add(o);
-  return depends;
-}
-
 /**
  * The part of `gradients` that control flow shares: differentiates `nodes` (in topological order) alone, and gives for each wanted value the contributions
  * to its cotangent, not added up. A wanted value may be listed once only.
  */
-export function pullback(b: GraphBuilder, nodes: readonly Node[], seeds: readonly Seed[], wanted: readonly Value[]): Value[][] {
+function pullback(b: GraphBuilder, nodes: readonly Node[], seeds: readonly Seed[], wanted: readonly Value[]): Value[][] {
   const depends = dependents(nodes, wanted);
   const cotangents = new Map<Value, Value[]>();
   const add = (value: Value, cotangent: Value): void => {
@@ -116,12 +100,10 @@ function inputCotangents<K extends OpName>(
 ): readonly (Value | null)[] {
   const rule = opDef(node.op).gradient;
   if (typeof rule !== 'function') throw new UnsupportedError(`${node.origin ? `${node.origin}: ` : ''}${node.op} has no gradient: ${rule.none}`);
-  return rule({ b, node, grads, wanted });
+  return rule({ b, node, grads, wanted, pullback, kindOf });
 }
 
-/** pullback, added up, for values that may repeat in `wanted`: each gets its gradient at its first place only. */
-export function pullbackOnce(b: GraphBuilder, nodes: readonly Node[], seeds: readonly Seed[], wanted: readonly (Value | null)[]): (Value | null)[] {
-  const distinct = [...new Set(wanted.filter((v) => v !== null))];
-  const found = new Map(pullback(b, nodes, seeds, distinct).map((list, i) => [distinct[i]!, sumAll(b, list)]));
-  return wanted.map((v, i) => (v === null || wanted.indexOf(v) !== i ? null : (found.get(v) ?? null)));
+function kindOf<K extends OpName>(node: NodeOf<K>): FusionKind {
+  const { kind } = opDef(node.op);
+  return typeof kind === 'function' ? kind(node) : kind;
 }

@@ -1,7 +1,8 @@
 /** The record that says everything about one primitive op. Records live in ir/ops/, one file per family; ir/ops/index.ts is the registry. */
 import type { GraphBuilder } from './builder.js';
+import type { Pullback } from './cotangents.js';
 import type { Bindings } from './dim.js';
-import type { NodeOf, TensorType, Value } from './graph.js';
+import type { Node, NodeOf, TensorType, Value } from './graph.js';
 import type { OpAttrs, OpName } from './op-attrs.js';
 import type { TensorData } from './tensor-data.js';
 
@@ -30,6 +31,10 @@ export interface GradientContext<K extends OpName> {
   readonly grads: readonly (Value | null)[];
   /** Which inputs need a gradient; rules may leave the others null. */
   readonly wanted: readonly boolean[];
+  /** Differentiates the nodes of an inlined sub-graph. */
+  readonly pullback: Pullback;
+  /** How fusion sees a node: what is cheap to compute again. */
+  readonly kindOf: (node: Node) => FusionKind;
 }
 
 /** For each input axis: the output axis that it becomes unchanged (same size, index i to index i), or null. One list per input. For single-output ops. */

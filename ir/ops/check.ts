@@ -108,3 +108,7 @@ export function expectEqualDim(op: string, what: string, a: Dim, b: Dim): void {
 }
 
 export const describe = (inputs: readonly TensorType[]): string => inputs.map((t) => `${t.dtype}${shapeToString(t.shape)}`).join(', ');
+
+/** The axes of a dot's operand that are neither batch nor contracted. */
+export const freeAxes = (rank: number, batch: readonly number[], contract: readonly number[]): number[] =>
+  Array.from({ length: rank }, (_, i) => i).filter((i) => !batch.includes(i) && !contract.includes(i));

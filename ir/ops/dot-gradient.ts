@@ -1,7 +1,7 @@
 /** Gradient of dot: two dots. Each is written so that for a plain matrix product no operand is transposed. */
 import type { Value } from '../graph.js';
 import type { GradientContext } from '../op.js';
-import { freeAxes } from './dot.js';
+import { freeAxes } from './check.js';
 
 const range = (from: number, n: number): number[] => Array.from({ length: n }, (_, i) => from + i);
 const ascending = (xs: readonly number[]): number[] => [...xs].sort((a, b) => a - b);

@@ -5,13 +5,11 @@ import { isInteger } from '../dtype.js';
 import type { TensorType } from '../graph.js';
 import { defineOp } from '../op.js';
 import { sizeOf } from '../tensor-data.js';
-import { describe, expectAxes, expectDType, expectInputs, expectSameDType, fail } from './check.js';
+import { describe, expectAxes, expectDType, expectInputs, expectSameDType, fail, freeAxes } from './check.js';
 import { dotGradient } from './dot-gradient.js';
 import { allocateFor, permute } from './loops.js';
 
-/** The axes of an operand that are neither batch nor contracted. */
-export const freeAxes = (rank: number, batch: readonly number[], contract: readonly number[]): number[] =>
-  Array.from({ length: rank }, (_, i) => i).filter((i) => !batch.includes(i) && !contract.includes(i));
+export { freeAxes };
 
 export const dot = defineOp({
   name: 'dot',

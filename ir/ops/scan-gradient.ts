@@ -3,12 +3,12 @@
  * (which is extended in place to stack them), and stacks the per-step factors from which the gradients of shared parameters come as one contraction each
  * after the loop. See scan-joint.ts, scan-residuals.ts and scan-sums.ts for the parts.
  */
-import { pullbackOnce, sumAll } from '../autodiff.js';
+import { pullbackOnce, sumAll } from '../cotangents.js';
 import { InternalError } from '../errors.js';
 import type { Graph, Node, Port, Value } from '../graph.js';
 import type { GradientContext } from '../op.js';
 import { buildJoint, type Dependence, dependenceOf, type Joint, joinDependence, setUp } from './scan-joint.js';
-import { chooseResiduals } from './scan-residuals.js';
+import { chooseResiduals, isCheap } from './scan-residuals.js';
 import { type Later, type StepValues, stackOutside, sumOverSteps } from './scan-sums.js';
 
 export function scanGradient(ctx: GradientContext<'scan'>): (Value | null)[] {
@@ -23,6 +23,7 @@ export function scanGradient(ctx: GradientContext<'scan'>): (Value | null)[] {
   const finals = backward.emit();
   const seeds = toParameters.flatMap((sum, i) => (sum ? [{ value: joint.parameters[i]!.outer, cotangent: sum() }] : []));
   const constants = pullbackOnce(
+    ctx.pullback,
     b,
     setup.hoisted,
     seeds,
@@ -203,6 +204,7 @@ class BackwardScan {
       isGiven: (v) => this.isShared(v) || this.joint.xs.includes(v),
       free,
       nodes: this.primalNodes,
+      isCheap: (n) => isCheap(this.ctx.kindOf(n)),
     });
   }
 

@@ -2,12 +2,12 @@
  * First part of the scan's gradient: the joint graph of one step. It holds a copy of the body (the primal part) followed by the nodes of its gradient. What
  * depends on the scan's constants alone is computed outside the loop and enters as a parameter, so that its gradient is summed once and goes on outside.
  */
-import { dependents, pullback } from '../autodiff.js';
 import type { GraphBuilder } from '../builder.js';
+import { dependents } from '../cotangents.js';
 import { isFloat } from '../dtype.js';
 import type { Graph, Node, Value } from '../graph.js';
+import { inlineValues, joinOrigin } from '../inline.js';
 import type { GradientContext } from '../op.js';
-import { inlineValues, joinOrigin } from '../transform.js';
 
 /** A value of the body that every step shares: as the body knows it, as an input of the joint graph, and outside the scan. */
 interface Parameter {
@@ -108,7 +108,7 @@ export function buildJoint(ctx: GradientContext<'scan'>, setup: Setup): Joint {
 }
 
 function differentiateStep(
-  { b: outer, node, grads, wanted }: GradientContext<'scan'>,
+  { b: outer, node, grads, wanted, pullback }: GradientContext<'scan'>,
   setup: Setup,
   live: readonly number[],
 ): { joint: Joint; flowing: number[] } {

@@ -5,10 +5,8 @@
  */
 import { sizeAt } from '../dim.js';
 import { storageBytes } from '../dtype.js';
-import type { Node, NodeOf, Value } from '../graph.js';
+import type { Node, Value } from '../graph.js';
 import type { FusionKind } from '../op.js';
-import type { OpName } from '../op-attrs.js';
-import { opDef } from './index.js';
 
 export interface ResidualQuestion {
   /** Primal values that the gradient reads. */
@@ -19,14 +17,14 @@ export interface ResidualQuestion {
   readonly free: ReadonlySet<Value>;
   /** Primal nodes in order. */
   readonly nodes: readonly Node[];
+  /** Whether a node is rather computed again. */
+  readonly isCheap: (node: Node) => boolean;
 }
 
 const cheapKinds: readonly FusionKind[] = ['source', 'elementwise', 'injective', 'view'];
 
-export function isCheap<K extends OpName>(node: NodeOf<K>): boolean {
-  const { kind } = opDef(node.op);
-  return cheapKinds.includes(typeof kind === 'function' ? kind(node) : kind);
-}
+/** Whether a value of this kind is rather computed again than stacked. */
+export const isCheap = (kind: FusionKind): boolean => cheapKinds.includes(kind);
 
 /** Bytes of one step, with every symbol at a typical value. */
 function bytesOf(v: Value): number {
@@ -44,7 +42,7 @@ export function chooseResiduals(q: ResidualQuestion): Set<Value> {
     const old = known.get(v);
     if (old !== undefined) return old;
     const p = v.producer;
-    const result = p !== null && isCheap(p) && p.inputs.every((x) => follows(x, have, known));
+    const result = p !== null && q.isCheap(p) && p.inputs.every((x) => follows(x, have, known));
     known.set(v, result);
     return result;
   };
@@ -64,7 +62,7 @@ export function chooseResiduals(q: ResidualQuestion): Set<Value> {
     const seen = new Set<Value>();
     const visit = (v: Value): void => {
       const p = v.producer;
-      if (p === null || !isCheap(p)) return;
+      if (p === null || !q.isCheap(p)) return;
       for (const x of p.inputs) {
         if (q.isGiven(x) || seen.has(x)) continue;
         seen.add(x);
