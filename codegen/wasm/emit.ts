@@ -204,13 +204,14 @@ class KernelEmitter extends Values {
     const branches = [then, otherwise].map((b) => {
       const inner = scope.nested(true);
       this.withScope(inner, () => this.block(b));
-      inner.close();
-      return inner.code;
-    }) as [typeof scope.code, typeof scope.code];
-    // What the branches hoisted stands above the condition's value, which waits on the stack.
-    scope.code.if().append(branches[0]);
-    if (otherwise.length > 0) scope.code.else().append(branches[1]);
+      return inner;
+    }) as [Scope, Scope];
+    // What the branches hoisted stands before them, above the condition's value, which waits on the stack.
+    scope.code.if().append(branches[0].code);
+    if (otherwise.length > 0) scope.code.else().append(branches[1].code);
     scope.code.end();
+    // Only now may their locals serve others: what the second hoisted is alive while the first runs.
+    for (const b of branches) b.close();
   }
 
   private loop(s: Extract<Stmt, { kind: 'for' }>): void {
