@@ -79,7 +79,8 @@ export function decode(dtype: PlanDType, bytes: Uint8Array, length: number): Hos
     bytesOf(out).set(used);
     return out;
   }
-  const aligned = used.byteOffset % 4 === 0 ? used : used.slice();
+  // Not slice(), which in a Buffer is no copy.
+  const aligned = used.byteOffset % 4 === 0 ? used : new Uint8Array(used);
   if (dtype === 'bool') {
     const words = new Uint32Array(aligned.buffer, aligned.byteOffset, length);
     for (let i = 0; i < length; i++) out[i] = words[i] ? 1 : 0;

@@ -30,6 +30,7 @@ test('bool takes a word, bytes a byte; unaligned views are read', () => {
   const shifted = new Uint8Array(13);
   shifted.set(stored, 1);
   assert.equal([...decode('bool', shifted.subarray(1), 3)], [1, 0, 1]);
+  assert.equal([...decode('bool', Buffer.from(shifted.buffer, 1), 3)], [1, 0, 1], 'a Buffer, as files give');
   assert.equal([...decode('int8', encode('int8', new Int8Array([-1, 5])), 2)], [-1, 5]);
 });
 
