@@ -126,10 +126,8 @@ export const conv = defineOp({
     const channels = input.shape[a.dims.input.feature]!;
     const perGroup = kernel.shape[a.dims.kernel.input]!;
     if (!equalDim(mulDim(perGroup, a.groups), channels)) {
-      fail(
-        'conv',
-        `the input has ${channels} channels, the kernel ${shapeToString(kernel.shape)} takes ${perGroup}${a.groups > 1 ? ` in each of ${a.groups} groups` : ''} (operands ${describe(inputs)})`,
-      );
+      const takes = `${perGroup}${a.groups > 1 ? ` in each of ${a.groups} groups` : ''}`;
+      fail('conv', `the input has ${channels} channels, the kernel ${shapeToString(kernel.shape)} takes ${takes} (operands ${describe(inputs)})`);
     }
     const features = kernel.shape[a.dims.kernel.output]!;
     if (divDimExact(features, a.groups * a.batchGroups) === null)

@@ -173,7 +173,7 @@ class BackwardScan {
     return new Map(joint.live.map((i, k) => [i, this.result(k)]));
   }
 
-  /** The nodes that compute `wanted`, and the values at which they start: inputs, what depends on the constants alone (but for broadcasts), and where `stop` says so. */
+  /** The nodes that compute `wanted`, and where they start: inputs, what depends on the constants alone (but for broadcasts), and where `stop` says so. */
   private reach(wanted: readonly Value[], stop: (v: Value) => boolean): { nodes: Set<Node>; starts: Set<Value> } {
     const nodes = new Set<Node>();
     const starts = new Set<Value>();
