@@ -7,7 +7,7 @@ import { storageBytes } from '../ir/dtype.js';
 import { InternalError } from '../ir/errors.js';
 import { maxBindings, type Value } from '../ir/graph.js';
 import { mapsOnto, traceBack } from '../passes/axis-trace.js';
-import { type Item, planMemory, type TensorSpec } from '../passes/plan-memory.js';
+import { type MemoryItem, type MemoryTensor, planMemory } from '../passes/plan-memory.js';
 import { type FusedGraph, isElementwise, isFree, type Region } from '../passes/regions.js';
 import type { MemoryFigures } from '../runtime/plan.js';
 import type { Temp } from './lower/frame.js';
@@ -84,7 +84,7 @@ export function place(input: PlaceInput): Placement {
   }
   const { regions, copies } = placeUpdates(fused, fixed, rootOf);
   // the arena
-  const tensors: TensorSpec[] = [];
+  const tensors: MemoryTensor[] = [];
   const ids = new Map<Value | Temp, number>();
   const idOf = (v: Value | Temp): number | null => {
     const root = 'id' in v ? rootOf(v).root : v;
@@ -97,7 +97,7 @@ export function place(input: PlaceInput): Placement {
     }
     return id;
   };
-  const items: Item[] = regions.map((r, id) => {
+  const items: MemoryItem[] = regions.map((r) => {
     const low = lowered.get(r);
     if (!low) throw new InternalError('region without kernels');
     const reads = new Set<number>();
@@ -119,11 +119,11 @@ export function place(input: PlaceInput): Placement {
         }
       }
     }
-    return { id, reads: [...reads], writes: [...writes], inPlace };
+    return { reads: [...reads], writes: [...writes], inPlace };
   });
   for (const c of copies) {
     const t = idOf(c.from);
-    if (t !== null) items.push({ id: items.length, reads: [t], writes: [], inPlace: [] });
+    if (t !== null) items.push({ reads: [t], writes: [] });
   }
   const plan = planMemory(items, tensors, { alignment });
   const location = (v: Value | Temp): Location => {

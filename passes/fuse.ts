@@ -356,7 +356,7 @@ class Fuser {
       if (nodes.some((n) => n.outputs.some((v) => this.roots.has(v)))) continue;
       if (nodes.some((n) => !(isElementwise(n) || n.op === 'pad' || n.op === 'gather' || n.op === 'random_bits' || n.op === 'concat'))) continue;
       const users = this.usersOfCluster(c);
-      if (users.length === 0) continue;
+      if (users.length === 0 || users.some((u) => !u.alive)) continue;
       const cost = nodes.reduce((s, n) => s + nodeCost(n), 0);
       const reads = this.valuesOf(nodes).size;
       const cheap = cost <= 6 && reads <= 4;
@@ -410,7 +410,10 @@ class Fuser {
         offset += (v.shape[n.attrs.axis] as number) * inner;
       }
       if (placed.length !== n.inputs.length) continue;
-      for (const [v, at] of placed) this.aliases.set(v, { of: out, offset: at });
+      for (const [v, at] of placed) {
+        this.aliases.set(v, { of: out, offset: at });
+        this.roots.add(v);
+      }
       c.alive = false;
     }
   }
@@ -420,8 +423,8 @@ class Fuser {
     for (const c of byPosition()) if (c.alive && c.kind === 'contraction') this.growEpilogue(c);
     for (const c of byPosition()) if (c.alive && c.kind === 'row') this.growRow(c);
     for (const c of byPosition()) if (c.alive && c.kind === 'map') this.growMap(c);
-    const copies = this.inlinePrologues();
     this.placeConcats();
+    const copies = this.inlinePrologues();
     return this.finish(copies);
   }
 

@@ -1,6 +1,15 @@
-/** contraction: dot and conv with prologue and epilogue. */
-import type { Region } from '../../passes/regions.js';
-import type { LoweredKernel, LowerContext } from '../lower/frame.js';
+/** contraction: dot and conv with prologue and epilogue. Thin (grouped, depthwise) ones are computed element by element; the others are matrix products. */
+import { InternalError } from '../../ir/errors.js';
+import { isContraction, type Region } from '../../passes/regions.js';
+import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { contractionSpec } from './contraction-spec.js';
+import { lowerGemmWasm } from './gemm-wasm.js';
 import { lowerMap } from './map.js';
 
-export const lowerContraction = (region: Region, ctx: LowerContext): LoweredKernel => lowerMap(region, ctx);
+export function lowerContraction(region: Region, ctx: LowerContext): LoweredKernel {
+  if (!region.hero || !isContraction(region.hero)) throw new InternalError('contraction region without dot or conv');
+  const f = new Frame(region, ctx);
+  const spec = contractionSpec(f, region.hero);
+  if (spec && ctx.target.kind === 'wasm') return lowerGemmWasm(f, spec);
+  return lowerMap(region, ctx);
+}

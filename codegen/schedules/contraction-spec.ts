@@ -1,0 +1,63 @@
+/** A contraction as a matrix product: batch, row (m), column (n) and contracted (k) axes, and the operands' elements as expressions of their indices. */
+import { type Dim, isStatic } from '../../ir/dim.js';
+import type { Value } from '../../ir/graph.js';
+import type { Contraction } from '../../passes/regions.js';
+import { constant, type Expr, i32, select } from '../kernel/expr.js';
+import { contractionIndices } from '../lower/element.js';
+import type { Frame } from '../lower/frame.js';
+
+export interface ContractionSpec {
+  readonly node: Contraction;
+  readonly output: Value;
+  readonly batch: readonly Dim[];
+  readonly m: readonly Dim[];
+  readonly n: readonly Dim[];
+  readonly k: readonly Dim[];
+  /** Index in the output. */
+  readonly out: (b: readonly Expr[], m: readonly Expr[], n: readonly Expr[]) => Expr[];
+  readonly left: (b: readonly Expr[], m: readonly Expr[], k: readonly Expr[]) => Expr;
+  readonly right: (b: readonly Expr[], n: readonly Expr[], k: readonly Expr[]) => Expr;
+}
+
+/** Null for grouped convolutions, whose groups are too thin for a matrix product (they are computed element by element), and for dtypes other than float32. */
+export function contractionSpec(f: Frame, node: Contraction): ContractionSpec | null {
+  const output = node.outputs[0]!;
+  const [x, w] = [node.inputs[0]!, node.inputs[1]!];
+  if (output.dtype !== 'float32' || x.dtype !== 'float32' || w.dtype !== 'float32') return null;
+  const indices = contractionIndices(node, f.em);
+  if (node.op === 'dot') {
+    const { batchLeft, contractLeft, contractRight, batchRight } = node.attrs;
+    const free = (v: Value, a: readonly number[], c: readonly number[]): Dim[] => v.shape.filter((_, i) => !a.includes(i) && !c.includes(i));
+    const m = free(x, batchLeft, contractLeft);
+    const n = free(w, batchRight, contractRight);
+    const zeros = (d: readonly Dim[]): Expr[] => d.map(() => i32(0));
+    const out = (b: readonly Expr[], mi: readonly Expr[], ni: readonly Expr[]): Expr[] => [...b, ...mi, ...ni];
+    return {
+      node, output, batch: batchLeft.map((a) => x.shape[a]!), m, n, k: indices.reduce, out,
+      left: (b, mi, k) => f.em.value(x, indices.at(out(b, mi, zeros(n)), k).left),
+      right: (b, ni, k) => f.em.value(w, indices.at(out(b, zeros(m), ni), k).right),
+    };
+  }
+  const { groups, batchGroups, dims } = node.attrs;
+  if (groups !== 1 || batchGroups !== 1) return null;
+  const order = [dims.output.batch, ...dims.output.spatial];
+  const out = (_b: readonly Expr[], mi: readonly Expr[], ni: readonly Expr[]): Expr[] => {
+    const o = new Array<Expr>(output.shape.length);
+    order.forEach((a, i) => {
+      o[a] = mi[i]!;
+    });
+    o[dims.output.feature] = ni[0]!;
+    return o;
+  };
+  return {
+    node, output, batch: [], m: order.map((a) => output.shape[a]!), n: [output.shape[dims.output.feature]!], k: indices.reduce, out,
+    left: (b, mi, k) => {
+      const at = indices.at(out(b, mi, [i32(0)]), k);
+      const e = f.em.value(x, at.left);
+      return at.inside.kind === 'const' && at.inside.value ? e : select(at.inside, e, constant(0, e.scalar));
+    },
+    right: (b, ni, k) => f.em.value(w, indices.at(out(b, order.map(() => i32(0)), ni), k).right),
+  };
+}
+
+export const staticSize = (dims: readonly Dim[]): number | null => dims.reduce<number | null>((a, d) => (a !== null && isStatic(d) ? a * d : null), 1);
