@@ -4,12 +4,13 @@ import { isContraction, type Region } from '../../passes/regions.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
 import { contractionSpec } from './contraction-spec.js';
 import { lowerGemmWasm } from './gemm-wasm.js';
+import { lowerGemmWebGpu } from './gemm-webgpu.js';
 import { lowerMap } from './map.js';
 
 export function lowerContraction(region: Region, ctx: LowerContext): LoweredKernel {
   if (!region.hero || !isContraction(region.hero)) throw new InternalError('contraction region without dot or conv');
   const f = new Frame(region, ctx);
   const spec = contractionSpec(f, region.hero);
-  if (spec && ctx.target.kind === 'wasm') return lowerGemmWasm(f, spec);
+  if (spec) return ctx.target.kind === 'wasm' ? lowerGemmWasm(f, spec) : lowerGemmWebGpu(f, spec);
   return lowerMap(region, ctx);
 }
