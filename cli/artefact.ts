@@ -24,16 +24,20 @@ export function initialWeights(compiled: CompiledPlan, given: Uint8Array | null,
   const parts = statePartsOf(compiled.plan.state);
   const file = given ? readSafetensors(given, source).tensors : new Map<string, never>();
   const names = new Set(parts.map((p) => p.name));
-  for (const name of file.keys()) if (!names.has(name)) throw new UsageError(`${source}: tensor '${name}' is no weight of the model; it has ${[...names].slice(0, 8).join(', ')}${names.size > 8 ? ', …' : ''}`);
+  for (const name of file.keys())
+    if (!names.has(name))
+      throw new UsageError(`${source}: tensor '${name}' is no weight of the model; it has ${[...names].slice(0, 8).join(', ')}${names.size > 8 ? ', …' : ''}`);
   if (given) {
     const missing = parts.filter((p) => p.slot.trainable && !file.has(p.name)).map((p) => p.name);
-    if (missing.length > 0) throw new UsageError(`${source}: weights are missing: ${missing.slice(0, 8).join(', ')}${missing.length > 8 ? ` and ${missing.length - 8} more` : ''}`);
+    if (missing.length > 0)
+      throw new UsageError(`${source}: weights are missing: ${missing.slice(0, 8).join(', ')}${missing.length > 8 ? ` and ${missing.length - 8} more` : ''}`);
   }
   const tensors: NamedTensor[] = [];
   for (const p of parts) {
     const entry = file.get(p.name);
     if (entry) {
-      if (entry.shape.join() !== p.shape.join()) throw new UsageError(`${source}, '${p.name}': expected shape [${p.shape.join(',')}], the file holds [${entry.shape.join(',')}]`);
+      if (entry.shape.join() !== p.shape.join())
+        throw new UsageError(`${source}, '${p.name}': expected shape [${p.shape.join(',')}], the file holds [${entry.shape.join(',')}]`);
       tensors.push({ name: p.name, dtype: p.slot.dtype, shape: p.shape, data: tensorAs(entry, p.slot.dtype, `${source}, '${p.name}'`) });
     } else if (contents.has(p.slot.name)) {
       const all = contents.get(p.slot.name)!;
@@ -66,7 +70,11 @@ function kernelFiles(compiled: CompiledPlan): string[] {
   const taken = new Set<string>();
   return compiled.wgsl.map((_, code) => {
     const kernel = compiled.plan.kernels.find((k) => k.code === code);
-    const base = (kernel?.name ?? `kernel_${code}`).replace(/[^\w-]+/g, '_').replace(/^_+|_+$/g, '').slice(0, 80) || `kernel_${code}`;
+    const base =
+      (kernel?.name ?? `kernel_${code}`)
+        .replace(/[^\w-]+/g, '_')
+        .replace(/^_+|_+$/g, '')
+        .slice(0, 80) || `kernel_${code}`;
     let name = base;
     for (let i = 2; taken.has(name.toLowerCase()); i++) name = `${base}_${i}`;
     taken.add(name.toLowerCase());
@@ -122,7 +130,8 @@ async function isReplaceable(folder: string): Promise<boolean> {
 /** Writes the files as one folder, in place of an older artefact there. */
 export async function writeFolder(folder: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
   const target = path.resolve(folder);
-  if (existsSync(target) && !(await isReplaceable(target))) throw new UsageError(`${folder} exists and holds other files than a compiled model: choose a new folder`);
+  if (existsSync(target) && !(await isReplaceable(target)))
+    throw new UsageError(`${folder} exists and holds other files than a compiled model: choose a new folder`);
   await mkdir(path.dirname(target), { recursive: true });
   const tag = randomBytes(4).toString('hex');
   const [fresh, old] = [`${target}.new-${tag}`, `${target}.old-${tag}`];

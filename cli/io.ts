@@ -31,7 +31,13 @@ export function bytesText(n: number): string {
 
 /** 1234567 as `1.23 M`. */
 export function countText(n: number): string {
-  for (const [size, letter] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']] as const) if (Math.abs(n) >= size) return `${(n / size).toFixed(2)} ${letter}`;
+  for (const [size, letter] of [
+    [1e12, 'T'],
+    [1e9, 'G'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+  ] as const)
+    if (Math.abs(n) >= size) return `${(n / size).toFixed(2)} ${letter}`;
   return String(n);
 }
 
@@ -39,5 +45,10 @@ export function countText(n: number): string {
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
   const widths: number[] = [];
   for (const r of rows) r.forEach((c, i) => (widths[i] = Math.max(widths[i] ?? 0, c.length)));
-  return rows.map((r) => r.map((c, i) => (right.includes(i) ? c.padStart(widths[i]!) : c.padEnd(widths[i]!))).join('  ').trimEnd());
+  return rows.map((r) =>
+    r
+      .map((c, i) => (right.includes(i) ? c.padStart(widths[i]!) : c.padEnd(widths[i]!)))
+      .join('  ')
+      .trimEnd(),
+  );
 }

@@ -44,13 +44,16 @@ export async function loadModel(file: string): Promise<Compilable> {
   if (isCompilable(found)) return found;
   // A module in CommonJS has its exports under default.
   if (isObject(found)) for (const inner of [found.default, found.model]) if (isCompilable(inner)) return inner;
-  throw new UsageError(`${file}: expected a model as the default export or as the export 'model' (or a function that returns one); the module exports ${Object.keys(module).join(', ') || 'nothing'}`);
+  throw new UsageError(
+    `${file}: expected a model as the default export or as the export 'model' (or a function that returns one); the module exports ${Object.keys(module).join(', ') || 'nothing'}`,
+  );
 }
 
 /** The model's graphs, or those that are named. */
 export async function loadPrograms(model: Compilable, batchSize: number | undefined, names: readonly string[] | undefined): Promise<Record<string, Graph>> {
   const all = await model.programs({ batchSize });
   const known = Object.keys(all);
-  for (const n of names ?? []) if (!known.includes(n)) throw new UsageError(`model '${model.name}' has no program '${n}'; it has ${known.join(', ') || 'none'}.${didYouMean(n, known)}`);
+  for (const n of names ?? [])
+    if (!known.includes(n)) throw new UsageError(`model '${model.name}' has no program '${n}'; it has ${known.join(', ') || 'none'}.${didYouMean(n, known)}`);
   return Object.fromEntries((names ?? known).map((n) => [n, all[n]!]));
 }

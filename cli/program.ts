@@ -10,7 +10,12 @@ import { version } from './version.js';
 function build(io: CliIo): Command {
   const program = new Command('tenon').description('Compiles Keras models to static plans for WebGPU and WebAssembly.').version(version);
   program.exitOverride().configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) });
-  const command = (name: string, description: string) => program.command(name).description(description).exitOverride().configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) });
+  const command = (name: string, description: string) =>
+    program
+      .command(name)
+      .description(description)
+      .exitOverride()
+      .configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) });
   command('compile <model>', 'compile the model that a module exports into a folder that runs without the compiler')
     .requiredOption('-o, --output <folder>', 'folder to write')
     .option('--weights <file>', 'safetensors file with the weights (default: those of the model)')

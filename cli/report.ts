@@ -38,7 +38,13 @@ export interface PlanReport {
   readonly name: string;
   readonly target: string;
   readonly symbols: Readonly<Record<string, number>>;
-  readonly state: readonly { readonly name: string; readonly type: string; readonly bytes: number; readonly trainable: boolean; readonly parts: readonly string[] }[];
+  readonly state: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly bytes: number;
+    readonly trainable: boolean;
+    readonly parts: readonly string[];
+  }[];
   readonly programs: readonly ProgramReport[];
   readonly constantBytes: number;
   /** Code: WGSL characters or bytes of the WebAssembly module. */
@@ -61,7 +67,12 @@ export function regionReport(r: Region): RegionReport {
     const name = 'fn' in n.attrs && typeof n.attrs.fn === 'string' ? n.attrs.fn : n.op;
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
-  return { kind: r.kind, origins: [...new Set(r.nodes.map((n) => n.origin).filter((o) => o !== ''))], ops: [...counts].map(([n, c]) => (c > 1 ? `${n} x${c}` : n)), outputs: r.outputs.map(typeToString) };
+  return {
+    kind: r.kind,
+    origins: [...new Set(r.nodes.map((n) => n.origin).filter((o) => o !== ''))],
+    ops: [...counts].map(([n, c]) => (c > 1 ? `${n} x${c}` : n)),
+    outputs: r.outputs.map(typeToString),
+  };
 }
 
 export function sizeText(e: SizeExpr): string {
@@ -84,7 +95,11 @@ function stepReports(compiled: CompiledPlan, steps: readonly PlanStep[], symbols
     const kernel = compiled.plan.kernels[s.kernel]!;
     const old = into.get(s);
     into.set(s, {
-      kernel: kernel.name, label: s.label, schedule: kernel.schedule, groups: s.groups.map(sizeText).join(' x '), times: (old?.times ?? 0) + 1,
+      kernel: kernel.name,
+      label: s.label,
+      schedule: kernel.schedule,
+      groups: s.groups.map(sizeText).join(' x '),
+      times: (old?.times ?? 0) + 1,
       flops: (old?.flops ?? 0) + evalSize(s.figures.flops, symbols),
       bytesRead: (old?.bytesRead ?? 0) + evalSize(s.figures.bytesRead, symbols),
       bytesWritten: (old?.bytesWritten ?? 0) + evalSize(s.figures.bytesWritten, symbols),
@@ -105,13 +120,25 @@ export function planReport(compiled: CompiledPlan): PlanReport {
     const memory = plan.memory[p.name] ?? { arena: 0, sum: 0, lowerBound: 0 };
     const code = new Map(plan.kernels.map((k) => [k.name, k.code]));
     return {
-      name: p.name, inputs: p.inputs.map((i) => `${typeText(i)}${i.resident ? ' resident' : ''}`), outputs: p.outputs.map(typeText), prepare, steps,
-      dispatches: total((s) => s.times), pipelines: new Set(steps.map((s) => code.get(s.kernel))).size,
-      flops: total((s) => s.flops), bytesRead: total((s) => s.bytesRead), bytesWritten: total((s) => s.bytesWritten), ...memory,
+      name: p.name,
+      inputs: p.inputs.map((i) => `${typeText(i)}${i.resident ? ' resident' : ''}`),
+      outputs: p.outputs.map(typeText),
+      prepare,
+      steps,
+      dispatches: total((s) => s.times),
+      pipelines: new Set(steps.map((s) => code.get(s.kernel))).size,
+      flops: total((s) => s.flops),
+      bytesRead: total((s) => s.bytesRead),
+      bytesWritten: total((s) => s.bytesWritten),
+      ...memory,
     };
   });
   const state = plan.state.map((s) => ({
-    name: s.name, type: `${s.dtype}[${s.shape.join(',')}]`, bytes: s.shape.reduce((a, d) => a * d, storageBytes[s.dtype]), trainable: s.trainable, parts: s.views.map((v) => `${v.name} [${v.shape.join(',')}]`),
+    name: s.name,
+    type: `${s.dtype}[${s.shape.join(',')}]`,
+    bytes: s.shape.reduce((a, d) => a * d, storageBytes[s.dtype]),
+    trainable: s.trainable,
+    parts: s.views.map((v) => `${v.name} [${v.shape.join(',')}]`),
   }));
   const constantBytes = plan.buffers.filter((b) => b.kind === 'constant').reduce((a, b) => a + b.bytes, 0);
   const codeBytes = compiled.wasm?.byteLength ?? compiled.wgsl.reduce((a, t) => a + t.length, 0);
@@ -126,22 +153,48 @@ const cut = (names: readonly string[]): string => {
 };
 
 /** `graphs`: printed graphs by program, shown before its kernels; `regions` by program, those of prepare steps under `<program>/prepare`. */
-export function* reportText(r: PlanReport, graphs: Readonly<Record<string, string>>, regions: Readonly<Record<string, readonly RegionReport[]>>): Generator<string> {
-  yield `${bold(r.name)} for ${r.target}, code ${bytesText(r.codeBytes)}, constants ${bytesText(r.constantBytes)}${Object.keys(r.symbols).length > 0 ? `; figures at ${Object.entries(r.symbols).map(([n, v]) => `${n}=${v}`).join(', ')}` : ''}`;
+export function* reportText(
+  r: PlanReport,
+  graphs: Readonly<Record<string, string>>,
+  regions: Readonly<Record<string, readonly RegionReport[]>>,
+): Generator<string> {
+  yield `${bold(r.name)} for ${r.target}, code ${bytesText(r.codeBytes)}, constants ${bytesText(r.constantBytes)}${
+    Object.keys(r.symbols).length > 0
+      ? `; figures at ${Object.entries(r.symbols)
+          .map(([n, v]) => `${n}=${v}`)
+          .join(', ')}`
+      : ''
+  }`;
   if (r.state.length > 0) {
     yield '';
     yield bold('state');
-    yield* table(r.state.map((s) => [`  ${s.name}`, s.type, bytesText(s.bytes), s.trainable ? 'trainable' : '', s.parts.join(', ')]), [2]);
+    yield* table(
+      r.state.map((s) => [`  ${s.name}`, s.type, bytesText(s.bytes), s.trainable ? 'trainable' : '', s.parts.join(', ')]),
+      [2],
+    );
   }
   for (const p of r.programs) {
     yield '';
     yield bold(`program ${p.name}`);
     for (const i of p.inputs) yield `  in   ${i}`;
     for (const o of p.outputs) yield `  out  ${o}`;
-    if (graphs[p.name] !== undefined) yield* graphs[p.name]!.trimEnd().split('\n').map((line) => `  ${line}`);
+    if (graphs[p.name] !== undefined)
+      yield* graphs[p.name]!.trimEnd()
+        .split('\n')
+        .map((line) => `  ${line}`);
     const grouped = [...(regions[`${p.name}/prepare`] ?? []).map((x) => ({ ...x, kind: `prepare ${x.kind}` })), ...(regions[p.name] ?? [])];
-    if (grouped.length > 0) yield* table([['  region', 'layers', 'ops', 'results'], ...grouped.map((x) => [`  ${x.kind}`, cut(x.origins), cut(x.ops), cut(x.outputs)])]);
-    const row = (s: StepReport, i: number, mark: string) => [`  ${mark}${i + 1}`, s.kernel, s.times > 1 ? `${s.times} times` : '', s.groups, countText(s.flops), bytesText(s.bytesRead), bytesText(s.bytesWritten), dim(s.schedule)];
+    if (grouped.length > 0)
+      yield* table([['  region', 'layers', 'ops', 'results'], ...grouped.map((x) => [`  ${x.kind}`, cut(x.origins), cut(x.ops), cut(x.outputs)])]);
+    const row = (s: StepReport, i: number, mark: string) => [
+      `  ${mark}${i + 1}`,
+      s.kernel,
+      s.times > 1 ? `${s.times} times` : '',
+      s.groups,
+      countText(s.flops),
+      bytesText(s.bytesRead),
+      bytesText(s.bytesWritten),
+      dim(s.schedule),
+    ];
     const head = ['  #', 'kernel', '', 'groups', 'flops', 'read', 'written', 'schedule'];
     yield* table([head, ...p.prepare.map((s, i) => row(s, i, 'prepare ')), ...p.steps.map((s, i) => row(s, i, ''))], [4, 5, 6]);
     yield `  a run: ${p.dispatches} dispatches of ${p.pipelines} pipelines, ${countText(p.flops)}flop, ${bytesText(p.bytesRead)} read, ${bytesText(p.bytesWritten)} written`;

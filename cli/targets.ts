@@ -16,7 +16,14 @@ export function targetName(text: string): TargetName {
 export const targetInfo = (name: TargetName): TargetInfo => (name === 'webgpu' ? webgpuTarget : wasmTarget(4, false));
 
 export function listOf(text: string): string[] {
-  return [...new Set(text.split(',').map((t) => t.trim()).filter((t) => t !== ''))];
+  return [
+    ...new Set(
+      text
+        .split(',')
+        .map((t) => t.trim())
+        .filter((t) => t !== ''),
+    ),
+  ];
 }
 
 export function positiveInteger(text: string, option: string): number {

@@ -1,6 +1,6 @@
 /** Loads the folder that `tenon compile` writes (docs/plan-format.md) and runs it: needs nothing but this runtime and a device. */
 import type { Device, LoadedPlan, Session } from './device.js';
-import { ArgumentError, messageOf, ModelFormatError } from './errors.js';
+import { ArgumentError, ModelFormatError, messageOf } from './errors.js';
 import type { CompiledPlan } from './plan.js';
 import { writeSafetensors } from './safetensors.js';
 import { validatePlan } from './validate.js';
@@ -75,14 +75,17 @@ async function readerOf(source: string | URL | ArtefactReader): Promise<Artefact
 
 /** A file name inside the artefact's folder, and nothing else. */
 function fileName(v: unknown, where: string): string {
-  if (typeof v !== 'string' || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(v) || v.length > 400) throw new ModelFormatError(`${where}: expected the name of a file in the artefact's folder, found ${JSON.stringify(v)?.slice(0, 80) ?? 'nothing'}`);
+  if (typeof v !== 'string' || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(v) || v.length > 400)
+    throw new ModelFormatError(`${where}: expected the name of a file in the artefact's folder, found ${JSON.stringify(v)?.slice(0, 80) ?? 'nothing'}`);
   return v;
 }
 
 function artefactFile(json: unknown, where: string): ArtefactFile {
   const a = json as Partial<Record<keyof ArtefactFile, unknown>> | null;
-  if (typeof a !== 'object' || a === null || a.format !== 'tenon-artefact') throw new ModelFormatError(`${where}: format is not 'tenon-artefact': this is not the plan of a compiled model`);
-  if (a.version !== 1) throw new ModelFormatError(`${where}: version ${String(a.version)} is not known (expected 1): compile the model again with this version of Tenon`);
+  if (typeof a !== 'object' || a === null || a.format !== 'tenon-artefact')
+    throw new ModelFormatError(`${where}: format is not 'tenon-artefact': this is not the plan of a compiled model`);
+  if (a.version !== 1)
+    throw new ModelFormatError(`${where}: version ${String(a.version)} is not known (expected 1): compile the model again with this version of Tenon`);
   if (!Array.isArray(a.kernels)) throw new ModelFormatError(`${where}: kernels are missing`);
   a.kernels.forEach((k, i) => fileName(k, `${where}: kernels[${i}]`));
   fileName(a.constants, `${where}: constants`);
@@ -125,22 +128,30 @@ export async function loadArtefact(source: string | URL | ArtefactReader, device
     const bytes = await read(file);
     const expected = Object.hasOwn(artefact.hashes, file) ? artefact.hashes[file] : undefined;
     const found = await sha256(bytes);
-    if (expected === undefined || (found !== null && found !== expected)) throw new ModelFormatError(`${file} does not belong to ${name}: its SHA-256 is ${found}, expected ${expected ?? 'none'}. Compile the model again, or pass other weights in options.weights`);
+    if (expected === undefined || (found !== null && found !== expected))
+      throw new ModelFormatError(
+        `${file} does not belong to ${name}: its SHA-256 is ${found}, expected ${expected ?? 'none'}. Compile the model again, or pass other weights in options.weights`,
+      );
     return bytes;
   };
   const plan = validatePlan(artefact.plan);
   if (plan.target !== device.info.kind) throw new ModelFormatError(`${name} holds a plan for ${plan.target}`);
   const [blob, weights, ...kernels] = await Promise.all([
-    checked(artefact.constants), options.weights ?? (artefact.weights === null ? null : checked(artefact.weights)), ...artefact.kernels.map(checked),
+    checked(artefact.constants),
+    options.weights ?? (artefact.weights === null ? null : checked(artefact.weights)),
+    ...artefact.kernels.map(checked),
   ]);
   const decoder = new TextDecoder();
-  const compiled: CompiledPlan = plan.target === 'webgpu' ? { plan, wgsl: kernels.map((k) => decoder.decode(k)), wasm: null, blob } : { plan, wgsl: [], wasm: kernels[0] ?? null, blob };
+  const compiled: CompiledPlan =
+    plan.target === 'webgpu' ? { plan, wgsl: kernels.map((k) => decoder.decode(k)), wasm: null, blob } : { plan, wgsl: [], wasm: kernels[0] ?? null, blob };
   const session = device.createSession();
   try {
     const loaded = await session.load(compiled);
     if (weights) writeWeights(session, plan.state, weights, options.weights ? 'options.weights' : artefact.weights!);
     return {
-      device, session, plan: loaded,
+      device,
+      session,
+      plan: loaded,
       saveWeights: async () => writeSafetensors(await readWeights(session, plan.state)),
       dispose: () => session.dispose(),
     };

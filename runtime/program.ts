@@ -85,12 +85,16 @@ export function bindSymbols(plan: Plan, info: ProgramInfo, given: Readonly<Recor
     const v = given?.[name];
     const max = plan.symbols.find((s) => s.name === name)!.max;
     if (v === undefined) throw new ArgumentError(`program '${info.program.name}' needs a value for symbol '${name}' (1 to ${max})`);
-    if (!Number.isInteger(v) || v < 1 || v > max) throw new ArgumentError(`program '${info.program.name}': symbol '${name}' must be an integer from 1 to ${max}, found ${v}; memory was planned for at most ${max}`);
+    if (!Number.isInteger(v) || v < 1 || v > max)
+      throw new ArgumentError(
+        `program '${info.program.name}': symbol '${name}' must be an integer from 1 to ${max}, found ${v}; memory was planned for at most ${max}`,
+      );
     values[i] = v;
   }
 }
 
-export const symbolRecord = (info: ProgramInfo, values: readonly number[]): Record<string, number> => Object.fromEntries(info.symbols.map((s, i) => [s, values[i]!]));
+export const symbolRecord = (info: ProgramInfo, values: readonly number[]): Record<string, number> =>
+  Object.fromEntries(info.symbols.map((s, i) => [s, values[i]!]));
 
 export const shapeOf = (t: PlanTensor, symbols: Readonly<Record<string, number>>): number[] => t.shape.map((d) => evalSize(d, symbols));
 export const elementsOf = (shape: readonly number[]): number => shape.reduce((a, d) => a * d, 1);
@@ -98,28 +102,42 @@ export const elementsOf = (shape: readonly number[]): number => shape.reduce((a,
 /** The data given for a non-resident input, checked to be of the right class and length. */
 export function hostInput(program: PlanProgram, input: PlanInput, shape: readonly number[], options: RunOptions | undefined): HostArray {
   const data = options?.inputs?.[input.name];
-  if (data === undefined) throw new ArgumentError(`program '${program.name}': input '${input.name}' (${input.dtype}[${shape.join(',')}]) is missing; pass it in inputs`);
-  if (!isHostArray(input.dtype, data)) throw new ArgumentError(`program '${program.name}', input '${input.name}': ${input.dtype} data must be a ${hostTypeName(input.dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`);
+  if (data === undefined)
+    throw new ArgumentError(`program '${program.name}': input '${input.name}' (${input.dtype}[${shape.join(',')}]) is missing; pass it in inputs`);
+  if (!isHostArray(input.dtype, data))
+    throw new ArgumentError(
+      `program '${program.name}', input '${input.name}': ${input.dtype} data must be a ${hostTypeName(input.dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`,
+    );
   const n = elementsOf(shape);
-  if (data.length !== n) throw new ArgumentError(`program '${program.name}', input '${input.name}': shape [${shape.join(',')}] has ${n} elements, the data has ${data.length}`);
+  if (data.length !== n)
+    throw new ArgumentError(`program '${program.name}', input '${input.name}': shape [${shape.join(',')}] has ${n} elements, the data has ${data.length}`);
   return data;
 }
 
 /** The array bound to a resident input, checked. */
 export function residentInput(program: PlanProgram, input: PlanInput, shape: readonly number[], options: RunOptions | undefined): ResidentArray {
   const data = options?.resident?.[input.name];
-  if (data === undefined) throw new ArgumentError(`program '${program.name}': resident input '${input.name}' (${input.dtype}[${shape.join(',')}]) is missing; upload it and pass it in resident`);
+  if (data === undefined)
+    throw new ArgumentError(
+      `program '${program.name}': resident input '${input.name}' (${input.dtype}[${shape.join(',')}]) is missing; upload it and pass it in resident`,
+    );
   if (data.dtype !== input.dtype || data.shape.length !== shape.length || data.shape.some((d, i) => d !== shape[i]))
-    throw new ArgumentError(`program '${program.name}', resident input '${input.name}': expected ${input.dtype}[${shape.join(',')}], found ${data.dtype}[${data.shape.join(',')}]`);
+    throw new ArgumentError(
+      `program '${program.name}', resident input '${input.name}': expected ${input.dtype}[${shape.join(',')}], found ${data.dtype}[${data.shape.join(',')}]`,
+    );
   return data;
 }
 
 /** Throws on inputs that the program does not have. */
 export function checkNames(program: PlanProgram, options: RunOptions | undefined): void {
-  for (const [field, resident] of [['inputs', false], ['resident', true]] as const) {
+  for (const [field, resident] of [
+    ['inputs', false],
+    ['resident', true],
+  ] as const) {
     const known = program.inputs.filter((i) => i.resident === resident).map((i) => i.name);
     for (const name of Object.keys(options?.[field] ?? {})) {
-      if (!known.includes(name)) throw new ArgumentError(`program '${program.name}' has no ${resident ? 'resident ' : ''}input '${name}'; it has ${quoted(known)}`);
+      if (!known.includes(name))
+        throw new ArgumentError(`program '${program.name}' has no ${resident ? 'resident ' : ''}input '${name}'; it has ${quoted(known)}`);
     }
   }
   const repeat = options?.repeat ?? 1;
@@ -128,7 +146,9 @@ export function checkNames(program: PlanProgram, options: RunOptions | undefined
 
 /** Throws unless host data fits a dtype and a shape. */
 export function checkUpload(what: string, dtype: Parameters<typeof isHostArray>[0], shape: readonly number[], data: HostArray): void {
-  if (!isHostArray(dtype, data)) throw new ArgumentError(`${what}: ${dtype} data must be a ${hostTypeName(dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`);
+  if (!isHostArray(dtype, data))
+    throw new ArgumentError(`${what}: ${dtype} data must be a ${hostTypeName(dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`);
   if (shape.some((d) => !Number.isInteger(d) || d < 0)) throw new ArgumentError(`${what}: shape [${shape.join(',')}] must be of integers of at least 0`);
-  if (data.length !== elementsOf(shape)) throw new ArgumentError(`${what}: shape [${shape.join(',')}] has ${elementsOf(shape)} elements, the data has ${data.length}`);
+  if (data.length !== elementsOf(shape))
+    throw new ArgumentError(`${what}: shape [${shape.join(',')}] has ${elementsOf(shape)} elements, the data has ${data.length}`);
 }

@@ -8,7 +8,16 @@ import type { PlanDType } from './plan.js';
 import { fromFloat16Bits, makeHostArray, toFloat16Bits } from './storage.js';
 
 const itemBytes: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, U64: 8, I32: 4, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 };
-const planType: Readonly<Record<string, PlanDType>> = { F64: 'float64', F32: 'float32', F16: 'float16', I32: 'int32', U32: 'uint32', I8: 'int8', U8: 'uint8', BOOL: 'bool' };
+const planType: Readonly<Record<string, PlanDType>> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  I32: 'int32',
+  U32: 'uint32',
+  I8: 'int8',
+  U8: 'uint8',
+  BOOL: 'bool',
+};
 const fileType = Object.fromEntries(Object.entries(planType).map(([file, plan]) => [plan, file])) as Readonly<Record<PlanDType, string>>;
 
 export interface SafetensorsEntry {
@@ -98,7 +107,10 @@ export function readSafetensors(file: Uint8Array, source = 'safetensors', limits
       continue;
     }
     const { dtype, shape, data_offsets: offsets } = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
-    const size = typeof dtype === 'string' && Object.hasOwn(itemBytes, dtype) ? itemBytes[dtype]! : fail(`tensor '${name}' has the unknown dtype ${JSON.stringify(dtype) ?? 'none'}`);
+    const size =
+      typeof dtype === 'string' && Object.hasOwn(itemBytes, dtype)
+        ? itemBytes[dtype]!
+        : fail(`tensor '${name}' has the unknown dtype ${JSON.stringify(dtype) ?? 'none'}`);
     if (!Array.isArray(shape) || !shape.every(isCount)) return fail(`the shape of tensor '${name}' is not an array of sizes`);
     if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) return fail(`data_offsets of tensor '${name}' are not two positions`);
     const [begin, end] = offsets as [number, number];
@@ -123,7 +135,8 @@ export function tensorAs(entry: SafetensorsEntry, dtype: PlanDType, where: strin
   const { bytes } = entry;
   const n = bytes.byteLength / itemBytes[entry.dtype]!;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (entry.dtype === 'F16' && (dtype === 'float16' || dtype === 'float32')) return Float32Array.from({ length: n }, (_, i) => fromFloat16Bits(view.getUint16(2 * i, true)));
+  if (entry.dtype === 'F16' && (dtype === 'float16' || dtype === 'float32'))
+    return Float32Array.from({ length: n }, (_, i) => fromFloat16Bits(view.getUint16(2 * i, true)));
   if (entry.dtype === 'BF16' && dtype === 'float32') {
     const bits = Uint32Array.from({ length: n }, (_, i) => view.getUint16(2 * i, true) << 16);
     return new Float32Array(bits.buffer);

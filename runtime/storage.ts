@@ -8,7 +8,14 @@ export const planDTypes = ['float32', 'float16', 'float64', 'int32', 'uint32', '
 export const storageBytes: Readonly<Record<PlanDType, number>> = { float32: 4, float16: 2, float64: 8, int32: 4, uint32: 4, int8: 1, uint8: 1, bool: 4 };
 
 const hostTypes = {
-  float32: Float32Array, float16: Float32Array, float64: Float64Array, int32: Int32Array, uint32: Uint32Array, int8: Int8Array, uint8: Uint8Array, bool: Uint8Array,
+  float32: Float32Array,
+  float16: Float32Array,
+  float64: Float64Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
 } as const;
 
 /** Name of the array class that holds elements of a dtype on the host. */

@@ -46,7 +46,8 @@ function name(v: unknown, where: string): string {
 }
 
 function count(v: unknown, where: string, least = 0, most = Number.MAX_SAFE_INTEGER): number {
-  if (typeof v !== 'number' || !Number.isSafeInteger(v) || v < least || v > most) fail(where, `expected an integer ${most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`}, found ${show(v)}`);
+  if (typeof v !== 'number' || !Number.isSafeInteger(v) || v < least || v > most)
+    fail(where, `expected an integer ${most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`}, found ${show(v)}`);
   return v;
 }
 
@@ -89,7 +90,8 @@ function expression(v: unknown, where: string, symbols: ReadonlySet<string>, dep
   const args = list(e.args, `${where}.args`);
   if (args.length !== 2) fail(`${where}.args`, `expected two operands, found ${args.length}`);
   args.forEach((a, i) => expression(a, `${where}.args[${i}]`, symbols, depth + 1));
-  if ((op === 'ceildiv' || op === 'floordiv' || op === 'mod') && !(typeof args[1] === 'number' && args[1] > 0)) fail(where, `${op} must be by a positive number`);
+  if ((op === 'ceildiv' || op === 'floordiv' || op === 'mod') && !(typeof args[1] === 'number' && args[1] > 0))
+    fail(where, `${op} must be by a positive number`);
   return v as SizeExpr;
 }
 
@@ -105,7 +107,11 @@ class Validator {
   plan(json: unknown): Plan {
     const p = object(json, 'plan');
     if (p.format !== 'tenon-plan') fail('plan.format', `expected 'tenon-plan', found ${show(p.format)}: this is not a Tenon plan`);
-    if (p.version !== 1) fail('plan.version', `expected 1, found ${show(p.version)}: the plan was made by ${typeof p.version === 'number' && p.version > 1 ? 'a newer' : 'another'} version of Tenon; compile the model again with this one`);
+    if (p.version !== 1)
+      fail(
+        'plan.version',
+        `expected 1, found ${show(p.version)}: the plan was made by ${typeof p.version === 'number' && p.version > 1 ? 'a newer' : 'another'} version of Tenon; compile the model again with this one`,
+      );
     name(p.name, 'plan.name');
     this.webgpu = oneOf(p.target, ['webgpu', 'wasm'], 'plan.target') === 'webgpu';
     const symbols = list(p.symbols, 'plan.symbols').map((v, i) => {
@@ -116,11 +122,23 @@ class Validator {
     });
     unique(symbols, 'plan.symbols');
     this.buffers = list(p.buffers, 'plan.buffers').map((v, i) => this.buffer(v, `plan.buffers[${i}]`));
-    unique(this.buffers.map((b) => b.name), 'plan.buffers');
-    unique(list(p.state, 'plan.state').map((v, i) => this.state(v, `plan.state[${i}]`)), 'plan.state');
+    unique(
+      this.buffers.map((b) => b.name),
+      'plan.buffers',
+    );
+    unique(
+      list(p.state, 'plan.state').map((v, i) => this.state(v, `plan.state[${i}]`)),
+      'plan.state',
+    );
     this.kernels = list(p.kernels, 'plan.kernels').map((v, i) => this.kernel(v, `plan.kernels[${i}]`));
-    unique(this.kernels.map((k) => k.name as string), 'plan.kernels');
-    unique(list(p.programs, 'plan.programs').map((v, i) => this.program(v, `plan.programs[${i}]`)), 'plan.programs');
+    unique(
+      this.kernels.map((k) => k.name as string),
+      'plan.kernels',
+    );
+    unique(
+      list(p.programs, 'plan.programs').map((v, i) => this.program(v, `plan.programs[${i}]`)),
+      'plan.programs',
+    );
     for (const [program, v] of Object.entries(object(p.memory, 'plan.memory'))) {
       const m = object(v, `plan.memory.${program}`);
       for (const field of ['arena', 'sum', 'lowerBound'] as const) count(m[field], `plan.memory.${program}.${field}`);
@@ -149,7 +167,8 @@ class Validator {
   }
 
   private inBlob(offset: number, bytes: number, where: string): void {
-    if (this.blobBytes !== null && offset + bytes > this.blobBytes) fail(where, `bytes ${offset} to ${offset + bytes} lie outside the constant blob of ${this.blobBytes} bytes`);
+    if (this.blobBytes !== null && offset + bytes > this.blobBytes)
+      fail(where, `bytes ${offset} to ${offset + bytes} lie outside the constant blob of ${this.blobBytes} bytes`);
   }
 
   /** Name, dtype, shape and place of a tensor. Gives its bytes at the largest sizes. */
@@ -167,7 +186,8 @@ class Validator {
       if (most < 0) fail(`${where}.shape[${i}]`, `is ${most} at the symbols' largest values`);
       bytes *= most;
     });
-    if (b.kind !== 'input' && offset + bytes > b.bytes) fail(where, `'${t.name}' takes bytes ${offset} to ${offset + bytes} of buffer '${b.name}', which has ${b.bytes}`);
+    if (b.kind !== 'input' && offset + bytes > b.bytes)
+      fail(where, `'${t.name}' takes bytes ${offset} to ${offset + bytes} of buffer '${b.name}', which has ${b.bytes}`);
     if (b.kind === 'input' && offset !== 0) fail(`${where}.offset`, `must be 0 in buffer '${b.name}' of kind input, found ${offset}`);
     return bytes;
   }
@@ -194,7 +214,9 @@ class Validator {
   private kernel(v: unknown, where: string): Json {
     const k = object(v, where);
     name(k.name, `${where}.name`);
-    const bindings = list(k.bindings, `${where}.bindings`).map((b, i) => oneOf(object(b, `${where}.bindings[${i}]`).access, ['read', 'read_write'], `${where}.bindings[${i}].access`));
+    const bindings = list(k.bindings, `${where}.bindings`).map((b, i) =>
+      oneOf(object(b, `${where}.bindings[${i}]`).access, ['read', 'read_write'], `${where}.bindings[${i}].access`),
+    );
     const used = new Set<number>();
     list(k.args, `${where}.args`).forEach((x, i) => {
       const at = `${where}.args[${i}]`;
@@ -211,7 +233,8 @@ class Validator {
     });
     const symbols = list(k.symbols, `${where}.symbols`).map((s, i) => name(s, `${where}.symbols[${i}]`));
     unique(symbols, `${where}.symbols`);
-    if (this.webgpu && (k.args as unknown[]).length + symbols.length > 64) fail(where, `kernel '${k.name}' has ${(k.args as unknown[]).length} arguments and ${symbols.length} symbols, at most 64 together fit an argument block`);
+    if (this.webgpu && (k.args as unknown[]).length + symbols.length > 64)
+      fail(where, `kernel '${k.name}' has ${(k.args as unknown[]).length} arguments and ${symbols.length} symbols, at most 64 together fit an argument block`);
     text(k.schedule, `${where}.schedule`);
     const size = list(k.workgroupSize, `${where}.workgroupSize`);
     if (size.length !== 3) fail(`${where}.workgroupSize`, `expected three numbers, found ${size.length}`);
@@ -228,7 +251,10 @@ class Validator {
       this.tensor(t, at, flag(t.resident, `${at}.resident`) ? ['input'] : ['io']);
       return t;
     });
-    unique(inputs.map((t) => t.name as string), `${where}.inputs`);
+    unique(
+      inputs.map((t) => t.name as string),
+      `${where}.inputs`,
+    );
     const bound = inputs.filter((t) => t.resident).map((t) => t.buffer as number);
     if (new Set(bound).size !== bound.length) fail(`${where}.inputs`, 'two resident inputs share a buffer');
     const outputs = list(p.outputs, `${where}.outputs`).map((x, i) => {
@@ -236,8 +262,13 @@ class Validator {
       this.tensor(t, `${where}.outputs[${i}]`, bufferKinds);
       return t;
     });
-    unique(outputs.map((t) => t.name as string), `${where}.outputs`);
-    for (const [i, t] of outputs.entries()) if (this.buffers[t.buffer as number]!.kind === 'input' && !bound.includes(t.buffer as number)) fail(`${where}.outputs[${i}]`, `lies in buffer '${this.buffers[t.buffer as number]!.name}', which no input of the program binds`);
+    unique(
+      outputs.map((t) => t.name as string),
+      `${where}.outputs`,
+    );
+    for (const [i, t] of outputs.entries())
+      if (this.buffers[t.buffer as number]!.kind === 'input' && !bound.includes(t.buffer as number))
+        fail(`${where}.outputs[${i}]`, `lies in buffer '${this.buffers[t.buffer as number]!.name}', which no input of the program binds`);
     this.steps(p.prepare, `${where}.prepare`, this.symbols, [], 0);
     this.steps(p.steps, `${where}.steps`, this.symbols, bound, 0);
     return name(p.name, `${where}.name`);
@@ -277,7 +308,8 @@ class Validator {
       const written = bindings[i]!.access !== 'read';
       if (written && (b.kind === 'constant' || b.kind === 'input')) fail(at, `buffer '${b.name}' of kind ${b.kind} is written by kernel '${k.name}'`);
       if (b.kind === 'input' && !bound.includes(x as number)) fail(at, `no resident input of the program binds buffer '${b.name}'`);
-      if (this.webgpu && written && buffers.indexOf(x) !== buffers.lastIndexOf(x)) fail(at, `buffer '${b.name}' is written and bound twice in one dispatch of kernel '${k.name}', which WebGPU does not allow`);
+      if (this.webgpu && written && buffers.indexOf(x) !== buffers.lastIndexOf(x))
+        fail(at, `buffer '${b.name}' is written and bound twice in one dispatch of kernel '${k.name}', which WebGPU does not allow`);
     });
     const offsets = list(d.offsets, `${where}.offsets`);
     if (offsets.length !== args.length) fail(`${where}.offsets`, `kernel '${k.name}' has ${args.length} arguments, found ${offsets.length} offsets`);
@@ -307,6 +339,7 @@ export function validateCompiled(compiled: CompiledPlan): void {
     return;
   }
   plan.kernels.forEach((k, i) => {
-    if (typeof compiled.wgsl[k.code] !== 'string') fail(`plan.kernels[${i}].code`, `kernel '${k.name}' asks for source ${k.code}, the plan has ${compiled.wgsl.length}`);
+    if (typeof compiled.wgsl[k.code] !== 'string')
+      fail(`plan.kernels[${i}].code`, `kernel '${k.name}' asks for source ${k.code}, the plan has ${compiled.wgsl.length}`);
   });
 }

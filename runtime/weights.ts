@@ -37,7 +37,12 @@ export function statePartsOf(state: readonly PlanState[]): StatePart[] {
 export async function readWeights(session: Session, state: readonly PlanState[]): Promise<NamedTensor[]> {
   const slots = new Map<string, HostArray>();
   for (const s of state) slots.set(s.name, await session.readState(s.name));
-  return statePartsOf(state).map((p) => ({ name: p.name, dtype: p.slot.dtype, shape: p.shape, data: slots.get(p.slot.name)!.slice(p.offset, p.offset + elementsOf(p.shape)) as HostArray }));
+  return statePartsOf(state).map((p) => ({
+    name: p.name,
+    dtype: p.slot.dtype,
+    shape: p.shape,
+    data: slots.get(p.slot.name)!.slice(p.offset, p.offset + elementsOf(p.shape)) as HostArray,
+  }));
 }
 
 /** Writes a safetensors file into the state. Every tensor must fit a part, and every trainable part without initial contents must be there; other parts keep what they have. */
@@ -47,12 +52,25 @@ export function writeWeights(session: Session, state: readonly PlanState[], file
   const data: { part: StatePart; values: HostArray }[] = [];
   for (const [name, t] of tensors) {
     const part = parts.get(name);
-    if (!part) throw new ModelFormatError(`${source}: tensor '${name}' is no part of the model's state; it has ${[...parts.keys()].slice(0, 8).map((n) => `'${n}'`).join(', ')}${parts.size > 8 ? ', …' : ''}`);
-    if (t.shape.length !== part.shape.length || t.shape.some((d, i) => d !== part.shape[i])) throw new ModelFormatError(`${source}, '${name}': expected shape [${part.shape.join(',')}], the file holds [${t.shape.join(',')}]`);
+    if (!part)
+      throw new ModelFormatError(
+        `${source}: tensor '${name}' is no part of the model's state; it has ${[...parts.keys()]
+          .slice(0, 8)
+          .map((n) => `'${n}'`)
+          .join(', ')}${parts.size > 8 ? ', …' : ''}`,
+      );
+    if (t.shape.length !== part.shape.length || t.shape.some((d, i) => d !== part.shape[i]))
+      throw new ModelFormatError(`${source}, '${name}': expected shape [${part.shape.join(',')}], the file holds [${t.shape.join(',')}]`);
     data.push({ part, values: tensorAs(t, part.slot.dtype, `${source}, '${name}'`) });
   }
   const missing = [...parts.values()].filter((p) => p.slot.trainable && p.slot.initial === null && !tensors.has(p.name));
-  if (missing.length > 0) throw new ModelFormatError(`${source}: weights are missing: ${missing.slice(0, 8).map((p) => `'${p.name}'`).join(', ')}${missing.length > 8 ? ` and ${missing.length - 8} more` : ''}`);
+  if (missing.length > 0)
+    throw new ModelFormatError(
+      `${source}: weights are missing: ${missing
+        .slice(0, 8)
+        .map((p) => `'${p.name}'`)
+        .join(', ')}${missing.length > 8 ? ` and ${missing.length - 8} more` : ''}`,
+    );
   // Checked whole before anything is written.
   for (const { part, values } of data) session.writeState(part.slot.name, values, part.offset);
 }

@@ -22,14 +22,17 @@ export async function inspectCommand(file: string, flags: InspectFlags, io: CliI
   const names = flags.program === undefined ? undefined : listOf(flags.program);
   const batchSize = flags.batchSize === undefined ? undefined : positiveInteger(flags.batchSize, '--batch-size');
   const wanted = flags.printIrAfter;
-  if (wanted !== undefined && wanted !== 'all' && !passNames.includes(wanted)) throw new UsageError(`--print-ir-after: unknown pass '${wanted}'; expected all or one of ${passNames.join(', ')}.${didYouMean(wanted, passNames)}`);
+  if (wanted !== undefined && wanted !== 'all' && !passNames.includes(wanted))
+    throw new UsageError(`--print-ir-after: unknown pass '${wanted}'; expected all or one of ${passNames.join(', ')}.${didYouMean(wanted, passNames)}`);
   const model = await loadModel(file);
   const programs = await loadPrograms(model, batchSize, names);
   const ir: { program: string; pass: string; graph: string }[] = [];
   const last: Record<string, string> = {};
   const regions: Record<string, RegionReport[]> = {};
   const compiled = compile(programs, {
-    target: targetInfo(target), name: model.name, verify: flags.verify ?? false,
+    target: targetInfo(target),
+    name: model.name,
+    verify: flags.verify ?? false,
     onPass: (pass, program, graph) => {
       // Contents of big constants are left out of the overview; after a named pass the text is complete, so that it can be parsed.
       last[program] = print(graph, { tensors: [] });

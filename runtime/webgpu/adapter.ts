@@ -25,8 +25,11 @@ interface NodeProcess {
 
 /** Where distributions put SwiftShader's Vulkan driver description (it comes with Chromium and Chrome). */
 const swiftShaderPlaces = [
-  '/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib64/chromium-browser/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json',
-  '/opt/google/chrome/vk_swiftshader_icd.json', '/usr/share/vulkan/icd.d/vk_swiftshader_icd.json',
+  '/usr/lib/chromium/vk_swiftshader_icd.json',
+  '/usr/lib64/chromium-browser/vk_swiftshader_icd.json',
+  '/usr/lib/chromium-browser/vk_swiftshader_icd.json',
+  '/opt/google/chrome/vk_swiftshader_icd.json',
+  '/usr/share/vulkan/icd.d/vk_swiftshader_icd.json',
 ];
 
 /** Device files of GPU drivers on Linux: the graphics subsystem, NVIDIA, Windows' GPU under WSL, Adreno, Mali. */
@@ -71,7 +74,8 @@ async function requestFrom(gpu: GPU, request: AdapterRequest): Promise<FoundAdap
   if (adapter === null) return nothingFound;
   const software = isSoftware(adapter);
   if (request.software === true && !software) return 'the only WebGPU adapter is a real GPU, and a software adapter was asked for';
-  if (request.software === false && software) return `the only WebGPU adapter is in software (${adapter.info.description || adapter.info.architecture}), which is taken only when it is asked for`;
+  if (request.software === false && software)
+    return `the only WebGPU adapter is in software (${adapter.info.description || adapter.info.architecture}), which is taken only when it is asked for`;
   return { gpu, adapter, software };
 }
 
@@ -86,12 +90,15 @@ export async function findAdapter(request: AdapterRequest): Promise<FoundAdapter
   }
   if (process === undefined) throw new DeviceError('no WebGPU device: this browser has no navigator.gpu (WebGPU needs a secure context: https or localhost)');
   // Asking Dawn loads 100 MB and prints drivers' complaints, to find what a look at the device files tells.
-  if (request.software === false && process.platform === 'linux' && (await firstThere(gpuFiles)) === undefined) throw new DeviceError('no WebGPU device: this machine has no GPU driver (no /dev/dri and the like)');
+  if (request.software === false && process.platform === 'linux' && (await firstThere(gpuFiles)) === undefined)
+    throw new DeviceError('no WebGPU device: this machine has no GPU driver (no /dev/dri and the like)');
   let dawn: { create(flags: string[]): GPU };
   try {
     dawn = (await load('webgpu')) as typeof dawn;
   } catch (e) {
-    throw new DeviceError(`no WebGPU device: in Node it comes with the optional package 'webgpu' (npm install webgpu), which could not be loaded: ${messageOf(e)}`);
+    throw new DeviceError(
+      `no WebGPU device: in Node it comes with the optional package 'webgpu' (npm install webgpu), which could not be loaded: ${messageOf(e)}`,
+    );
   }
   // The Vulkan loader prints a line on stderr for each instance without it.
   if (process.env.XDG_RUNTIME_DIR === undefined) process.env.XDG_RUNTIME_DIR = ((await load('node:os')) as { tmpdir(): string }).tmpdir();
@@ -100,5 +107,7 @@ export async function findAdapter(request: AdapterRequest): Promise<FoundAdapter
   // The driver is chosen when an instance is made, so a new one sees the software driver.
   if (found === nothingFound && request.software !== false && (await pointToSwiftShader(process))) found = await requestFrom(dawn.create([]), request);
   if (typeof found !== 'string') return found;
-  throw new DeviceError(`no WebGPU device: ${found}${found === nothingFound ? ' (a Vulkan driver is needed; for software set VK_ICD_FILENAMES to the vk_swiftshader_icd.json of a Chromium)' : ''}`);
+  throw new DeviceError(
+    `no WebGPU device: ${found}${found === nothingFound ? ' (a Vulkan driver is needed; for software set VK_ICD_FILENAMES to the vk_swiftshader_icd.json of a Chromium)' : ''}`,
+  );
 }

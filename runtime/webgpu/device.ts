@@ -40,7 +40,8 @@ export async function openWebGpuDevice(options: WebGpuOptions = {}): Promise<Web
   const limits = found.adapter.limits as unknown as Record<string, number>;
   for (const [name, value] of Object.entries(options.requiredLimits ?? {})) {
     if (limits[name] === undefined) throw new LimitError(`WebGPU has no limit '${name}'`);
-    if (value > limits[name]) throw new LimitError(`this WebGPU adapter offers ${name} ${limits[name]}, ${value} is needed: compile with smaller sizes, or use the wasm device`);
+    if (value > limits[name])
+      throw new LimitError(`this WebGPU adapter offers ${name} ${limits[name]}, ${value} is needed: compile with smaller sizes, or use the wasm device`);
   }
   const requiredFeatures = wantedFeatures.filter((f) => found.adapter.features.has(f));
   let gpu: GPUDevice;
@@ -74,7 +75,10 @@ export class WebGpuDevice implements Device {
     const name = a.description || [a.vendor, a.architecture].filter(Boolean).join(' ') || 'unnamed adapter';
     this.info = { kind: 'webgpu', description: `WebGPU, ${name}${found.software ? ' (software)' : ''}` };
     gpu.lost.then((info) => {
-      if (!this.disposed) this.lost = new DeviceLostError(`the WebGPU device was lost (${info.reason ?? 'unknown'}): ${info.message || 'no cause given'}. Open a new device, load again, and restore the state from host copies`);
+      if (!this.disposed)
+        this.lost = new DeviceLostError(
+          `the WebGPU device was lost (${info.reason ?? 'unknown'}): ${info.message || 'no cause given'}. Open a new device, load again, and restore the state from host copies`,
+        );
     });
     gpu.onuncapturederror = (event) => {
       event.preventDefault();
@@ -127,7 +131,8 @@ export class WebGpuDevice implements Device {
   private toError(e: GPUError, what: string): Error {
     // The classes are no globals in Node.
     const kind = (e as object).constructor.name;
-    if (kind === 'GPUOutOfMemoryError') return new OutOfMemoryError(`WebGPU ran out of memory${what}: ${e.message || 'no details'}. Dispose other models, or use a smaller batch`);
+    if (kind === 'GPUOutOfMemoryError')
+      return new OutOfMemoryError(`WebGPU ran out of memory${what}: ${e.message || 'no details'}. Dispose other models, or use a smaller batch`);
     return new DeviceError(`WebGPU reported an error${what}: ${e.message}`);
   }
 
@@ -136,7 +141,10 @@ export class WebGpuDevice implements Device {
     this.check();
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     const max = this.gpu.limits.maxBufferSize;
-    if (size > max) throw new LimitError(`buffer '${label}' of ${megabytes(size)} is larger than this device's maxBufferSize of ${megabytes(max)}: use a smaller batch, or open the device with a larger requiredLimits.maxBufferSize`);
+    if (size > max)
+      throw new LimitError(
+        `buffer '${label}' of ${megabytes(size)} is larger than this device's maxBufferSize of ${megabytes(max)}: use a smaller batch, or open the device with a larger requiredLimits.maxBufferSize`,
+      );
     this.gpu.pushErrorScope('out-of-memory');
     this.gpu.pushErrorScope('validation');
     const buffer = this.gpu.createBuffer({ label, size, usage: flags });
@@ -208,7 +216,10 @@ export class WebGpuDevice implements Device {
     const l = this.gpu.limits;
     const [x, y, z] = kernel.workgroupSize;
     const over = (name: string, has: number, needs: number) => {
-      if (needs > has) throw new LimitError(`kernel '${kernel.name}' needs ${name} ${needs}, this device has ${has}: open it with the plan's requiredLimits, or compile for the default limits`);
+      if (needs > has)
+        throw new LimitError(
+          `kernel '${kernel.name}' needs ${name} ${needs}, this device has ${has}: open it with the plan's requiredLimits, or compile for the default limits`,
+        );
     };
     over('maxStorageBuffersPerShaderStage', l.maxStorageBuffersPerShaderStage, kernel.bindings.length);
     over('maxComputeInvocationsPerWorkgroup', l.maxComputeInvocationsPerWorkgroup, x * y * z);
@@ -223,7 +234,11 @@ export class WebGpuDevice implements Device {
     let made = this.layouts.get(signature);
     if (!made) {
       const compute = 4;
-      const entries: GPUBindGroupLayoutEntry[] = kernel.bindings.map((b, binding) => ({ binding, visibility: compute, buffer: { type: b.access === 'read' ? 'read-only-storage' : 'storage' } }));
+      const entries: GPUBindGroupLayoutEntry[] = kernel.bindings.map((b, binding) => ({
+        binding,
+        visibility: compute,
+        buffer: { type: b.access === 'read' ? 'read-only-storage' : 'storage' },
+      }));
       entries.push({ binding: entries.length, visibility: compute, buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: blockBytes } });
       const layout = this.gpu.createBindGroupLayout({ entries });
       made = { layout, pipelineLayout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }), id: this.layouts.size };

@@ -43,7 +43,9 @@ export class WebGpuPlan implements LoadedPlan {
     const tensor = p.info.program.outputs[index]!;
     const shape = p.outputShape(index);
     if (this.compiled.plan.buffers[tensor.buffer]!.kind === 'arena' && this.session.arenaUser !== p)
-      throw new ArgumentError(`output '${output}' of program '${program}' lay in shared memory that another program has used since: read it before running the next program`);
+      throw new ArgumentError(
+        `output '${output}' of program '${program}' lay in shared memory that another program has used since: read it before running the next program`,
+      );
     const memory = p.memoryOf(tensor.buffer);
     const data = await this.session.readBuffer(memory.buffer, tensor.offset, tensor.dtype, elementsOf(shape));
     return { dtype: tensor.dtype, shape, data };
@@ -65,7 +67,10 @@ export class WebGpuPlan implements LoadedPlan {
     if (!made) {
       const { gpu, limits } = this.session.owner;
       const max = Math.floor(limits.maxStorageBufferBindingSize / 16) * 16;
-      const entries: GPUBindGroupEntry[] = memories.map((m, binding) => ({ binding, resource: { buffer: m.buffer, offset: windows[binding]!, size: Math.min(m.buffer.size - windows[binding]!, max) } }));
+      const entries: GPUBindGroupEntry[] = memories.map((m, binding) => ({
+        binding,
+        resource: { buffer: m.buffer, offset: windows[binding]!, size: Math.min(m.buffer.size - windows[binding]!, max) },
+      }));
       entries.push({ binding: entries.length, resource: { buffer: blocks.buffer, size: pipeline.blockBytes } });
       made = { group: gpu.createBindGroup({ layout: pipeline.layout, entries }), memories: [...memories, blocks] };
       this.groups.set(key, made);

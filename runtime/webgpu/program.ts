@@ -114,7 +114,8 @@ export class WebGpuProgram {
   private checkResident(options: RunOptions | undefined, i: number, shape: readonly number[]): WebGpuResident {
     const input = this.info.program.inputs[i]!;
     const data = residentInput(this.info.program, input, shape, options);
-    if (!(data instanceof WebGpuResident) || data.owner !== this.plan.session) throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
+    if (!(data instanceof WebGpuResident) || data.owner !== this.plan.session)
+      throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
     if (data.disposed) throw new DisposedError(`resident input '${input.name}' was disposed`);
     return data;
   }
@@ -185,7 +186,14 @@ export class WebGpuProgram {
     this.flatten(program.steps, scope, [], new Map(), steps);
     const blocks = this.reserve();
     if (this.blockCount > 0) device.write(blocks.buffer, 0, new Uint8Array(this.words.buffer, 0, this.blockCount * blockStride));
-    const bind = (f: Flat): Encoded => ({ pipeline: f.pipeline.pipeline, group: this.plan.bindGroup(f.pipeline, f.memories, f.windows, blocks), block: f.block, x: f.x, y: f.y, z: f.z });
+    const bind = (f: Flat): Encoded => ({
+      pipeline: f.pipeline.pipeline,
+      group: this.plan.bindGroup(f.pipeline, f.memories, f.windows, blocks),
+      block: f.block,
+      x: f.x,
+      y: f.y,
+      z: f.z,
+    });
     this.prepare = prepare.map(bind);
     this.steps = steps.map(bind);
     this.encoded = true;
@@ -220,10 +228,19 @@ export class WebGpuProgram {
     }
   }
 
-  private flattenDispatch(d: PlanDispatch, scope: Readonly<Record<string, number>>, loops: readonly string[], shared: Map<PlanDispatch, number>, out: Flat[]): void {
+  private flattenDispatch(
+    d: PlanDispatch,
+    scope: Readonly<Record<string, number>>,
+    loops: readonly string[],
+    shared: Map<PlanDispatch, number>,
+    out: Flat[],
+  ): void {
     const kernel = this.plan.compiled.plan.kernels[d.kernel]!;
     const [x, y, z] = [evalSize(d.groups[0], scope), evalSize(d.groups[1], scope), evalSize(d.groups[2], scope)];
-    if (x > maxGroups || y > maxGroups || z > maxGroups) throw new RuntimeInternalError(`kernel '${kernel.name}' (${d.label}) is dispatched with ${x} x ${y} x ${z} groups, WebGPU takes ${maxGroups} a dimension`);
+    if (x > maxGroups || y > maxGroups || z > maxGroups)
+      throw new RuntimeInternalError(
+        `kernel '${kernel.name}' (${d.label}) is dispatched with ${x} x ${y} x ${z} groups, WebGPU takes ${maxGroups} a dimension`,
+      );
     if (x <= 0 || y <= 0 || z <= 0) return;
     const memories = d.buffers.map((b) => this.memoryOf(b));
     const windows = this.plan.windows(d, memories);

@@ -86,14 +86,22 @@ export class WebGpuSession implements Session {
       });
       for (const s of plan.state) {
         if (this.slots.has(s.name)) continue;
-        this.slots.set(s.name, { name: s.name, dtype: s.dtype, shape: s.shape, offset: s.offset, memory: memories[s.buffer]!, bufferName: plan.buffers[s.buffer]!.name });
+        this.slots.set(s.name, {
+          name: s.name,
+          dtype: s.dtype,
+          shape: s.shape,
+          offset: s.offset,
+          memory: memories[s.buffer]!,
+          bufferName: plan.buffers[s.buffer]!.name,
+        });
         newSlots.push(s);
       }
       const ready = await pipelines;
       await this.owner.settle();
       this.check();
       for (const s of newSlots) {
-        if (s.initial !== null) this.owner.write(memories[s.buffer]!.buffer, s.offset, compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storageBytes[s.dtype]));
+        if (s.initial !== null)
+          this.owner.write(memories[s.buffer]!.buffer, s.offset, compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storageBytes[s.dtype]));
       }
       plan.buffers.forEach((b, i) => {
         if (b.kind === 'constant') this.owner.write(memories[i]!.buffer, 0, compiled.blob.subarray(b.blobOffset!, b.blobOffset! + b.bytes));
@@ -116,26 +124,36 @@ export class WebGpuSession implements Session {
   private checkLimits(plan: Plan): void {
     const limits = this.owner.limits as unknown as Record<string, number>;
     for (const [name, value] of Object.entries(plan.requiredLimits)) {
-      if ((limits[name] ?? 0) < value) throw new LimitError(`plan '${plan.name}' needs ${name} ${value}, this device was opened with ${limits[name] ?? 'none'}: open it with { requiredLimits: plan.requiredLimits }`);
+      if ((limits[name] ?? 0) < value)
+        throw new LimitError(
+          `plan '${plan.name}' needs ${name} ${value}, this device was opened with ${limits[name] ?? 'none'}: open it with { requiredLimits: plan.requiredLimits }`,
+        );
     }
     const max = this.owner.limits.maxBufferSize;
     const largest = plan.buffers.filter((b) => b.kind !== 'input').sort((a, b) => b.bytes - a.bytes);
     if (largest.length > 0 && largest[0]!.bytes > max) {
       const names = largest.slice(0, 3).map((b) => `'${b.name}' (${b.kind}, ${b.bytes} bytes)`);
-      throw new LimitError(`plan '${plan.name}' needs larger buffers than this device's maxBufferSize of ${max} bytes; the largest are ${names.join(', ')}: use a smaller batch, or open the device with requiredLimits: { maxBufferSize }`);
+      throw new LimitError(
+        `plan '${plan.name}' needs larger buffers than this device's maxBufferSize of ${max} bytes; the largest are ${names.join(', ')}: use a smaller batch, or open the device with requiredLimits: { maxBufferSize }`,
+      );
     }
   }
 
   private checkState(plan: Plan): void {
-    const describe = (s: { dtype: PlanDType; shape: readonly number[]; offset: number; bufferName: string }) => `${s.dtype}[${s.shape.join(',')}] at byte ${s.offset} of buffer '${s.bufferName}'`;
+    const describe = (s: { dtype: PlanDType; shape: readonly number[]; offset: number; bufferName: string }) =>
+      `${s.dtype}[${s.shape.join(',')}] at byte ${s.offset} of buffer '${s.bufferName}'`;
     for (const s of plan.state) {
       const mine = this.slots.get(s.name);
       const theirs = describe({ ...s, bufferName: plan.buffers[s.buffer]!.name });
-      if (mine && describe(mine) !== theirs) throw new ModelFormatError(`plan '${plan.name}' has state '${s.name}' as ${theirs}; this session holds it as ${describe(mine)}: compile both plans together`);
+      if (mine && describe(mine) !== theirs)
+        throw new ModelFormatError(
+          `plan '${plan.name}' has state '${s.name}' as ${theirs}; this session holds it as ${describe(mine)}: compile both plans together`,
+        );
     }
     for (const b of plan.buffers) {
       const mine = b.kind === 'state' ? this.states.get(b.name) : undefined;
-      if (mine && mine.bytes !== b.bytes) throw new ModelFormatError(`plan '${plan.name}' has a state buffer '${b.name}' of ${b.bytes} bytes; this session holds one of ${mine.bytes}`);
+      if (mine && mine.bytes !== b.bytes)
+        throw new ModelFormatError(`plan '${plan.name}' has a state buffer '${b.name}' of ${b.bytes} bytes; this session holds one of ${mine.bytes}`);
     }
   }
 
@@ -168,11 +186,16 @@ export class WebGpuSession implements Session {
   writeState(name: string, data: HostArray, offset = 0): void {
     this.check();
     const s = this.slot(name);
-    if (!isHostArray(s.dtype, data)) throw new ArgumentError(`state '${name}': ${s.dtype} data must be a ${hostTypeName(s.dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`);
+    if (!isHostArray(s.dtype, data))
+      throw new ArgumentError(
+        `state '${name}': ${s.dtype} data must be a ${hostTypeName(s.dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`,
+      );
     const n = elementsOf(s.shape);
-    if (!Number.isInteger(offset) || offset < 0 || offset + data.length > n) throw new ArgumentError(`state '${name}' has ${n} elements; ${data.length} from element ${offset} on do not fit`);
+    if (!Number.isInteger(offset) || offset < 0 || offset + data.length > n)
+      throw new ArgumentError(`state '${name}' has ${n} elements; ${data.length} from element ${offset} on do not fit`);
     const unit = storageBytes[s.dtype];
-    if ((offset * unit) % 4 !== 0 || ((data.length * unit) % 4 !== 0 && offset + data.length !== n)) throw new ArgumentError(`state '${name}': a part of a ${s.dtype} slot must begin and end at a multiple of ${4 / unit} elements`);
+    if ((offset * unit) % 4 !== 0 || ((data.length * unit) % 4 !== 0 && offset + data.length !== n))
+      throw new ArgumentError(`state '${name}': a part of a ${s.dtype} slot must begin and end at a multiple of ${4 / unit} elements`);
     this.owner.write(s.memory.buffer, s.offset + offset * unit, encode(s.dtype, data));
     s.memory.version++;
   }

@@ -17,10 +17,16 @@ export async function runLinear(device: Device): Promise<LinearResult> {
   const plan = await session.load(linearPlan());
   const data = Float32Array.from({ length: 80 }, (_, i) => Math.sin(i) / 3);
   const resident = session.upload('float32', [20, 4], data);
-  for (let i = 0; i < 5; i++) plan.run('train', { symbols: { batch: 3, rows: 20 }, inputs: { index: new Int32Array([i, 2 * i + 1, 19 - i]) }, resident: { data: resident }, repeat: 2 });
+  for (let i = 0; i < 5; i++)
+    plan.run('train', { symbols: { batch: 3, rows: 20 }, inputs: { index: new Int32Array([i, 2 * i + 1, 19 - i]) }, resident: { data: resident }, repeat: 2 });
   plan.run('predict', { symbols: { batch: 20 }, inputs: { x: data } });
   const read = async (program: string, output: string) => [...(await plan.read(program, output)).data];
-  const result = { y: await read('predict', 'y'), steps: await read('train', 'steps'), even: await read('train', 'even'), weights: [...(await session.readState('weights'))] };
+  const result = {
+    y: await read('predict', 'y'),
+    steps: await read('train', 'steps'),
+    even: await read('train', 'even'),
+    weights: [...(await session.readState('weights'))],
+  };
   await session.finish();
   session.dispose();
   return { description: device.info.description, submits: device.counters.submits, ...result };

@@ -32,7 +32,10 @@ for (const kind of ['webgpu', 'wasm'] as const) {
     const inNode = await useMlp(async (name) => files.get(name)!, device, data);
     device.dispose();
     const argument: PageArgument = { kind, data, files: Object.fromEntries([...files].map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')])) };
-    const { description, isolated, ...inPage } = await browser.run<MlpResult & { description: string; isolated: boolean }>(new URL('./artefact.ts', import.meta.url), argument);
+    const { description, isolated, ...inPage } = await browser.run<MlpResult & { description: string; isolated: boolean }>(
+      new URL('./artefact.ts', import.meta.url),
+      argument,
+    );
     assert.ok(isolated);
     assert.match(description, kind === 'webgpu' ? /^WebGPU/ : /^WebAssembly SIMD.*, 2 threads$/);
     assert.equal(inPage, inNode);

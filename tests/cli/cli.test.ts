@@ -36,7 +36,10 @@ test('wrong calls exit with 2 and suggest', async () => {
     [['compile', model], /required option '-o, --output <folder>' not specified/],
     [['compile', 'none.ts', '-o', at('x')], /none\.ts: there is no such file/],
     [['compile', model, '-o', at('x'), '--weights', at('none')], /--weights: ENOENT/],
-    [['compile', fileURLToPath(import.meta.resolve('../support/webgpu.ts')), '-o', at('x')], /expected a model as the default export.*the module exports openSoftwareDevice/],
+    [
+      ['compile', fileURLToPath(import.meta.resolve('../support/webgpu.ts')), '-o', at('x')],
+      /expected a model as the default export.*the module exports openSoftwareDevice/,
+    ],
     [['inspect'], /missing required argument 'model'/],
   ];
   for (const [argv, pattern] of cases) {
@@ -67,7 +70,10 @@ test('devices lists WASM, and auto takes no software adapter', async () => {
   const r = await tenon('devices', '--json');
   assert.is(r.code, 0);
   const rows = JSON.parse(r.out) as { device: string; available: boolean; auto: boolean; description: string }[];
-  assert.equal(rows.map((d) => d.device), ['webgpu (GPU)', 'webgpu (software)', 'wasm']);
+  assert.equal(
+    rows.map((d) => d.device),
+    ['webgpu (GPU)', 'webgpu (software)', 'wasm'],
+  );
   assert.ok(rows[2]!.available);
   assert.is(rows.filter((d) => d.auto).length, 1);
   assert.not(rows[1]!.auto);
@@ -78,8 +84,22 @@ test('compile writes both targets with one weights file', async () => {
   const r = await tenon('compile', model, '-o', at('mlp'), '--batch-size', '8', '--json');
   assert.is(r.code, 0, r.err);
   const report = JSON.parse(r.out) as { programs: string[]; targets: string[]; files: Record<string, number> };
-  assert.equal([report.programs, report.targets], [['predict', 'train'], ['webgpu', 'wasm']]);
-  assert.equal(readdirSync(at('mlp')).sort(), ['constants.wasm.bin', 'constants.webgpu.bin', 'kernels.wasm', 'kernels.webgpu', 'model.weights.safetensors', 'plan.wasm.json', 'plan.webgpu.json']);
+  assert.equal(
+    [report.programs, report.targets],
+    [
+      ['predict', 'train'],
+      ['webgpu', 'wasm'],
+    ],
+  );
+  assert.equal(readdirSync(at('mlp')).sort(), [
+    'constants.wasm.bin',
+    'constants.webgpu.bin',
+    'kernels.wasm',
+    'kernels.webgpu',
+    'model.weights.safetensors',
+    'plan.wasm.json',
+    'plan.webgpu.json',
+  ]);
   const { tensors } = readSafetensors(readFileSync(at('mlp/model.weights.safetensors')));
   assert.equal([...tensors.keys()].sort(), ['head/bias', 'head/kernel', 'hidden/bias', 'hidden/kernel']);
   assert.ok(WebAssembly.validate(readFileSync(at('mlp/kernels.wasm'))));
@@ -90,7 +110,12 @@ test('compile writes both targets with one weights file', async () => {
 });
 
 test('compile takes weights from a file, by name', async () => {
-  const tensor = (name: string, shape: number[], value: number) => ({ name, dtype: 'float32' as const, shape, data: new Float32Array(shape.reduce((a, d) => a * d, 1)).fill(value) });
+  const tensor = (name: string, shape: number[], value: number) => ({
+    name,
+    dtype: 'float32' as const,
+    shape,
+    data: new Float32Array(shape.reduce((a, d) => a * d, 1)).fill(value),
+  });
   const all = [tensor('hidden/kernel', [3, 8], 1), tensor('hidden/bias', [8], 2), tensor('head/kernel', [8, 2], 3), tensor('head/bias', [2], 4)];
   const compileWith = (tensors: typeof all) => {
     writeFileSync(at('w.safetensors'), writeSafetensors(tensors));
@@ -113,11 +138,27 @@ test('compile takes weights from a file, by name', async () => {
 test('inspect prints graph, regions, kernels, memory and figures', async () => {
   const r = await tenon('inspect', model, '--program', 'train', '--target', 'wasm');
   assert.is(r.code, 0, r.err);
-  for (const pattern of [/^mlp for wasm, code .*figures at batch=16/, /weights +float32\[50\] +200 B +trainable +hidden\/kernel \[3,8\]/, /program train\n {2}in {3}x float32\[batch,3\]/, /graph "train"/, /region +layers +ops/, /contraction +.*dot/, / {2}# +kernel +groups +flops/, /a run: \d+ dispatches of \d+ pipelines/, /intermediates: arena .* lower bound/])
+  for (const pattern of [
+    /^mlp for wasm, code .*figures at batch=16/,
+    /weights +float32\[50\] +200 B +trainable +hidden\/kernel \[3,8\]/,
+    /program train\n {2}in {3}x float32\[batch,3\]/,
+    /graph "train"/,
+    /region +layers +ops/,
+    /contraction +.*dot/,
+    / {2}# +kernel +groups +flops/,
+    /a run: \d+ dispatches of \d+ pipelines/,
+    /intermediates: arena .* lower bound/,
+  ])
     assert.match(r.out, pattern);
   assert.not.match(r.out, /program predict/);
-  const json = JSON.parse((await tenon('inspect', model, '--target', 'wasm', '--json')).out) as { programs: { name: string; dispatches: number; flops: number; arena: number; lowerBound: number }[]; regions: Record<string, unknown[]> };
-  assert.equal(json.programs.map((p) => p.name), ['predict', 'train']);
+  const json = JSON.parse((await tenon('inspect', model, '--target', 'wasm', '--json')).out) as {
+    programs: { name: string; dispatches: number; flops: number; arena: number; lowerBound: number }[];
+    regions: Record<string, unknown[]>;
+  };
+  assert.equal(
+    json.programs.map((p) => p.name),
+    ['predict', 'train'],
+  );
   for (const p of json.programs) {
     assert.ok(p.dispatches > 0 && p.flops > 0 && p.arena >= p.lowerBound);
     assert.ok(json.regions[p.name]!.length > 0);
@@ -136,7 +177,9 @@ test('--print-ir-after prints graphs that parse', async () => {
 test('the program itself runs in a process, prints to pipes and ends', async () => {
   const run = (...argv: string[]) =>
     new Promise<{ code: number; out: string }>((resolve) => {
-      execFile(process.execPath, ['--import', 'tsx', path.join(root, 'cli/main.ts'), ...argv], { cwd: root }, (e, out) => resolve({ code: e ? Number(e.code) : 0, out }));
+      execFile(process.execPath, ['--import', 'tsx', path.join(root, 'cli/main.ts'), ...argv], { cwd: root }, (e, out) =>
+        resolve({ code: e ? Number(e.code) : 0, out }),
+      );
     });
   assert.equal(await run('--version'), { code: 0, out: `${version}\n` });
   assert.is((await run('inspect', model, '--target', 'metal')).code, 2);

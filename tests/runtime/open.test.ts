@@ -32,7 +32,8 @@ test('unknown names are errors', async () => {
 });
 
 test('software adapters are told by flag and by name', () => {
-  const adapter = (info: Partial<GPUAdapterInfo>) => ({ info: { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: false, ...info } }) as unknown as GPUAdapter;
+  const adapter = (info: Partial<GPUAdapterInfo>) =>
+    ({ info: { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: false, ...info } }) as unknown as GPUAdapter;
   assert.ok(isSoftware(adapter({ isFallbackAdapter: true })));
   assert.ok(isSoftware(adapter({ vendor: 'google', architecture: 'swiftshader' })));
   assert.ok(isSoftware(adapter({ description: 'llvmpipe (LLVM 15)' })));

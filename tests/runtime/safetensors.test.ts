@@ -15,7 +15,11 @@ function file(header: string, dataBytes: number): Uint8Array {
   return out;
 }
 const entry = (begin: number, end: number, shape: number[] = [(end - begin) / 4], dtype = 'F32') => ({ dtype, shape, data_offsets: [begin, end] });
-const refuses = (bytes: Uint8Array, pattern: RegExp, limits = {}) => assert.throws(() => readSafetensors(bytes, 'w.safetensors', limits), (e: unknown) => e instanceof ModelFormatError && pattern.test(e.message));
+const refuses = (bytes: Uint8Array, pattern: RegExp, limits = {}) =>
+  assert.throws(
+    () => readSafetensors(bytes, 'w.safetensors', limits),
+    (e: unknown) => e instanceof ModelFormatError && pattern.test(e.message),
+  );
 
 const tensors: NamedTensor[] = [
   { name: 'dense/kernel', dtype: 'float32', shape: [2, 3], data: new Float32Array([1, 2, 3, 4, 5, 6]) },
@@ -50,8 +54,14 @@ test('bfloat16 widens; other dtypes must match', () => {
 
 test('malformed files are refused by cause', () => {
   refuses(new Uint8Array(7), /7 bytes are too few/);
-  refuses(file('{}', 0).map((b, i) => (i === 6 ? 1 : b)), /larger than the limit of 100000000/);
-  refuses(file('{}', 0).map((b, i) => (i === 0 ? 50 : b)), /runs past the end/);
+  refuses(
+    file('{}', 0).map((b, i) => (i === 6 ? 1 : b)),
+    /larger than the limit of 100000000/,
+  );
+  refuses(
+    file('{}', 0).map((b, i) => (i === 0 ? 50 : b)),
+    /runs past the end/,
+  );
   refuses(file('{"a"', 0), /not JSON/);
   refuses(file('[]', 0), /not a JSON object/);
   refuses(file('{"a":3}', 0), /'a' is not an object/);
@@ -80,16 +90,25 @@ test('mutated and random files give our errors only', () => {
       if (!(e instanceof ModelFormatError)) throw e;
     }
   };
-  fc.assert(fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }), (edits) => {
-    const bytes = good.slice();
-    for (const [at, v] of edits) bytes[at] = v;
-    attempt(bytes);
-  }), { numRuns: 3000, seed: 5 });
-  fc.assert(fc.property(fc.nat(good.length), (n) => attempt(good.subarray(0, n))), { numRuns: 300, seed: 5 });
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), fc.string(), (data, text) => {
-    attempt(data);
-    attempt(file(text, data.length));
-  }), { numRuns: 2000, seed: 5 });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }), (edits) => {
+      const bytes = good.slice();
+      for (const [at, v] of edits) bytes[at] = v;
+      attempt(bytes);
+    }),
+    { numRuns: 3000, seed: 5 },
+  );
+  fc.assert(
+    fc.property(fc.nat(good.length), (n) => attempt(good.subarray(0, n))),
+    { numRuns: 300, seed: 5 },
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.string(), (data, text) => {
+      attempt(data);
+      attempt(file(text, data.length));
+    }),
+    { numRuns: 2000, seed: 5 },
+  );
 });
 
 test('the writer refuses what does not fit', () => {

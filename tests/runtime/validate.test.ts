@@ -24,7 +24,11 @@ function paths(v: unknown, prefix: Path = []): Path[] {
   return [...(prefix.length > 0 ? [prefix] : []), ...Object.entries(v).flatMap(([k, x]) => paths(x, [...prefix, Array.isArray(v) ? Number(k) : k]))];
 }
 
-const refuses = (json: unknown, pattern: RegExp, blobBytes?: number) => assert.throws(() => validatePlan(json, blobBytes), (e: unknown) => e instanceof ModelFormatError && pattern.test(e.message));
+const refuses = (json: unknown, pattern: RegExp, blobBytes?: number) =>
+  assert.throws(
+    () => validatePlan(json, blobBytes),
+    (e: unknown) => e instanceof ModelFormatError && pattern.test(e.message),
+  );
 
 test('a good plan passes, from memory and from JSON', () => {
   validateCompiled(linearPlan());
@@ -83,7 +87,24 @@ test('expressions and loops are bounded in depth', () => {
 
 test('any field may be anything or missing: only ModelFormatError comes out', () => {
   const all = paths(copy());
-  const junk = fc.constantFrom<unknown>(undefined, null, -1, 1.5, 1e300, 0, 7, '', 'x', [], {}, [1, 2, 3], { symbol: 'batch' }, { op: 'sub', args: [0, { symbol: 'batch' }] }, { __proto__: null }, true);
+  const junk = fc.constantFrom<unknown>(
+    undefined,
+    null,
+    -1,
+    1.5,
+    1e300,
+    0,
+    7,
+    '',
+    'x',
+    [],
+    {},
+    [1, 2, 3],
+    { symbol: 'batch' },
+    { op: 'sub', args: [0, { symbol: 'batch' }] },
+    { __proto__: null },
+    true,
+  );
   fc.assert(
     fc.property(fc.nat(all.length - 1), junk, (i, value) => {
       try {

@@ -31,7 +31,8 @@ async function rejects(promise: Promise<unknown>, type: new (message: string) =>
   assert.instance(error, type);
   assert.match((error as Error).message, pattern);
 }
-const throws = (body: () => void, type: new (message: string) => Error, pattern: RegExp) => assert.throws(body, (e: unknown) => e instanceof type && pattern.test((e as Error).message));
+const throws = (body: () => void, type: new (message: string) => Error, pattern: RegExp) =>
+  assert.throws(body, (e: unknown) => e instanceof type && pattern.test((e as Error).message));
 
 const x = Float32Array.from({ length: 64 * 4 }, (_, i) => (i % 7) - 3);
 const dot = (w: readonly number[], rows: number) => Array.from({ length: rows }, (_, i) => w.reduce((s, v, k) => s + 2 * v * x[i * 4 + k]!, 0));
@@ -133,14 +134,23 @@ gpuTest('names wrong arguments and stays usable', async (d) => {
   const inputs = { x: x.subarray(0, 8) };
   throws(() => plan.run('fit'), ArgumentError, /no program 'fit'; it has 'predict', 'train'/);
   throws(() => plan.run('predict', { inputs }), ArgumentError, /needs a value for symbol 'batch' \(1 to 64\)/);
-  for (const bad of [0, 65, 1.5, Number.NaN]) throws(() => plan.run('predict', { symbols: { batch: bad }, inputs }), ArgumentError, /'batch' must be an integer from 1 to 64/);
+  for (const bad of [0, 65, 1.5, Number.NaN])
+    throws(() => plan.run('predict', { symbols: { batch: bad }, inputs }), ArgumentError, /'batch' must be an integer from 1 to 64/);
   throws(() => plan.run('predict', { symbols: { batch: 2 } }), ArgumentError, /input 'x' \(float32\[2,4\]\) is missing/);
   throws(() => plan.run('predict', { symbols: { batch: 3 }, inputs }), ArgumentError, /shape \[3,4\] has 12 elements, the data has 8/);
-  throws(() => plan.run('predict', { symbols: { batch: 2 }, inputs: { x: new Int32Array(8) } }), ArgumentError, /float32 data must be a Float32Array, found Int32Array/);
+  throws(
+    () => plan.run('predict', { symbols: { batch: 2 }, inputs: { x: new Int32Array(8) } }),
+    ArgumentError,
+    /float32 data must be a Float32Array, found Int32Array/,
+  );
   throws(() => plan.run('predict', { symbols: { batch: 2 }, inputs: { ...inputs, z: x } }), ArgumentError, /no input 'z'; it has 'x'/);
   throws(() => plan.run('predict', { symbols: { batch: 2 }, inputs, repeat: 0 }), ArgumentError, /repeat/);
   const resident = s.upload('float32', [5, 8], data);
-  throws(() => plan.run('train', { symbols: { batch: 1, rows: 10 }, inputs: { index: new Int32Array(1) }, resident: { data: resident } }), ArgumentError, /expected float32\[10,4\], found float32\[5,8\]/);
+  throws(
+    () => plan.run('train', { symbols: { batch: 1, rows: 10 }, inputs: { index: new Int32Array(1) }, resident: { data: resident } }),
+    ArgumentError,
+    /expected float32\[10,4\], found float32\[5,8\]/,
+  );
   throws(() => s.writeState('weight', data), ArgumentError, /no state 'weight'; it has 'weights', 'steps'/);
   throws(() => s.writeState('weights', data), ArgumentError, /4 elements; 40 from element 0 on do not fit/);
   throws(() => s.upload('float32', [3, 4], data), ArgumentError, /12 elements, the data has 40/);
@@ -167,39 +177,51 @@ gpuTest('bad kernels, limits and group counts are clear errors; equal sources sh
   await rejects(d.createSession().load(huge), LimitError, /the largest are 'arena' \(arena, 8589934592 bytes\), 'io'/);
   const programs = good.plan.programs.map((p) => ({ ...p, steps: p.steps.map((t) => (t.kind === 'dispatch' ? { ...t, groups: [70000, 1, 1] as const } : t)) }));
   await rejects(d.createSession().load(linearPlan({ programs })), RuntimeInternalError, /'predict\/dot' \(predict\) is dispatched with 70000 x 1 x 1 groups/);
-  await rejects(d.createSession().load(linearPlan({ target: 'wasm', wasm: { threads: false, relaxedSimd: false, scratchBytes: 0 } })), ModelFormatError, /module is missing/);
+  await rejects(
+    d.createSession().load(linearPlan({ target: 'wasm', wasm: { threads: false, relaxedSimd: false, scratchBytes: 0 } })),
+    ModelFormatError,
+    /module is missing/,
+  );
   s.dispose();
 });
 
-gpuTest('a lost device is an error of every later call, and a new device works', async (d) => {
-  const s = d.createSession();
-  const plan = await s.load(linearPlan());
-  plan.run('predict', { symbols: { batch: 2 }, inputs: { x: x.subarray(0, 8) } });
-  const pending = plan.read('predict', 'y');
-  // The loss of a GPU, seen from here: the device is destroyed behind the runtime's back.
-  d.gpu.destroy();
-  await rejects(pending, DeviceLostError, /lost.*Open a new device/);
-  throws(() => plan.run('predict', { symbols: { batch: 2 }, inputs: { x: x.subarray(0, 8) } }), DeviceLostError, /lost/);
-  await rejects(s.finish(), DeviceLostError, /lost/);
-  await rejects(s.readState('weights'), DeviceLostError, /lost/);
-  s.dispose();
-  const fresh = (await openSoftwareDevice())!;
-  const t = fresh.createSession();
-  const p = await t.load(linearPlan());
-  p.run('predict', { symbols: { batch: 1 }, inputs: { x: x.subarray(0, 4) } });
-  assert.equal([...(await p.read('predict', 'y')).data], dot([1, 2, 3, 4], 1));
-  fresh.dispose();
-  throws(() => fresh.createSession(), DisposedError, /disposed/);
-  throws(() => p.run('predict'), DisposedError, /disposed/);
-}, true);
+gpuTest(
+  'a lost device is an error of every later call, and a new device works',
+  async (d) => {
+    const s = d.createSession();
+    const plan = await s.load(linearPlan());
+    plan.run('predict', { symbols: { batch: 2 }, inputs: { x: x.subarray(0, 8) } });
+    const pending = plan.read('predict', 'y');
+    // The loss of a GPU, seen from here: the device is destroyed behind the runtime's back.
+    d.gpu.destroy();
+    await rejects(pending, DeviceLostError, /lost.*Open a new device/);
+    throws(() => plan.run('predict', { symbols: { batch: 2 }, inputs: { x: x.subarray(0, 8) } }), DeviceLostError, /lost/);
+    await rejects(s.finish(), DeviceLostError, /lost/);
+    await rejects(s.readState('weights'), DeviceLostError, /lost/);
+    s.dispose();
+    const fresh = (await openSoftwareDevice())!;
+    const t = fresh.createSession();
+    const p = await t.load(linearPlan());
+    p.run('predict', { symbols: { batch: 1 }, inputs: { x: x.subarray(0, 4) } });
+    assert.equal([...(await p.read('predict', 'y')).data], dot([1, 2, 3, 4], 1));
+    fresh.dispose();
+    throws(() => fresh.createSession(), DisposedError, /disposed/);
+    throws(() => p.run('predict'), DisposedError, /disposed/);
+  },
+  true,
+);
 
-gpuTest('errors that WebGPU reports late come with the next finish, once', async (d) => {
-  const s = d.createSession();
-  d.gpu.createBuffer({ size: 64, usage: 0xffff });
-  await rejects(s.finish(), Error, /WebGPU reported an error/);
-  await s.finish();
-  s.dispose();
-}, true);
+gpuTest(
+  'errors that WebGPU reports late come with the next finish, once',
+  async (d) => {
+    const s = d.createSession();
+    d.gpu.createBuffer({ size: 64, usage: 0xffff });
+    await rejects(s.finish(), Error, /WebGPU reported an error/);
+    await s.finish();
+    s.dispose();
+  },
+  true,
+);
 
 gpuTest('create, run and dispose many times', async (d) => {
   for (let i = 0; i < 50; i++) {
@@ -216,7 +238,10 @@ gpuTest('half precision state travels as float32', async (d) => {
   const s = d.createSession();
   const base = linearPlan();
   const values = [1.5, -2, 65504, 6e-8, 1 / 3];
-  const state = [...base.plan.state, { name: 'half', dtype: 'float16' as const, shape: [5], buffer: 0, offset: 20, trainable: false, views: [], initial: null }];
+  const state = [
+    ...base.plan.state,
+    { name: 'half', dtype: 'float16' as const, shape: [5], buffer: 0, offset: 20, trainable: false, views: [], initial: null },
+  ];
   await s.load(linearPlan({ state }));
   s.writeState('half', new Float32Array(values));
   const read = [...(await s.readState('half'))];

@@ -28,7 +28,10 @@ async function openSite(): Promise<Site> {
   const server = createServer((request, response) => {
     const file = files.get(request.url ?? '');
     response.writeHead(file ? 200 : 404, {
-      'Content-Type': file?.type ?? 'text/plain', 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin',
+      'Content-Type': file?.type ?? 'text/plain',
+      'Cross-Origin-Opener-Policy': 'same-origin',
+      'Cross-Origin-Embedder-Policy': 'require-corp',
+      'Cross-Origin-Resource-Policy': 'same-origin',
     });
     response.end(file?.body ?? 'not found');
   });
@@ -57,11 +60,23 @@ export async function openBrowser(): Promise<TestBrowser | null> {
     version: browser.version(),
     async run<T>(entry: URL, argument: unknown = null): Promise<T> {
       const bundle = await build({
-        stdin: { contents: `import body from ${JSON.stringify(entry.pathname)}; globalThis.testResult = (argument) => body(argument);`, resolveDir: '/', loader: 'ts' },
-        bundle: true, format: 'esm', platform: 'browser', target: 'es2022', write: false, logLevel: 'silent',
+        stdin: {
+          contents: `import body from ${JSON.stringify(entry.pathname)}; globalThis.testResult = (argument) => body(argument);`,
+          resolveDir: '/',
+          loader: 'ts',
+        },
+        bundle: true,
+        format: 'esm',
+        platform: 'browser',
+        target: 'es2022',
+        write: false,
+        logLevel: 'silent',
       });
       site.files.set('/test.js', { type: 'text/javascript', body: bundle.outputFiles[0]!.text });
-      site.files.set('/', { type: 'text/html', body: '<!doctype html><meta charset="utf-8"><title>test</title><script type="module" src="/test.js"></script>' });
+      site.files.set('/', {
+        type: 'text/html',
+        body: '<!doctype html><meta charset="utf-8"><title>test</title><script type="module" src="/test.js"></script>',
+      });
       const page = await browser.newPage();
       const problems: string[] = [];
       page.on('pageerror', (e) => problems.push(String(e)));

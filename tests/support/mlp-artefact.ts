@@ -4,4 +4,8 @@ import { targetInfo, targetNames } from '../../cli/targets.js';
 import { compile } from '../../codegen/compile.js';
 import { mlp } from './mlp.js';
 
-export const mlpArtefact = (): Map<string, Uint8Array> => artefactFiles(targetNames.map((t) => compile(mlp.programs(), { target: targetInfo(t), name: mlp.name, verify: true })), null);
+export const mlpArtefact = (): Map<string, Uint8Array> =>
+  artefactFiles(
+    targetNames.map((t) => compile(mlp.programs(), { target: targetInfo(t), name: mlp.name, verify: true })),
+    null,
+  );

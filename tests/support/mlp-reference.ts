@@ -12,11 +12,13 @@ export function reference(steps: number): { losses: number[]; y: number[] } {
   const { predict, train } = mlp.programs();
   const bindings = { batch: rows };
   const inputs = { x: toFloat64(tensorData('float32', [rows, 3], x)), target: toFloat64(tensorData('float32', [rows, 2], target)) };
-  let state = Object.fromEntries(train!.state.map((s) => {
-    const shape = s.value.shape as number[];
-    const size = shape.reduce((a, d) => a * d, 1);
-    return [s.name, toFloat64(s.initial ?? tensorData(s.value.dtype, shape, new Array<number>(size).fill(0)))];
-  }));
+  let state = Object.fromEntries(
+    train!.state.map((s) => {
+      const shape = s.value.shape as number[];
+      const size = shape.reduce((a, d) => a * d, 1);
+      return [s.name, toFloat64(s.initial ?? tensorData(s.value.dtype, shape, new Array<number>(size).fill(0)))];
+    }),
+  );
   const losses: number[] = [];
   for (let i = 0; i < steps; i++) {
     const { outputs, updates } = evaluate(train!, { inputs, state, bindings });

@@ -12,7 +12,11 @@ const views: StateView[] = [
   { name: 'head/kernel', offset: 32, shape: [8, 2] },
   { name: 'head/bias', offset: 48, shape: [2] },
 ];
-const initial = tensorData('float32', [50], Array.from({ length: 50 }, (_, i) => Math.sin(3 * i + 1) / 2));
+const initial = tensorData(
+  'float32',
+  [50],
+  Array.from({ length: 50 }, (_, i) => Math.sin(3 * i + 1) / 2),
+);
 
 function layers(b: GraphBuilder, weights: Value, x: Value): Value {
   const part = (i: number) => {

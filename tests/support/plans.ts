@@ -6,11 +6,27 @@ const figures = { flops: 0, bytesRead: 0, bytesWritten: 0 };
 
 /** A kernel; a binding is written where one of its arguments is. */
 const kernel = (name: string, code: number, args: PlanArg[], symbols: string[] = []): PlanKernel => ({
-  name, args, symbols, code, schedule: 'by hand', workgroupSize: [64, 1, 1],
-  bindings: Array.from({ length: Math.max(...args.map((a) => a.binding)) + 1 }, (_, i) => ({ access: args.some((a) => a.binding === i && a.access !== 'read') ? 'read_write' : 'read' })),
+  name,
+  args,
+  symbols,
+  code,
+  schedule: 'by hand',
+  workgroupSize: [64, 1, 1],
+  bindings: Array.from({ length: Math.max(...args.map((a) => a.binding)) + 1 }, (_, i) => ({
+    access: args.some((a) => a.binding === i && a.access !== 'read') ? 'read_write' : 'read',
+  })),
 });
 const arg = (name: string, access: PlanArg['access'], binding: number, dtype: PlanArg['dtype'] = 'float32'): PlanArg => ({ name, access, binding, dtype });
-const dispatch = (k: number, label: string, groups: SizeExpr, buffers: number[], offsets: number[]): PlanDispatch => ({ kind: 'dispatch', kernel: k, label, groups: [groups, 1, 1], buffers, offsets, figures, parallel: false });
+const dispatch = (k: number, label: string, groups: SizeExpr, buffers: number[], offsets: number[]): PlanDispatch => ({
+  kind: 'dispatch',
+  kernel: k,
+  label,
+  groups: [groups, 1, 1],
+  buffers,
+  offsets,
+  figures,
+  parallel: false,
+});
 
 /** WGSL with its storage bindings and after them an argument block of `words` words. */
 function wgsl(words: number, bindings: readonly [access: 'read' | 'read_write', type: string][], body: string): string {
@@ -48,28 +64,78 @@ export function linearPlan(changes: Partial<Plan> = {}): CompiledPlan {
     kernel('train/even', 5, [arg('index', 'read', 0, 'int32'), arg('even', 'write', 0, 'bool')], ['batch']),
   ];
   const sources = [
-    wgsl(3, [['read', 'f32'], ['read_write', 'f32'], ['read', 'f32']], '  if (i < 4u) { b1[word(1u) + i] = b0[word(0u) + i] * b2[word(2u)]; }'),
-    wgsl(4, [['read', 'f32'], ['read', 'f32'], ['read_write', 'f32']], `  if (i < word(3u)) {
+    wgsl(
+      3,
+      [
+        ['read', 'f32'],
+        ['read_write', 'f32'],
+        ['read', 'f32'],
+      ],
+      '  if (i < 4u) { b1[word(1u) + i] = b0[word(0u) + i] * b2[word(2u)]; }',
+    ),
+    wgsl(
+      4,
+      [
+        ['read', 'f32'],
+        ['read', 'f32'],
+        ['read_write', 'f32'],
+      ],
+      `  if (i < word(3u)) {
     var s = 0.0;
     for (var k = 0u; k < 4u; k++) { s += b0[word(0u) + i * 4u + k] * b1[word(1u) + k]; }
     b2[word(2u) + i] = s;
-  }`),
-    wgsl(5, [['read', 'f32'], ['read', 'i32'], ['read_write', 'f32']], `  if (i < 4u) {
+  }`,
+    ),
+    wgsl(
+      5,
+      [
+        ['read', 'f32'],
+        ['read', 'i32'],
+        ['read_write', 'f32'],
+      ],
+      `  if (i < 4u) {
     var s = 0.0;
     for (var j = 0u; j < word(3u); j++) { s += b0[word(0u) + u32(clamp(b1[word(1u) + j], 0, i32(word(4u)) - 1)) * 4u + i]; }
     b2[word(2u) + i] = s / f32(word(3u));
-  }`),
-    wgsl(3, [['read_write', 'f32'], ['read', 'f32']], '  if (i < 4u) { b0[word(0u) + i] += f32(word(2u) + 1u) * b1[word(1u) + i]; }'),
+  }`,
+    ),
+    wgsl(
+      3,
+      [
+        ['read_write', 'f32'],
+        ['read', 'f32'],
+      ],
+      '  if (i < 4u) { b0[word(0u) + i] += f32(word(2u) + 1u) * b1[word(1u) + i]; }',
+    ),
     wgsl(1, [['read_write', 'i32']], '  if (i == 0u) { b0[word(0u)] += 1; }'),
     wgsl(3, [['read_write', 'u32']], '  if (i < word(2u)) { b0[word(1u) + i] = 1u - (b0[word(0u) + i] & 1u); }'),
   ];
   const loop: PlanStep = { kind: 'loop', symbol: 't', count: 3, reverse: true, body: [dispatch(3, 'update', 1, [0, 1], [0, 256])] };
   const plan: Plan = {
-    format: 'tenon-plan', version: 1, name: 'linear', target: 'webgpu',
-    symbols: [{ name: 'batch', max }, { name: 'rows', max: 1000 }],
-    buffers, kernels,
+    format: 'tenon-plan',
+    version: 1,
+    name: 'linear',
+    target: 'webgpu',
+    symbols: [
+      { name: 'batch', max },
+      { name: 'rows', max: 1000 },
+    ],
+    buffers,
+    kernels,
     state: [
-      { name: 'weights', dtype: 'float32', shape: [4], buffer: 0, offset: 0, trainable: true, views: [{ name: 'dense/kernel', offset: 0, shape: [3, 1] }, { name: 'dense/bias', offset: 3, shape: [1] }], initial: 0 },
+      {
+        name: 'weights',
+        dtype: 'float32',
+        shape: [4],
+        buffer: 0,
+        offset: 0,
+        trainable: true,
+        views: [
+          { name: 'dense/kernel', offset: 0, shape: [3, 1] },
+          { name: 'dense/bias', offset: 3, shape: [1] },
+        ],
+        initial: 0,
+      },
       { name: 'steps', dtype: 'int32', shape: [], buffer: 0, offset: 16, trainable: false, views: [], initial: null },
     ],
     programs: [

@@ -9,7 +9,11 @@ export interface MlpResult {
   readonly submits: number;
 }
 
-export async function useMlp(source: Parameters<typeof loadArtefact>[0], device: Device, data: { readonly rows: number; readonly x: readonly number[]; readonly target: readonly number[]; readonly steps: number }): Promise<MlpResult> {
+export async function useMlp(
+  source: Parameters<typeof loadArtefact>[0],
+  device: Device,
+  data: { readonly rows: number; readonly x: readonly number[]; readonly target: readonly number[]; readonly steps: number },
+): Promise<MlpResult> {
   const model = await loadArtefact(source, device);
   const [x, target] = [Float32Array.from(data.x), Float32Array.from(data.target)];
   const symbols = { batch: data.rows };

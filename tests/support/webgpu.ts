@@ -1,5 +1,5 @@
 /** The software WebGPU device for tests: SwiftShader by Dawn for Node. Where there is none, tests say what is missing and check nothing. */
-import { type WebGpuDevice, type WebGpuOptions, openWebGpuDevice } from '../../runtime/webgpu/device.js';
+import { openWebGpuDevice, type WebGpuDevice, type WebGpuOptions } from '../../runtime/webgpu/device.js';
 
 let reported = false;
 
