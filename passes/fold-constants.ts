@@ -4,11 +4,12 @@
  * broadcast to a shape) are computed on the number.
  */
 import { isStaticShape } from '../ir/dim.js';
+import { hostArray } from '../ir/dtype.js';
 import { evaluateContext, toFloat64, toHost } from '../ir/evaluate.js';
 import type { Graph, Node, Value } from '../ir/graph.js';
 import type { OpAttrs, OpName } from '../ir/op-attrs.js';
 import { opDef } from '../ir/ops/index.js';
-import { scalarData, sizeOf, type TensorData } from '../ir/tensor-data.js';
+import { scalarData, sizeOf, type TensorData, tensorData } from '../ir/tensor-data.js';
 import { mapSubgraphs, rebuild } from '../ir/transform.js';
 import type { GraphBuilder } from '../ir/builder.js';
 
@@ -40,6 +41,15 @@ export function splatValue(v: Value): number | null {
 /** The contents of a constant, or null. */
 export const constantOf = (v: Value): TensorData | null => (v.producer?.op === 'constant' ? v.producer.attrs.value : null);
 
+/** The contents of a constant or of a splat of at most a few elements, or null. */
+function contents(v: Value): TensorData | null {
+  const known = constantOf(v);
+  const x = known ? null : splatValue(v);
+  if (x === null || !isStaticShape(v.shape)) return known;
+  const size = sizeOf(v.shape);
+  return size <= mostElements ? tensorData(v.dtype, v.shape, hostArray(v.dtype, size).fill(x)) : null;
+}
+
 function run<K extends OpName>(node: Node & { readonly op: K }, inputs: readonly TensorData[], shape: readonly number[]): TensorData {
   const type = { dtype: node.outputs[0]!.dtype, shape };
   return toHost(opDef<K>(node.op).evaluate(inputs.map(toFloat64), node.attrs as OpAttrs[K], [type], evaluateContext({}))[0]!);
@@ -63,11 +73,12 @@ export function foldNode(b: GraphBuilder, node: Node): Value | null {
       return b.broadcastTo(b.constant(value), out!.shape);
     }
   }
-  const data = node.inputs.map(constantOf);
-  if (!data.every((t): t is TensorData => t !== null) || !isStaticShape(out!.shape)) return null;
+  const given = node.inputs.reduce((n, v) => n + (constantOf(v)?.data.length ?? 0), 0);
+  if (given === 0 || !isStaticShape(out!.shape)) return null;
   const size = sizeOf(out!.shape);
-  const given = data.reduce((n, t) => n + t.data.length, 0);
   if (size > mostElements || given > mostElements || size > Math.max(given, smallElements)) return null;
+  const data = node.inputs.map(contents);
+  if (!data.every((t): t is TensorData => t !== null)) return null;
   return b.constant(run(node, data, out!.shape));
 }
 
