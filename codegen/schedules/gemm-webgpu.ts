@@ -167,7 +167,7 @@ function stage(f: Frame, p: Product, body: Stmt[], memory: Memory, side: 'left' 
       const i = add(o.base, ii);
       const inside = and(p.guard(k, p.kTotal, o.depth), p.guard(i, total, o.tile));
       const e = f.em.within(load4, () => element(p.clamp(k, p.kTotal, o.depth), p.clamp(i, total, o.tile)));
-      values.push(inside.kind === 'const' ? e : select(inside, e, zero));
+      values.push(select(inside, e, zero));
     }
     const joined = joinLoads(values);
     const v = variable('v', 'let', 'f32', undefined, 4);
