@@ -8,6 +8,7 @@ import { splitPrepared } from '../passes/split-prepared.js';
 import type { FusedGraph, Region } from '../passes/regions.js';
 import type { CompiledPlan } from '../runtime/plan.js';
 import { lowerRegion, type LoweredRegion, type LoweredStep } from './lower/region.js';
+import { mergeKernels } from './merge-kernels.js';
 import { place, type Placement } from './place.js';
 import { PlanBuilder } from './plan-builder.js';
 import { lowerMap } from './schedules/map.js';
@@ -48,8 +49,12 @@ function compilePart(name: string, graph: Graph, options: CompileOptions): Part 
   options.onRegions?.(name, fused);
   const ctx = { target, symbols: maxBindings(isolated), bases: new Map<Value, never>() };
   const lowered = new Map<Region, LoweredRegion>(fused.regions.map((r) => [r, lowerRegion(r, ctx)]));
-  const placement = place({ fused, lowered, target: target.kind });
-  const steps = placement.regions.flatMap((r) => lowered.get(r)!.steps);
+  const placement = place({ fused, lowered, target });
+  const steps = placement.groups.flatMap((group): readonly LoweredStep[] => {
+    if (group.length === 1) return lowered.get(group[0]!)!.steps;
+    const parts = group.flatMap((r) => lowered.get(r)!.steps.flatMap((s) => (s.kind === 'kernel' ? [s.kernel] : [])));
+    return [{ kind: 'kernel', kernel: mergeKernels(parts, ctx.symbols) }];
+  });
   const copies = placement.copies.map((c): LoweredStep => {
     const slot = isolated.state.find((s) => s.name === c.slot)!;
     const node = { op: 'cast', attrs: { dtype: c.from.dtype }, inputs: [c.from], outputs: [slot.value], origin: c.slot } as const;

@@ -10,8 +10,10 @@ import { mapsOnto, traceBack } from '../passes/axis-trace.js';
 import { type MemoryItem, type MemoryTensor, planMemory } from '../passes/plan-memory.js';
 import { type FusedGraph, isElementwise, isFree, type Region } from '../passes/regions.js';
 import type { MemoryFigures } from '../runtime/plan.js';
-import type { Temp } from './lower/frame.js';
+import type { LoweredKernel, Temp } from './lower/frame.js';
 import type { LoweredRegion } from './lower/region.js';
+import { canMerge } from './merge-kernels.js';
+import type { TargetInfo } from './target.js';
 
 /** A buffer of the plan before it has a number. */
 export type BufferKey = 'arena' | `state:${string}` | `in:${string}` | `out:${string}` | `prepared:${string}` | `constant:${number}`;
@@ -23,7 +25,8 @@ export interface Location {
 }
 
 export interface Placement {
-  readonly regions: readonly Region[];
+  /** Regions in order; those of one group share a dispatch. */
+  readonly groups: readonly (readonly Region[])[];
   readonly location: (v: Value | Temp) => Location;
   /** Copies at the end: updates that could not be written in place. */
   readonly copies: readonly { readonly from: Value; readonly slot: string }[];
@@ -56,7 +59,7 @@ function readsInPlace(r: Region, old: Value, update: Value): boolean {
 export interface PlaceInput {
   readonly fused: FusedGraph;
   readonly lowered: ReadonlyMap<Region, LoweredRegion>;
-  readonly target: 'webgpu' | 'wasm';
+  readonly target: TargetInfo;
 }
 
 export function place(input: PlaceInput): Placement {
@@ -82,7 +85,9 @@ export function place(input: PlaceInput): Placement {
     if (offset !== 0 || fixed.has(root)) throw new InternalError(`output '${o.name}' is a part of another value`);
     fixed.set(root, { buffer: o.name.startsWith('prepared:') ? (o.name as BufferKey) : `out:${o.name}`, offset: 0 });
   }
-  const { regions, copies } = placeUpdates(fused, fixed, rootOf);
+  const { regions, after, copies } = placeUpdates(fused, fixed, rootOf);
+  const bufferOf = (v: Value | Temp): string => ('id' in v ? (fixed.get(rootOf(v).root)?.buffer ?? 'arena') : 'arena');
+  const groups = input.target.kind === 'webgpu' ? groupRegions(regions, after, lowered, bufferOf, input.target) : regions.map((r) => [r]);
   // the arena
   const tensors: MemoryTensor[] = [];
   const ids = new Map<Value | Temp, number>();
@@ -97,24 +102,27 @@ export function place(input: PlaceInput): Placement {
     }
     return id;
   };
-  const items: MemoryItem[] = regions.map((r) => {
-    const low = lowered.get(r);
-    if (!low) throw new InternalError('region without kernels');
+  const items: MemoryItem[] = groups.map((group) => {
     const reads = new Set<number>();
     const writes = new Set<number>();
+    const inPlace: [number, number][] = [];
     const note = (set: Set<number>, v: Value | Temp): void => {
       const t = idOf(v);
       if (t !== null) set.add(t);
     };
-    for (const v of r.inputs) note(reads, v);
-    for (const v of r.outputs) note(writes, v);
-    for (const t of low.temps) note(writes, t);
-    const inPlace: [number, number][] = [];
-    if (r.kind === 'map' || r.kind === 'contraction') {
+    for (const r of group) {
+      const low = lowered.get(r);
+      if (!low) throw new InternalError('region without kernels');
+      for (const v of r.inputs) note(reads, v);
+      for (const v of r.outputs) note(writes, v);
+      for (const t of low.temps) note(writes, t);
+      if (r.kind !== 'map' && r.kind !== 'contraction') continue;
       for (const out of r.outputs) {
         for (const v of r.inputs) {
           const [o, i] = [idOf(out), idOf(v)];
           if (o === null || i === null || fused.aliases.has(v) || fused.aliases.has(out)) continue;
+          // another region of the group may still read what this one would overwrite
+          if (group.some((other) => other !== r && other.inputs.some((x) => idOf(x) === i))) continue;
           if (v.shape.length === out.shape.length && v.shape.every((d, k) => String(d) === String(out.shape[k])) && storageBytes[v.dtype] === storageBytes[out.dtype] && readsInPlace(r, v, out)) inPlace.push([o, i]);
         }
       }
@@ -135,13 +143,13 @@ export function place(input: PlaceInput): Placement {
     if (id === undefined) throw new InternalError(`value ${v.id} (${v.producer?.op ?? 'input'} ${v.producer?.origin ?? ''}) has no place`);
     return { buffer: 'arena', offset: plan.offsets.get(id)! + offset };
   };
-  return { regions, location, copies, memory: { arena: plan.arenaBytes, sum: plan.sumBytes, lowerBound: plan.lowerBound } };
+  return { groups, location, copies, memory: { arena: plan.arenaBytes, sum: plan.sumBytes, lowerBound: plan.lowerBound } };
 }
 
 /**
  * Puts updates into their slots. The region that writes a slot must come after all that read the old contents; where the dependencies forbid that, the update is copied at the end.
  */
-function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v: Value) => { root: Value; offset: number }): { regions: Region[]; copies: { from: Value; slot: string }[] } {
+function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v: Value) => { root: Value; offset: number }): { regions: Region[]; after: Map<Region, Set<Region>>; copies: { from: Value; slot: string }[] } {
   const { graph, regions } = fused;
   const writer = new Map<Value, Region[]>();
   for (const r of regions) for (const v of r.outputs) writer.set(rootOf(v).root, [...(writer.get(rootOf(v).root) ?? []), r]);
@@ -182,5 +190,41 @@ function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v
     ordered.push(r);
   };
   for (const r of regions) visit(r);
-  return { regions: ordered, copies };
+  return { regions: ordered, after, copies };
+}
+
+/**
+ * Groups regions that share a dispatch: always the first that is ready, with all others that are ready too and fit beside it.
+ */
+function groupRegions(regions: readonly Region[], after: ReadonlyMap<Region, ReadonlySet<Region>>, lowered: ReadonlyMap<Region, LoweredRegion>, bufferOf: (v: Value | Temp) => string, target: TargetInfo): Region[][] {
+  const done = new Set<Region>();
+  const open = new Set(regions);
+  const out: Region[][] = [];
+  const single = (r: Region): LoweredKernel | null => {
+    const { steps } = lowered.get(r)!;
+    const [s] = steps;
+    return steps.length === 1 && s?.kind === 'kernel' ? s.kernel : null;
+  };
+  const buffers = (ks: readonly LoweredKernel[]): number => new Set(ks.flatMap((k) => k.args.map((a) => bufferOf(a.value)))).size;
+  while (open.size > 0) {
+    const ready = [...open].filter((r) => [...after.get(r)!].every((d) => done.has(d)));
+    const [first] = ready;
+    if (!first) throw new InternalError('regions wait for each other');
+    const group = [first];
+    const kernels = single(first) ? [single(first)!] : [];
+    if (kernels.length > 0) {
+      for (const r of ready.slice(1)) {
+        const k = single(r);
+        if (!k || buffers([...kernels, k]) > target.maxStorageBuffers || !canMerge([...kernels, k], target)) continue;
+        group.push(r);
+        kernels.push(k);
+      }
+    }
+    for (const r of group) {
+      open.delete(r);
+      done.add(r);
+    }
+    out.push(group);
+  }
+  return out;
 }
