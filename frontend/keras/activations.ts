@@ -1,5 +1,6 @@
 /** Activation functions, as in `tf.keras.activations`. Where Keras 2 and 3 differ, the semantics of the layer that applies one decide. */
 import { didYouMean, UnsupportedError, ValueError } from '../../ir/errors.js';
+import * as nn from './backend/nn.js';
 import * as ops from './backend/ops.js';
 import type { SymbolicTensor } from './backend/trace.js';
 import { describe, toSnake } from './utils/options.js';
@@ -9,7 +10,7 @@ export type ActivationFunction = (x: SymbolicTensor) => SymbolicTensor;
 
 export const linear: ActivationFunction = (x) => x;
 export const relu: ActivationFunction = (x) => ops.maximum(x, 0);
-export const relu6: ActivationFunction = (x) => ops.clip(x, 0, 6);
+export const relu6: ActivationFunction = (x) => nn.relu6(x);
 export const tanh: ActivationFunction = (x) => ops.tanh(x);
 export const exponential: ActivationFunction = (x) => ops.exp(x);
 export const softsign: ActivationFunction = (x) => ops.divide(x, ops.add(ops.abs(x), 1));
@@ -26,11 +27,7 @@ export const elu = (x: SymbolicTensor, alpha = 1): SymbolicTensor => ops.where(o
 export const selu: ActivationFunction = (x) => ops.multiply(elu(x, 1.6732632423543772), 1.0507009873554805);
 
 /** 0.5 x (1 + erf(x / sqrt 2)), or the tanh form. */
-export function gelu(x: SymbolicTensor, approximate = false): SymbolicTensor {
-  if (!approximate) return ops.multiply(ops.multiply(x, 0.5), ops.add(ops.erf(ops.multiply(x, Math.SQRT1_2)), 1));
-  const inner = ops.multiply(ops.add(x, ops.multiply(ops.multiply(ops.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI));
-  return ops.multiply(ops.multiply(x, 0.5), ops.add(ops.tanh(inner), 1));
-}
+export const gelu = (x: SymbolicTensor, approximate = false): SymbolicTensor => nn.gelu(x, approximate);
 
 export const leakyRelu = (x: SymbolicTensor, negativeSlope = 0.2): SymbolicTensor => ops.where(ops.greater(x, 0), x, ops.multiply(x, negativeSlope));
 
@@ -50,18 +47,17 @@ export function sigmoid(x: SymbolicTensor): SymbolicTensor {
 export function softmax(x: SymbolicTensor, axis: number | readonly number[] = -1): SymbolicTensor {
   if (x.rank < 2) throw new ValueError(`softmax: the input must have at least 2 dimensions, got ${x}`);
   const axes = (typeof axis === 'number' ? [axis] : axis).map((a) => ops.axisOf(x, a));
+  if (axes.length === 1) {
+    const y = nn.softmax(x, axes[0]!);
+    x.trace.logits.set(y.value, { fn: 'softmax', logits: x, axis: axes[0]! });
+    return y;
+  }
   const e = ops.exp(ops.subtract(x, ops.max(x, axes, true)));
-  const y = ops.divide(e, ops.sum(e, axes, true));
-  if (axes.length === 1) x.trace.logits.set(y.value, { fn: 'softmax', logits: x, axis: axes[0]! });
-  return y;
+  return ops.divide(e, ops.sum(e, axes, true));
 }
 
 /** log(softmax(x)), computed without the quotient. */
-export function logSoftmax(x: SymbolicTensor, axis = -1): SymbolicTensor {
-  const a = [ops.axisOf(x, axis)];
-  const shifted = ops.subtract(x, ops.max(x, a, true));
-  return ops.subtract(shifted, ops.log(ops.sum(ops.exp(shifted), a, true)));
-}
+export const logSoftmax = (x: SymbolicTensor, axis = -1): SymbolicTensor => nn.logSoftmax(x, ops.axisOf(x, axis));
 
 const named: Readonly<Record<string, ActivationFunction>> = {
   linear,

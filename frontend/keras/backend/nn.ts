@@ -3,6 +3,8 @@ import * as math from '../../../ir/math.js';
 import type { SymbolicTensor } from './trace.js';
 
 export const softmax = (x: SymbolicTensor, axis: number): SymbolicTensor => x.trace.tensor(math.softmax(x.trace.b, x.value, axis));
+export const gelu = (x: SymbolicTensor, approximate: boolean): SymbolicTensor => x.trace.tensor(math.gelu(x.trace.b, x.value, approximate));
+export const relu6 = (x: SymbolicTensor): SymbolicTensor => x.trace.tensor(math.relu6(x.trace.b, x.value));
 export const logSoftmax = (x: SymbolicTensor, axis: number): SymbolicTensor => x.trace.tensor(math.logSoftmax(x.trace.b, x.value, axis));
 
 /** -sum(labels * log_softmax(logits)) along the axis. The gradient is p - labels. */

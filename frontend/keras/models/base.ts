@@ -1,0 +1,308 @@
+/** What all models have in common: compile, fit, evaluate, predict, weights, programs. */
+import { GraphBuilder } from '../../../ir/builder.js';
+import { isStatic } from '../../../ir/dim.js';
+import type { DType, TypedArray } from '../../../ir/dtype.js';
+import { hostArray } from '../../../ir/dtype.js';
+import { ShapeError, UnsupportedError, ValueError } from '../../../ir/errors.js';
+import type { Graph } from '../../../ir/graph.js';
+import type { TensorData } from '../../../ir/tensor-data.js';
+import { type KerasShape, listOf, separateLayout, Trace } from '../backend/trace.js';
+import { type InputShape, Layer, type LayerOptions, symbolOfAxis } from '../layers/layer.js';
+import { EmbeddingClass } from '../layers/embedding.js';
+import * as optimizers from '../optimizers/index.js';
+import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
+import { autoName } from '../utils/naming.js';
+import { resolveOptions } from '../utils/options.js';
+import { nextSeed } from '../utils/random.js';
+import type { JsonObject } from '../utils/serialization.js';
+import { Compiled, compileDefaults, type CompileOptions } from './compiled.js';
+import type { DataArgument } from './data.js';
+import { type DeviceOption, openExecutor } from './device-option.js';
+import { ModelLayout } from './layout.js';
+import * as loops from './loops.js';
+import { type ArraySpec, type DataSpec, evaluateGraph, predictGraph, trainGraph } from './programs.js';
+import { initialContents, ModelSession } from './session.js';
+import { functionalRows, printSummary, type SummaryOptions } from './summary.js';
+
+/** An input of a model; the shape has the batch axis. */
+export interface InputSpec {
+  readonly name: string;
+  readonly shape: KerasShape;
+  readonly dtype: DType;
+}
+
+export interface ProgramsOptions {
+  /** Largest batch; default 32. */
+  readonly batchSize?: number;
+  /** Shapes of one target of each output; default: what the loss and the output's shape imply. */
+  readonly targets?: readonly ArraySpec[];
+  /** Which programs; default: all that can be made (train and evaluate need `compile`). */
+  readonly only?: readonly ('train' | 'evaluate' | 'predict')[];
+}
+
+export abstract class ModelBase extends Layer {
+  /** Set to true, by a callback or elsewhere, to end `fit` after the running epoch. */
+  stopTraining = false;
+  /** The records of the last `fit`. */
+  history: loops.FitHistory | null = null;
+  private compiledWith: Compiled | null = null;
+  private device: DeviceOption = 'auto';
+  private current: ModelSession | null = null;
+  /** A session whose weights have to come back before the next one starts. */
+  private retired: ModelSession | null = null;
+  private seed: number | null = null;
+
+  constructor(options: LayerOptions, defaultName: string) {
+    super({ ...options, name: options.name ?? autoName(defaultName) });
+  }
+
+  abstract get inputSpecs(): readonly InputSpec[];
+  abstract get outputNames(): readonly string[];
+  /** Whether the input shapes are known. */
+  get hasInputs(): boolean {
+    return true;
+  }
+  /** The layers, in order. */
+  get layers(): readonly Layer[] {
+    return this.sublayers;
+  }
+  getLayer(nameOrIndex: string | number): Layer {
+    const layer = typeof nameOrIndex === 'number' ? this.layers[nameOrIndex] : this.layers.find((l) => l.name === nameOrIndex);
+    if (!layer) throw new ValueError(`model '${this.name}' has no layer ${JSON.stringify(nameOrIndex)}. Layers: ${this.layers.map((l) => l.name).join(', ')}`);
+    return layer;
+  }
+
+  /** In the order of the layers; within a layer, trainable weights first. */
+  override get weights() {
+    const seen = new Set<unknown>();
+    return this.sublayers.flatMap((l) => l.weights).filter((w) => !seen.has(w) && seen.add(w));
+  }
+  override get trainableWeights() {
+    return this.trainable ? this.sublayers.flatMap((l) => l.trainableWeights) : [];
+  }
+  override get nonTrainableWeights() {
+    const trainable = new Set(this.trainableWeights);
+    return this.weights.filter((w) => !trainable.has(w));
+  }
+
+  /** The optimizer that `compile` was given. */
+  get optimizer(): optimizers.Optimizer | null {
+    return this.compiledWith?.optimizer ?? null;
+  }
+  /** Names of what `fit` and `evaluate` report; known after the first batch. */
+  get metricsNames(): readonly string[] {
+    return this.compiledWith?.resolved?.all.map((m) => m.name) ?? ['loss'];
+  }
+  /** What `compile` was given, resolved; throws when the model is not compiled. */
+  get compiled(): Compiled {
+    if (!this.compiledWith) throw new ValueError(`model '${this.name}' is not compiled: call compile({ optimizer, loss }) first`);
+    return this.compiledWith;
+  }
+
+  /** Sets optimizer, loss and metrics. Weights stay as they are; the optimizer starts anew. */
+  compile(options: CompileOptions = {}): void {
+    const o = resolveOptions<Required<CompileOptions>>('compile', [options], [], compileDefaults);
+    if (o.runEagerly) throw new UnsupportedError('compile: runEagerly is not supported yet: a model always runs as one compiled plan');
+    const compiled = new Compiled(optimizers.get(o.optimizer, this.semantics === 'keras2' ? 'keras2' : 'keras3'), o, this.hasInputs ? this.outputNames : [this.layers.at(-1)?.name ?? this.name], this.semantics);
+    this.compiledWith = compiled;
+    this.retire();
+    this.device = o.device;
+  }
+
+  /** Builds the model for this input shape (with the batch axis), where no layer says it. */
+  buildFor(shape: InputShape): void {
+    this.ensureBuilt(shape);
+  }
+
+  // ---- running
+
+  private retire(): void {
+    if (!this.current) return;
+    this.retired?.dispose();
+    this.retired = this.current;
+    this.current = null;
+  }
+
+  private async settle(): Promise<void> {
+    if (!this.retired) return;
+    const old = this.retired;
+    this.retired = null;
+    await old.pull();
+    old.dispose();
+  }
+
+  private layout(): ModelLayout {
+    const trainable = this.trainableWeights;
+    const own = new Set(trainable);
+    return new ModelLayout(trainable, [...this.weights.filter((w) => !own.has(w)), ...this.allState]);
+  }
+
+  private randomSeed(): number {
+    this.seed ??= nextSeed();
+    return this.seed;
+  }
+
+  /** The model on its device; opened at first use. */
+  async session(): Promise<ModelSession> {
+    await this.settle();
+    if (!this.current) {
+      const { executor, release } = await openExecutor(this.device);
+      this.current = new ModelSession(executor, this.layout(), this.optimizer, this.randomSeed(), release);
+    }
+    return this.current;
+  }
+
+  /** One line about the device that the model runs on; null before it runs. */
+  get deviceDescription(): string | null {
+    return this.current?.executor.description ?? null;
+  }
+
+  /**
+   * Trains. `x` and `y` are arrays (one, a list, or an object by names). Defaults: batchSize 32, epochs 1, shuffle true, verbose 'auto'.
+   * Resolves to the History of the epochs.
+   */
+  async fit(x: DataArgument, y?: DataArgument | null, options: loops.FitOptions = {}): Promise<loops.FitHistory> {
+    this.history = await loops.fit(this, x, y ?? null, options);
+    return this.history;
+  }
+
+  /** Loss and metrics on data: the loss alone, or a list in the order of `metricsNames`; an object with returnDict. */
+  evaluate(x: DataArgument, y: DataArgument | null | undefined, options: loops.EvaluateOptions & { returnDict: true }): Promise<Record<string, number>>;
+  evaluate(x: DataArgument, y?: DataArgument | null, options?: loops.EvaluateOptions): Promise<number | number[]>;
+  async evaluate(x: DataArgument, y?: DataArgument | null, options: loops.EvaluateOptions = {}): Promise<number | number[] | Record<string, number>> {
+    const logs = await loops.evaluate(this, x, y ?? null, options);
+    if (options.returnDict) return logs;
+    const values = Object.values(logs);
+    return values.length === 1 ? values[0]! : values;
+  }
+
+  /** Outputs for inputs, in batches of 32 by default; a list of tensors for models with several outputs. */
+  async predict(x: DataArgument, options: loops.PredictOptions = {}): Promise<Tensor> {
+    const outputs = await loops.predict(this, x, options);
+    if (outputs.length !== 1) throw new ValueError(`model '${this.name}' has ${outputs.length} outputs: use predictAll`);
+    return outputs[0]!;
+  }
+  /** Like predict, a list with one tensor for each output. */
+  predictAll(x: DataArgument, options: loops.PredictOptions = {}): Promise<Tensor[]> {
+    return loops.predict(this, x, options);
+  }
+
+  /** One step on one batch: loss and metrics of that batch. */
+  trainOnBatch(x: DataArgument, y?: DataArgument | null, options: loops.BatchOptions = {}): Promise<number | number[] | Record<string, number>> {
+    return loops.onBatch(this, 'train', x, y ?? null, options);
+  }
+  /** Loss and metrics of one batch, without an update. */
+  testOnBatch(x: DataArgument, y?: DataArgument | null, options: loops.BatchOptions = {}): Promise<number | number[] | Record<string, number>> {
+    return loops.onBatch(this, 'evaluate', x, y ?? null, options);
+  }
+
+  // ---- weights
+
+  /** Values of all weights, in the order of `weights`. */
+  async getWeights(): Promise<Tensor[]> {
+    await this.settle();
+    await this.current?.pull();
+    return this.weights.map((w) => new Tensor(w.value.slice(), w.shape));
+  }
+  /** Sets all weights, in the order of `weights`. */
+  setWeights(weights: readonly ArrayLikeInput[]): void {
+    const values = weights.map((w, i) => toTensor(`setWeights: weights[${i}]`, w));
+    const mine = this.weights;
+    if (values.length !== mine.length) throw new ValueError(`setWeights: model '${this.name}' has ${mine.length} weights, got ${values.length}`);
+    mine.forEach((w, i) => {
+      const t = values[i]!;
+      if (t.size !== w.size || (t.rank > 0 && t.shape.join() !== w.shape.join() && t.rank !== 1)) throw new ShapeError(`${w.path}: expected shape [${w.shape.join(',')}], got [${t.shape.join(',')}]`);
+    });
+    // what the device holds beside the weights (states of layers) must not be lost
+    mine.forEach((w, i) => {
+      w.assign(values[i]!.data);
+    });
+    this.current?.push();
+  }
+  /** Sets the states of stateful layers back to zero. */
+  resetStates(): void {
+    for (const v of this.allState) v.assign(hostArray(v.dtype, v.size));
+    this.current?.zeroVariables(this.allState);
+  }
+
+  // ---- ahead of time
+
+  /** Shapes of the outputs without the batch; null where a size is unknown. */
+  outputShapes(): KerasShape[] {
+    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
+    const x = this.inputSpecs.map((s, i) => t.tensor(t.b.input(`x${i}`, s.dtype, s.shape.map((d, a) => d ?? symbolOfAxis(a)))));
+    return listOf(this.call(x.length === 1 ? x[0]! : x, { training: false })).map((o) => o.shape.slice(1).map((d) => (isStatic(d) ? d : null)));
+  }
+
+  /** What `fit` would be given when nothing else is known: targets of the outputs' shapes, class numbers for sparse losses. */
+  private impliedData(options: ProgramsOptions): DataSpec {
+    const fixed = (shape: KerasShape): number[] => shape.map((d) => d ?? 1);
+    const y = this.outputShapes().map((shape, i): ArraySpec | null => {
+      if (options.targets?.[i]) return options.targets[i]!;
+      if (!this.compiledWith?.losses[i]) return null;
+      const sparse = this.compiledWith.losses[i]!.className === 'SparseCategoricalCrossentropy';
+      return sparse ? { dtype: 'int32', shape: shape.length === 1 ? [1] : fixed(shape.slice(0, -1)) } : { dtype: 'float32', shape: fixed(shape) };
+    });
+    return { x: this.inputSpecs.map((s) => ({ dtype: s.dtype, shape: fixed(s.shape.slice(1)) })), y, weights: y.map(() => null) };
+  }
+
+  /** The graphs of the model with inputs given at each run: `predict`, and `train` and `evaluate` when it is compiled. They share state by slot name. */
+  programs(options: ProgramsOptions = {}): Record<string, Graph> {
+    const { batchSize: batch = 32, only } = options;
+    const layout = this.layout();
+    const data = this.impliedData(options);
+    const wanted = (name: 'train' | 'evaluate' | 'predict') => only?.includes(name) ?? (name === 'predict' || this.compiledWith !== null);
+    const graphs: Record<string, Graph> = {};
+    if (wanted('train')) graphs.train = trainGraph(this, layout, this.compiled, data, { batch, samples: null });
+    if (wanted('evaluate')) graphs.evaluate = evaluateGraph(this, layout, this.compiled, data, { batch, samples: null });
+    if (wanted('predict')) graphs.predict = predictGraph(this, layout, data.x, batch);
+    return graphs;
+  }
+
+  /** First contents of the state slots of `graphs` that do not start at zero, by slot name: weights as they are on the host (await getWeights first after training). */
+  initialState(graphs: Readonly<Record<string, Graph>> = this.programs()): Record<string, TensorData> {
+    const layout = this.layout();
+    const out: Record<string, TensorData> = {};
+    for (const graph of Object.values(graphs)) {
+      for (const s of graph.state) {
+        const data: TypedArray | null = out[s.name] ? null : initialContents(s.name, layout, this.optimizer, this.randomSeed());
+        if (data) out[s.name] = { dtype: s.value.dtype, shape: s.value.shape as readonly number[], data };
+      }
+    }
+    return out;
+  }
+
+  /** Embedding tables that read each input directly, for checks of ids. */
+  embeddingTables(): { layer: Layer; inputDim: number }[][] {
+    return this.inputSpecs.map((s, i) =>
+      this.layers
+        .filter((l): l is EmbeddingClass => l instanceof EmbeddingClass)
+        .filter((l) => (l.inboundNodes.length > 0 ? l.inboundNodes.some((n) => n.inputs.some((t) => t.name === s.name && t.history.node.inputs.length === 0)) : i === 0 && this.layers[0] === l))
+        .map((layer) => ({ layer, inputDim: layer.inputDim })),
+    );
+  }
+
+  /** Prints the table of layers. */
+  summary(options: SummaryOptions = {}): void {
+    const o = resolveOptions<SummaryOptions>('summary', [options], [], { lineLength: undefined, printFn: undefined });
+    const slots = this.optimizer && this.compiledWith?.resolved ? this.optimizer.allSlots().length * this.trainableWeights.reduce((n, w) => n + w.size, 0) + 2 : 0;
+    printSummary(this.name, this.summaryRows(), { trainable: this.trainableWeights, other: this.nonTrainableWeights, optimizer: slots }, o);
+  }
+  protected summaryRows(): ReturnType<typeof functionalRows> {
+    return functionalRows(this.layers, (l) => l.inboundNodes);
+  }
+
+  /** The architecture as Keras writes it. */
+  toJson(): string {
+    return JSON.stringify({ module: 'keras', class_name: this.className, config: this.getConfig(), registered_name: this.className });
+  }
+  abstract override getConfig(): JsonObject;
+
+  /** Gives all device memory back. The model stays usable: it starts from the host's weights. */
+  dispose(): void {
+    this.retired?.dispose();
+    this.current?.dispose();
+    this.retired = null;
+    this.current = null;
+  }
+}

@@ -1,0 +1,59 @@
+/** Runs graphs as compiled plans on a device. */
+import { compile } from '../../../codegen/compile.js';
+import { type TargetInfo, wasmTarget, webgpuTarget } from '../../../codegen/target.js';
+import type { DType, TypedArray } from '../../../ir/dtype.js';
+import type { Graph } from '../../../ir/graph.js';
+import type { Device, HostArray, ResidentArray, Session } from '../../../runtime/device.js';
+import type { Executor, Program, ResidentData } from './executor.js';
+
+export class CompiledExecutor implements Executor {
+  readonly description: string;
+  private readonly session: Session;
+
+  constructor(
+    readonly device: Device,
+    private readonly target: TargetInfo = device.info.kind === 'webgpu' ? webgpuTarget : wasmTarget(1, false),
+  ) {
+    this.description = device.info.description;
+    this.session = device.createSession();
+  }
+
+  async load(name: string, graph: Graph): Promise<Program> {
+    const plan = await this.session.load(compile({ [name]: graph }, { target: this.target, name }));
+    const nonResident = new Set(graph.inputs.filter((i) => !i.resident).map((i) => i.name));
+    return {
+      run: (options = {}) =>
+        plan.run(name, {
+          symbols: options.symbols,
+          inputs: Object.fromEntries(
+            Object.entries(options.inputs ?? {})
+              .filter(([n]) => nonResident.has(n))
+              .map(([n, t]) => [n, t.data as HostArray]),
+          ),
+          resident: options.resident as Readonly<Record<string, ResidentArray>> | undefined,
+          repeat: options.repeat,
+        }),
+      read: (output) => plan.read(name, output),
+      dispose: () => plan.dispose(),
+    };
+  }
+
+  hasState(name: string): boolean {
+    return this.session.hasState(name);
+  }
+  writeState(name: string, data: TypedArray): void {
+    this.session.writeState(name, data as HostArray);
+  }
+  readState(name: string): Promise<TypedArray> {
+    return this.session.readState(name);
+  }
+  upload(dtype: DType, shape: readonly number[], data: TypedArray): ResidentData {
+    return this.session.upload(dtype, shape, data as HostArray);
+  }
+  finish(): Promise<void> {
+    return this.session.finish();
+  }
+  dispose(): void {
+    this.session.dispose();
+  }
+}

@@ -1,0 +1,142 @@
+/** What `compile` was given, resolved for the outputs of a model: a loss and metrics for each, and the trackers of the losses. */
+import type { Shape } from '../../../ir/dim.js';
+import { didYouMean, ValueError } from '../../../ir/errors.js';
+import * as losses from '../losses/index.js';
+import * as metrics from '../metrics/index.js';
+import type { Optimizer, OptimizerIdentifier } from '../optimizers/index.js';
+import { describe, isPlainObject } from '../utils/options.js';
+import { isSerialized, type Semantics } from '../utils/serialization.js';
+import type { DeviceOption } from './device-option.js';
+
+/** One thing for all outputs, a list with one for each, or an object by output names. */
+export type PerOutput<T> = T | readonly (T | null)[] | Readonly<Record<string, T | null>>;
+
+export interface CompileOptions {
+  /** Default rmsprop. */
+  readonly optimizer?: OptimizerIdentifier;
+  readonly loss?: PerOutput<losses.LossIdentifier> | null;
+  /** Weights of the outputs' losses. */
+  readonly lossWeights?: readonly number[] | Readonly<Record<string, number>> | null;
+  readonly metrics?: readonly (metrics.MetricIdentifier | readonly metrics.MetricIdentifier[])[] | Readonly<Record<string, metrics.MetricIdentifier | readonly metrics.MetricIdentifier[]>> | null;
+  /** Metrics that take sample weights. */
+  readonly weightedMetrics?: CompileOptions['metrics'];
+  readonly runEagerly?: boolean;
+  readonly stepsPerExecution?: number;
+  readonly jitCompile?: boolean | string | null;
+  /** Where the model runs: 'auto' (default), 'webgpu', 'wasm', 'reference', or an open device. */
+  readonly device?: DeviceOption;
+}
+
+export const compileDefaults: Required<CompileOptions> = {
+  optimizer: 'rmsprop',
+  loss: null,
+  lossWeights: null,
+  metrics: null,
+  weightedMetrics: null,
+  runEagerly: false,
+  stepsPerExecution: 1,
+  jitCompile: null,
+  device: 'auto',
+};
+
+/** A metric of one output. */
+export interface OutputMetric {
+  readonly metric: metrics.Metric;
+  readonly output: number;
+  readonly weighted: boolean;
+}
+
+/** Resolved for the shapes of targets and predictions. */
+export interface ResolvedMetrics {
+  readonly loss: InstanceType<typeof metrics.MeanClass>;
+  /** Of models with several outputs: the loss of each; null for outputs without a loss. */
+  readonly outputLosses: readonly (InstanceType<typeof metrics.MeanClass> | null)[];
+  readonly metrics: readonly OutputMetric[];
+  /** All, in the order of Keras' logs. */
+  readonly all: readonly metrics.Metric[];
+}
+
+export class Compiled {
+  readonly losses: readonly (losses.Loss | null)[];
+  readonly lossWeights: readonly number[];
+  private found: ResolvedMetrics | null = null;
+
+  constructor(
+    readonly optimizer: Optimizer,
+    private readonly options: Required<CompileOptions>,
+    readonly outputNames: readonly string[],
+    private readonly semantics: Semantics,
+  ) {
+    this.losses = this.spread('loss', options.loss, (x) => (Array.isArray(x) ? null : losses.get(x as losses.LossIdentifier, semantics)));
+    const weights = options.lossWeights;
+    this.lossWeights = weights === null ? outputNames.map(() => 1) : this.spread('lossWeights', weights, (x) => Number(x)).map((w) => w ?? 1);
+    this.metricLists(options.metrics, 'metrics');
+    this.metricLists(options.weightedMetrics, 'weightedMetrics');
+  }
+
+  /** Entries of a per-output option. A single entry stands for every output. */
+  private spread<T>(what: string, value: unknown, make: (x: unknown) => T | null): (T | null)[] {
+    const names = this.outputNames;
+    if (value === null || value === undefined) return names.map(() => null);
+    if (Array.isArray(value)) {
+      if (value.length !== names.length) throw new ValueError(`compile: '${what}' has ${value.length} entries, the model has ${names.length} outputs (${names.join(', ')})`);
+      return value.map((x) => (x === null ? null : make(x)));
+    }
+    if (isPlainObject(value) && !isSerialized(value)) {
+      for (const key of Object.keys(value)) if (!names.includes(key)) throw new ValueError(`compile: '${what}' names the output '${key}', which the model does not have.${didYouMean(key, names)} Outputs: ${names.join(', ')}`);
+      return names.map((n) => (value[n] === null || value[n] === undefined ? null : make(value[n])));
+    }
+    return names.map(() => make(value));
+  }
+
+  /** Identifiers of metrics for each output. */
+  private metricLists(value: CompileOptions['metrics'], what: string): readonly (readonly metrics.MetricIdentifier[])[] {
+    const names = this.outputNames;
+    if (value === null || value === undefined) return names.map(() => []);
+    const list = (x: unknown): metrics.MetricIdentifier[] => (Array.isArray(x) ? x : [x]) as metrics.MetricIdentifier[];
+    if (isPlainObject(value)) return this.spread(what, value, list).map((x) => x ?? []);
+    if (!Array.isArray(value)) throw new ValueError(`compile: '${what}' must be a list of metrics, or an object by output names, got ${describe(value)}`);
+    if (value.some(Array.isArray)) return this.spread(what, value, list).map((x) => x ?? []);
+    return names.map(() => value as metrics.MetricIdentifier[]);
+  }
+
+  /** The metrics for these shapes; made once, as Keras does at the first batch. */
+  resolve(targets: readonly (Shape | null)[], predictions: readonly Shape[]): ResolvedMetrics {
+    if (this.found) return this.found;
+    const several = this.outputNames.length > 1;
+    const used = new Set<string>(['loss']);
+    const tracker = (name: string) => new metrics.MeanClass({ name, semantics: this.semantics });
+    const loss = tracker('loss');
+    const outputLosses = this.outputNames.map((name, i) => {
+      if (!several || !this.losses[i]) return null;
+      used.add(`${name}_loss`);
+      return tracker(`${name}_loss`);
+    });
+    const made: OutputMetric[] = [];
+    for (const weighted of [false, true]) {
+      const lists = this.metricLists(weighted ? this.options.weightedMetrics : this.options.metrics, 'metrics');
+      lists.forEach((ids, output) => {
+        for (const id of ids) {
+          const target = targets[output];
+          if (!target) continue;
+          const metric = metrics.get(id, target, predictions[output]!, this.semantics);
+          const prefix = several && !(id instanceof metrics.Metric) ? `${this.outputNames[output]}_` : '';
+          let name = `${prefix}${metric.name}`;
+          if (used.has(name) && weighted) name = `${prefix}weighted_${metric.name}`;
+          for (let n = 1; used.has(name); n++) name = `${prefix}${metric.name}_${n}`;
+          used.add(name);
+          made.push({ metric: metrics.named(metric, name), output, weighted });
+        }
+      });
+    }
+    const trackers = outputLosses.filter((m) => m !== null);
+    const all: metrics.Metric[] = [loss, ...trackers, ...made.map((m) => m.metric)];
+    if (this.semantics === 'keras3') all.sort((a, b) => (a.name < b.name ? -1 : 1));
+    this.found = { loss, outputLosses, metrics: made, all };
+    return this.found;
+  }
+
+  get resolved(): ResolvedMetrics | null {
+    return this.found;
+  }
+}

@@ -1,0 +1,17 @@
+/** Where a model runs, as users say it. */
+import type { Device } from '../../../runtime/device.js';
+import { type DeviceName, openDevice } from '../../../runtime/open.js';
+import { CompiledExecutor } from './compiled-executor.js';
+import type { Executor } from './executor.js';
+import { ReferenceExecutor } from './reference-executor.js';
+
+/** A name, or an open device that several models share. `reference` evaluates graphs on the host, slowly. */
+export type DeviceOption = DeviceName | 'reference' | Device;
+
+/** A new executor, and how to give its device back. */
+export async function openExecutor(option: DeviceOption): Promise<{ readonly executor: Executor; readonly release: () => void }> {
+  if (option === 'reference') return { executor: new ReferenceExecutor(), release: () => undefined };
+  if (typeof option === 'object') return { executor: new CompiledExecutor(option), release: () => undefined };
+  const device = await openDevice(option);
+  return { executor: new CompiledExecutor(device), release: () => device.dispose() };
+}

@@ -1,0 +1,162 @@
+/**
+ * Functional models: the layers and calls between some inputs and outputs. Layers are ordered as Keras orders them (by depth, then in the order in which they are met from the outputs),
+ * since the order of weights in files follows from it.
+ */
+import { ValueError } from '../../../ir/errors.js';
+import { listOf, type SymbolicTensor, type Tensors } from '../backend/trace.js';
+import { InputLayerClass } from '../layers/core.js';
+import type { CallArguments, Layer, LayerOptions } from '../layers/layer.js';
+import { KerasTensor, type KerasTensors, type LayerNode } from '../layers/node.js';
+import { callable } from '../utils/callable.js';
+import { describe, resolveOptions } from '../utils/options.js';
+import type { Json, JsonObject } from '../utils/serialization.js';
+import { serialize } from '../layers/serialization.js';
+import { type InputSpec, ModelBase } from './base.js';
+
+interface Topology {
+  readonly layers: readonly Layer[];
+  /** In the order of computation. */
+  readonly nodes: readonly LayerNode[];
+}
+
+/** Orders the calls between inputs and outputs. Throws when an output does not depend on the inputs alone. */
+function topology(inputs: readonly KerasTensor[], outputs: readonly KerasTensor[]): Topology {
+  const given = new Set(inputs.map((t) => t.history.node));
+  const order = new Map<Layer, number>();
+  const done = new Set<LayerNode>();
+  const sorted: LayerNode[] = [];
+  const visit = (t: KerasTensor): void => {
+    const { node } = t.history;
+    if (done.has(node)) return;
+    if (!order.has(node.layer)) order.set(node.layer, order.size);
+    if (node.inputs.length === 0 && !given.has(node)) throw new ValueError(`the output depends on the input '${node.layer.name}', which is not among the model's inputs (${inputs.map((i) => `'${i.name}'`).join(', ')})`);
+    if (!given.has(node)) for (const i of node.inputs) visit(i);
+    done.add(node);
+    sorted.push(node);
+  };
+  for (const t of outputs) visit(t);
+
+  const depths = new Map<LayerNode, number>();
+  const layerDepths = new Map<Layer, number>();
+  for (const node of [...sorted].reverse()) {
+    const depth = Math.max(depths.get(node) ?? 0, layerDepths.get(node.layer) ?? 0);
+    depths.set(node, depth);
+    layerDepths.set(node.layer, depth);
+    if (given.has(node)) continue;
+    for (const i of node.inputs) depths.set(i.history.node, Math.max(depth + 1, depths.get(i.history.node) ?? 0));
+  }
+  for (const t of inputs) {
+    if (!layerDepths.has(t.history.node.layer)) {
+      layerDepths.set(t.history.node.layer, 0);
+      order.set(t.history.node.layer, -1);
+      depths.set(t.history.node, 0);
+      sorted.push(t.history.node);
+    }
+  }
+  const byDepth = <T>(list: readonly T[], depth: (x: T) => number, index: (x: T) => number): T[] => [...list].sort((a, b) => depth(b) - depth(a) || index(a) - index(b));
+  const position = new Map(sorted.map((n, i) => [n, i]));
+  return {
+    layers: byDepth([...layerDepths.keys()], (l) => layerDepths.get(l)!, (l) => order.get(l)!),
+    nodes: byDepth(sorted, (n) => depths.get(n)!, (n) => position.get(n)!),
+  };
+}
+
+export interface ModelConfig extends LayerOptions {
+  inputs: KerasTensors;
+  outputs: KerasTensors;
+}
+
+const tensorList = (what: string, x: unknown): readonly KerasTensor[] => {
+  const list = (Array.isArray(x) ? x : [x]) as unknown[];
+  const bad = list.find((t) => !(t instanceof KerasTensor));
+  if (list.length === 0 || bad !== undefined) throw new ValueError(`Model: '${what}' must be one or more outputs of Input or of layers, got ${describe(bad ?? 'nothing')}`);
+  return list as KerasTensor[];
+};
+
+/** A model from inputs to outputs: `Model({ inputs, outputs })`. */
+export class FunctionalClass extends ModelBase {
+  static override readonly className = 'Functional';
+  readonly inputs: readonly KerasTensor[];
+  readonly outputs: readonly KerasTensor[];
+  readonly nodes: readonly LayerNode[];
+  private readonly singleOutput: boolean;
+
+  constructor(config: ModelConfig) {
+    const o = resolveOptions<ModelConfig>('Model', [config], [], { inputs: undefined, outputs: undefined, name: null, trainable: true, dtype: null, semantics: 'keras3' } as Partial<ModelConfig>);
+    super({ name: o.name ?? null, trainable: o.trainable, semantics: o.semantics }, 'model');
+    this.inputs = tensorList('inputs', o.inputs);
+    this.outputs = tensorList('outputs', o.outputs);
+    this.singleOutput = o.outputs instanceof KerasTensor;
+    for (const t of this.inputs) {
+      if (!(t.history.node.layer instanceof InputLayerClass)) throw new ValueError(`Model: the input '${t.name}' must come from Input(…)`);
+    }
+    const { layers, nodes } = topology(this.inputs, this.outputs);
+    const names = new Map<string, Layer>();
+    for (const layer of layers) {
+      const other = names.get(layer.name);
+      if (other && other !== layer) throw new ValueError(`the model has two layers named '${layer.name}': names must be unique`);
+      names.set(layer.name, layer);
+    }
+    this.sublayers.push(...layers);
+    this.nodes = nodes;
+    this.built = true;
+  }
+
+  override get inputSpecs(): readonly InputSpec[] {
+    return this.inputs.map((t) => ({ name: t.name, shape: t.shape, dtype: t.dtype }));
+  }
+  override get outputNames(): readonly string[] {
+    const seen = new Map<string, number>();
+    return this.outputs.map((t) => {
+      const { name } = t.history.node.layer;
+      const n = seen.get(name) ?? 0;
+      seen.set(name, n + 1);
+      return n === 0 ? name : `${name}_${n}`;
+    });
+  }
+
+  override call(inputs: Tensors, args: CallArguments): Tensors {
+    const values = new Map<KerasTensor, SymbolicTensor>();
+    const list = listOf(inputs);
+    if (list.length !== this.inputs.length) throw new ValueError(`model '${this.name}' takes ${this.inputs.length} inputs, got ${list.length}`);
+    this.inputs.forEach((k, i) => {
+      values.set(k, list[i]!);
+    });
+    for (const node of this.nodes) {
+      if (node.outputs.every((o) => values.has(o))) continue;
+      const given = node.inputs.map((k) => values.get(k)!);
+      const out = listOf(node.layer.compute(node.singleInput ? given[0]! : given, { training: args.training, ...node.args }));
+      node.outputs.forEach((k, i) => {
+        values.set(k, out[i]!);
+      });
+    }
+    const results = this.outputs.map((k) => values.get(k)!);
+    return this.singleOutput ? results[0]! : results;
+  }
+
+  override getConfig(): JsonObject {
+    const inModel = new Set(this.nodes);
+    const nodeIndex = (node: LayerNode): number => node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
+    const history = (t: KerasTensor): Json[] => [t.history.node.layer.name, nodeIndex(t.history.node), t.history.index];
+    const keras2 = this.semantics === 'keras2';
+    const inbound = (node: LayerNode): Json => {
+      if (keras2) return node.inputs.map((t) => [...history(t), {}]);
+      const refs: Json[] = node.inputs.map((t) => ({ class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: history(t) } }));
+      return { args: node.singleInput ? refs : [refs], kwargs: {} };
+    };
+    return {
+      name: this.name,
+      trainable: this.trainable,
+      layers: this.sublayers.map((layer) => ({
+        ...(serialize(layer) as unknown as JsonObject),
+        name: layer.name,
+        inbound_nodes: layer.inboundNodes.filter((n) => inModel.has(n) && n.inputs.length > 0).map(inbound),
+      })),
+      input_layers: this.inputs.map(history),
+      output_layers: this.outputs.map(history),
+    };
+  }
+}
+
+export const Model = callable(FunctionalClass);
+export type Model = FunctionalClass;

@@ -1,0 +1,9 @@
+/** tf.keras.models. */
+export { ModelBase, type InputSpec, type ProgramsOptions } from './base.js';
+export type { CompileOptions } from './compiled.js';
+export type { DeviceName } from '../../../runtime/open.js';
+export type { DeviceOption } from './device-option.js';
+export { Model } from './functional.js';
+export type { EvaluateOptions, FitOptions, PredictOptions } from './loops.js';
+export { Sequential } from './sequential.js';
+export { modelFromConfig } from './serialization.js';

@@ -1,0 +1,380 @@
+/**
+ * The loops behind fit, evaluate and predict. The data set is uploaded once; several steps are queued at a time; loss and metrics are read where they are shown.
+ */
+import { ValueError } from '../../../ir/errors.js';
+import type { TensorData } from '../../../ir/tensor-data.js';
+import { type CallbackClass, CallbackList, History, type Logs } from '../callbacks/index.js';
+import { Tensor } from '../tensor.js';
+import { positiveInteger, resolveOptions } from '../utils/options.js';
+import { nextSeed, RandomStream } from '../utils/random.js';
+import type { ModelBase } from './base.js';
+import { checkEmbeddingIds, type DataArgument, type DataSet, dataSpec, inputArrays, rowsOf, targetArrays, weightArrays } from './data.js';
+import type { Program, ResidentData } from './executor.js';
+import { ProgressBar, standardOutput, verbosity } from './progress.js';
+import { cursorSlot, evaluateGraph, inputName, predictGraph, trainGraph } from './programs.js';
+import type { ModelSession } from './session.js';
+
+export type FitHistory = History;
+type Verbose = 0 | 1 | 2 | 'auto' | boolean;
+type CallbackLike = CallbackClass | Partial<CallbackClass>;
+
+export interface FitOptions {
+  readonly batchSize?: number;
+  readonly epochs?: number;
+  /** 0: silent, 1: a bar, 2: a line for each epoch. */
+  readonly verbose?: Verbose;
+  readonly callbacks?: readonly CallbackLike[];
+  /** The last share of the samples is kept for validation. */
+  readonly validationSplit?: number;
+  /** [x, y] or [x, y, sampleWeight]. */
+  readonly validationData?: readonly [DataArgument, DataArgument | null, (DataArgument | null)?] | null;
+  readonly validationBatchSize?: number | null;
+  readonly validationFreq?: number;
+  readonly shuffle?: boolean;
+  /** Weights of classes, by class number. */
+  readonly classWeight?: Readonly<Record<number, number>> | null;
+  readonly sampleWeight?: DataArgument | null;
+  /** The epoch to begin with, counted from 0. */
+  readonly initialEpoch?: number;
+}
+
+export interface EvaluateOptions {
+  readonly batchSize?: number;
+  readonly verbose?: Verbose;
+  readonly sampleWeight?: DataArgument | null;
+  readonly callbacks?: readonly CallbackLike[];
+  readonly returnDict?: boolean;
+}
+
+export interface PredictOptions {
+  readonly batchSize?: number;
+  readonly verbose?: Verbose;
+  readonly callbacks?: readonly CallbackLike[];
+}
+
+export interface BatchOptions {
+  readonly sampleWeight?: DataArgument | null;
+  readonly classWeight?: Readonly<Record<number, number>> | null;
+  readonly returnDict?: boolean;
+  /** Whether the metrics begin anew; default true. */
+  readonly resetMetrics?: boolean;
+}
+
+/** Checked data for the model. A model without an input shape is built for the data. */
+function dataSet(what: string, model: ModelBase, x: unknown, y: unknown, sampleWeight: unknown, classWeight: Readonly<Record<number, number>> | null): DataSet {
+  buildFrom(what, model, x);
+  const inputs = inputArrays(what, x, model.inputSpecs);
+  checkEmbeddingIds(what, inputs, model.embeddingTables());
+  const count = inputs[0]!.shape[0]!;
+  const specs = { outputNames: model.outputNames, losses: model.compiled.losses, classes: model.outputShapes().map((s) => s.at(-1) ?? null) };
+  const targets = targetArrays(what, y, specs, count);
+  return { count, x: inputs, y: targets, weights: weightArrays(what, sampleWeight, classWeight, targets, specs, count) };
+}
+
+function buildFrom(what: string, model: ModelBase, x: unknown): void {
+  if (model.hasInputs || x === null || x === undefined) return;
+  const [t] = inputArrays(what, x, [{ name: 'x', shape: shapeOf(x), dtype: 'float32' }]);
+  model.buildFor([null, ...t!.shape.slice(1)]);
+}
+
+/** Any shape of the right rank. */
+function shapeOf(x: unknown): null[] {
+  let rank = 0;
+  if (typeof x === 'object' && x !== null && 'shape' in x) rank = (x.shape as readonly number[]).length;
+  else for (let at = x; Array.isArray(at) || ArrayBuffer.isView(at); at = (at as ArrayLike<unknown>)[0]) rank++;
+  return new Array<null>(rank).fill(null);
+}
+
+/** Symbols of a data set: sizes that the model leaves open. */
+function openSizes(model: ModelBase, d: Pick<DataSet, 'x'>): Record<string, number> {
+  const sizes: Record<string, number> = {};
+  model.inputSpecs.forEach((s, i) => {
+    s.shape.forEach((dim, axis) => {
+      if (dim === null && axis > 0) sizes[`axis${axis}`] = d.x[i]!.shape[axis]!;
+    });
+  });
+  return sizes;
+}
+
+/** The batch size that a run uses: that of the model where it is fixed. */
+function batchFor(what: string, model: ModelBase, wanted: number | undefined, count: number): number {
+  const fixed = model.inputSpecs[0]!.shape[0] ?? null;
+  const batch = wanted === undefined ? (fixed ?? 32) : positiveInteger(what, 'batchSize', wanted);
+  if (fixed === null) return Math.min(batch, count);
+  if (batch !== fixed) throw new ValueError(`${what}: the model has the fixed batch size ${fixed}, got batchSize ${batch}`);
+  if (count % fixed !== 0) throw new ValueError(`${what}: the model has the fixed batch size ${fixed}: the number of samples (${count}) must be a multiple of it`);
+  return batch;
+}
+
+/** A data set on the device, with the program that reads it. */
+interface Loaded {
+  readonly program: Program;
+  readonly count: number;
+  readonly batch: number;
+  readonly symbols: Readonly<Record<string, number>>;
+  readonly resident: Record<string, ResidentData>;
+}
+
+async function loadData(session: ModelSession, model: ModelBase, mode: 'train' | 'evaluate', d: DataSet, batch: number): Promise<Loaded> {
+  const spec = dataSpec(d);
+  const key = `${mode} ${JSON.stringify(spec)} ${batch} ${d.count}`;
+  const build = mode === 'train' ? trainGraph : evaluateGraph;
+  const program = await session.program(key, mode, () => build(model, session.layout, model.compiled, spec, { batch, samples: d.count }));
+  const resident: Record<string, ResidentData> = {};
+  const upload = (kind: 'x' | 'y' | 'sample_weight', list: readonly (Tensor | null)[]) => {
+    list.forEach((t, i) => {
+      if (t) resident[inputName(kind, i, list.length, true)] = session.executor.upload(t.dtype, t.shape, t.data);
+    });
+  };
+  upload('x', d.x);
+  upload('y', d.y);
+  upload('sample_weight', d.weights);
+  return { program, count: d.count, batch, symbols: { samples: d.count, ...openSizes(model, d) }, resident };
+}
+
+function release(loaded: Loaded | null): void {
+  for (const r of Object.values(loaded?.resident ?? {})) r.dispose();
+}
+
+/** Loss and metrics as they are on the device now. */
+async function readLogs(session: ModelSession, model: ModelBase): Promise<Record<string, number>> {
+  const logs: Record<string, number> = {};
+  for (const m of model.compiled.resolved!.all) {
+    if (m.variables.every((v) => session.has(v))) logs[m.name] = m.result(await Promise.all(m.variables.map((v) => session.read(v))));
+  }
+  return logs;
+}
+
+const resetMetrics = (session: ModelSession, model: ModelBase): void => session.zeroVariables(model.compiled.resolved?.all.flatMap((m) => m.variables) ?? []);
+
+/** How long one queue of steps may take: progress shows and the event loop breathes between them. */
+const slice = 100;
+
+interface PassHooks {
+  /** Called around each batch; its presence makes every batch a run of its own. */
+  readonly begin?: (batch: number) => Promise<void>;
+  readonly end?: (batch: number) => Promise<void>;
+  readonly progress: (steps: number) => Promise<void>;
+}
+
+/** Runs the program over the whole data set once. */
+async function pass(session: ModelSession, loaded: Loaded, hooks: PassHooks): Promise<void> {
+  const { program, count, batch, symbols, resident } = loaded;
+  const full = Math.floor(count / batch);
+  const rest = count - full * batch;
+  const single = hooks.begin !== undefined || hooks.end !== undefined;
+  let queue = 1;
+  for (let step = 0; step < full; ) {
+    const n = single ? 1 : Math.min(queue, full - step);
+    await hooks.begin?.(step);
+    const start = performance.now();
+    program.run({ symbols: { ...symbols, batch }, resident, repeat: n });
+    await session.executor.finish();
+    const took = performance.now() - start;
+    queue = Math.max(1, Math.min(4 * queue, Math.floor((n * slice) / Math.max(took, 0.01))));
+    step += n;
+    await hooks.end?.(step - 1);
+    await hooks.progress(step);
+  }
+  if (rest > 0) {
+    await hooks.begin?.(full);
+    program.run({ symbols: { ...symbols, batch: rest }, resident });
+    await session.executor.finish();
+    await hooks.end?.(full);
+    await hooks.progress(full + 1);
+  }
+}
+
+const fitDefaults: FitOptions = {
+  batchSize: undefined,
+  epochs: 1,
+  verbose: 'auto',
+  callbacks: [],
+  validationSplit: 0,
+  validationData: null,
+  validationBatchSize: null,
+  validationFreq: 1,
+  shuffle: true,
+  classWeight: null,
+  sampleWeight: null,
+  initialEpoch: 0,
+};
+
+export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | null, options: FitOptions): Promise<History> {
+  const o = resolveOptions<Required<FitOptions>>('fit', [options], [], fitDefaults as Required<FitOptions>);
+  const verbose = verbosity('fit', o.verbose);
+  const epochs = positiveInteger('fit', 'epochs', o.epochs);
+  let train = dataSet('fit', model, x, y, o.sampleWeight, o.classWeight);
+  let validation: DataSet | null = o.validationData ? dataSet('fit: validationData', model, o.validationData[0], o.validationData[1], o.validationData[2] ?? null, null) : null;
+  if (!validation && o.validationSplit > 0) {
+    if (!(o.validationSplit < 1)) throw new ValueError(`fit: 'validationSplit' must be at least 0 and below 1, got ${o.validationSplit}`);
+    const at = Math.floor(train.count * (1 - o.validationSplit));
+    if (at === 0 || at === train.count) throw new ValueError(`fit: 'validationSplit' of ${o.validationSplit} leaves no samples for ${at === 0 ? 'training' : 'validation'} (${train.count} in all)`);
+    [train, validation] = [rowsOf(train, 0, at), rowsOf(train, at, train.count)];
+  }
+  const batch = batchFor('fit', model, o.batchSize, train.count);
+  const session = await model.session();
+  const history = new History();
+  const steps = Math.ceil(train.count / batch);
+  const callbacks = new CallbackList([history, ...o.callbacks], model, { epochs, steps, verbose });
+  const out = standardOutput();
+  const trained = await loadData(session, model, 'train', train, batch);
+  const tested = validation ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count)) : null;
+  const stream = new RandomStream(nextSeed());
+  const watchesBatches = callbacks.has('onTrainBatchBegin', 'onTrainBatchEnd');
+  model.stopTraining = false;
+  let logs: Record<string, number> = {};
+  try {
+    await callbacks.emit('onTrainBegin', {});
+    for (let epoch = o.initialEpoch; epoch < epochs && !model.stopTraining; epoch++) {
+      await callbacks.emit('onEpochBegin', epoch, {});
+      if (verbose > 0) out.write(`Epoch ${epoch + 1}/${epochs}\n`);
+      const order = o.shuffle ? stream.permutation(train.count) : Int32Array.from({ length: train.count }, (_, i) => i);
+      trained.resident.order?.dispose();
+      trained.resident.order = session.executor.upload('int32', [train.count], order);
+      resetMetrics(session, model);
+      session.zero([{ name: cursorSlot.train, dtype: 'int32', size: 1 }]);
+      session.syncLearningRate();
+      session.markTrained();
+      const bar = new ProgressBar(steps, verbose, out);
+      await pass(session, trained, {
+        ...(watchesBatches
+          ? {
+              begin: (b: number) => callbacks.emit('onTrainBatchBegin', b, {}),
+              end: async (b: number) => {
+                await callbacks.emit('onTrainBatchEnd', b, await readLogs(session, model));
+                session.syncLearningRate();
+              },
+            }
+          : {}),
+        progress: async (done) => {
+          if (bar.redraws) bar.update(done, await readLogs(session, model));
+        },
+      });
+      logs = await readLogs(session, model);
+      if (tested && (epoch + 1) % o.validationFreq === 0) {
+        const results = await test(session, model, tested, callbacks);
+        for (const [name, value] of Object.entries(results)) logs[`val_${name}`] = value;
+      }
+      bar.finish(logs);
+      await callbacks.emit('onEpochEnd', epoch, logs);
+    }
+    await callbacks.emit('onTrainEnd', logs);
+  } finally {
+    release(trained);
+    release(tested);
+  }
+  return history;
+}
+
+/** One evaluation of a loaded data set. */
+async function test(session: ModelSession, model: ModelBase, loaded: Loaded, callbacks: CallbackList, bar: ProgressBar | null = null): Promise<Record<string, number>> {
+  resetMetrics(session, model);
+  session.zero([{ name: cursorSlot.evaluate, dtype: 'int32', size: 1 }]);
+  session.markTrained();
+  await callbacks.emit('onTestBegin', {});
+  const watches = callbacks.has('onTestBatchBegin', 'onTestBatchEnd');
+  await pass(session, loaded, {
+    ...(watches ? { begin: (b: number) => callbacks.emit('onTestBatchBegin', b, {}), end: async (b: number) => callbacks.emit('onTestBatchEnd', b, await readLogs(session, model)) } : {}),
+    progress: async (done) => {
+      if (bar?.redraws) bar.update(done, await readLogs(session, model));
+    },
+  });
+  const logs = await readLogs(session, model);
+  await callbacks.emit('onTestEnd', logs);
+  return logs;
+}
+
+export async function evaluate(model: ModelBase, x: DataArgument, y: DataArgument | null, options: EvaluateOptions): Promise<Record<string, number>> {
+  const o = resolveOptions<Required<EvaluateOptions>>('evaluate', [options], [], { batchSize: undefined, verbose: 'auto', sampleWeight: null, callbacks: [], returnDict: false });
+  const verbose = verbosity('evaluate', o.verbose);
+  const data = dataSet('evaluate', model, x, y, o.sampleWeight, null);
+  const batch = batchFor('evaluate', model, o.batchSize, data.count);
+  const session = await model.session();
+  const loaded = await loadData(session, model, 'evaluate', data, batch);
+  const steps = Math.ceil(data.count / batch);
+  try {
+    const bar = new ProgressBar(steps, verbose, standardOutput());
+    const logs = await test(session, model, loaded, new CallbackList(o.callbacks, model, { epochs: 1, steps, verbose }), bar);
+    bar.finish(logs);
+    return logs;
+  } finally {
+    release(loaded);
+  }
+}
+
+export async function predict(model: ModelBase, x: DataArgument, options: PredictOptions): Promise<Tensor[]> {
+  const o = resolveOptions<Required<PredictOptions>>('predict', [options], [], { batchSize: undefined, verbose: 0, callbacks: [] });
+  const verbose = verbosity('predict', o.verbose);
+  buildFrom('predict', model, x);
+  const inputs = inputArrays('predict', x, model.inputSpecs);
+  checkEmbeddingIds('predict', inputs, model.embeddingTables());
+  const count = inputs[0]!.shape[0]!;
+  const batch = batchFor('predict', model, o.batchSize, count);
+  const session = await model.session();
+  const specs = inputs.map((t) => ({ dtype: t.dtype, shape: t.shape.slice(1) }));
+  const program = await session.program(`predict ${JSON.stringify(specs)} ${batch}`, 'predict', () => predictGraph(model, session.layout, specs, batch));
+  if (model.allState.length > 0) session.markTrained();
+  const symbols = openSizes(model, { x: inputs });
+  const steps = Math.ceil(count / batch);
+  const callbacks = new CallbackList(o.callbacks, model, { epochs: 1, steps, verbose });
+  const bar = new ProgressBar(steps, verbose, standardOutput());
+  await callbacks.emit('onPredictBegin', {});
+  const parts: TensorData[][] = model.outputNames.map(() => []);
+  for (let step = 0; step < steps; step++) {
+    await callbacks.emit('onPredictBatchBegin', step, {});
+    const [from, to] = [step * batch, Math.min(count, (step + 1) * batch)];
+    const rows = inputs.map((t) => t.rows(from, to));
+    program.run({ symbols: { ...symbols, batch: to - from }, inputs: Object.fromEntries(rows.map((t, i) => [inputName('x', i, rows.length, false), t])) });
+    for (const [i, name] of model.outputNames.entries()) parts[i]!.push(await program.read(name));
+    await callbacks.emit('onPredictBatchEnd', step, {});
+    bar.update(step + 1, {});
+  }
+  bar.finish({});
+  await callbacks.emit('onPredictEnd', {});
+  return parts.map(joined);
+}
+
+/** Batches one after the other. */
+function joined(parts: readonly TensorData[]): Tensor {
+  const first = parts[0]!;
+  if (parts.length === 1) return new Tensor(first.data, first.shape, first.dtype);
+  const data = new (first.data.constructor as new (n: number) => typeof first.data)(parts.reduce((n, p) => n + p.data.length, 0));
+  let at = 0;
+  for (const p of parts) {
+    data.set(p.data, at);
+    at += p.data.length;
+  }
+  return new Tensor(data, [parts.reduce((n, p) => n + p.shape[0]!, 0), ...first.shape.slice(1)], first.dtype);
+}
+
+/** One batch brought by the caller. */
+export async function onBatch(model: ModelBase, mode: 'train' | 'evaluate', x: DataArgument, y: DataArgument | null, options: BatchOptions): Promise<number | number[] | Logs> {
+  const what = mode === 'train' ? 'trainOnBatch' : 'testOnBatch';
+  const o = resolveOptions<Required<BatchOptions>>(what, [options], [], { sampleWeight: null, classWeight: null, returnDict: false, resetMetrics: true });
+  const data = dataSet(what, model, x, y, o.sampleWeight, o.classWeight);
+  batchFor(what, model, data.count, data.count);
+  const session = await model.session();
+  const spec = dataSpec(data);
+  // memory is planned for the largest batch: rounded up, so that batches of similar sizes share a program
+  const largest = 2 ** Math.ceil(Math.log2(data.count));
+  const build = mode === 'train' ? trainGraph : evaluateGraph;
+  const program = await session.program(`${what} ${JSON.stringify(spec)} ${largest}`, mode, () => build(model, session.layout, model.compiled, spec, { batch: largest, samples: null }));
+  if (o.resetMetrics) resetMetrics(session, model);
+  session.syncLearningRate();
+  session.markTrained();
+  const inputs: Record<string, Tensor> = {};
+  const bring = (kind: 'x' | 'y' | 'sample_weight', list: readonly (Tensor | null)[]) => {
+    list.forEach((t, i) => {
+      if (t) inputs[inputName(kind, i, list.length, false)] = t;
+    });
+  };
+  bring('x', data.x);
+  bring('y', data.y);
+  bring('sample_weight', data.weights);
+  program.run({ symbols: { ...openSizes(model, data), batch: data.count }, inputs });
+  const logs = await readLogs(session, model);
+  if (o.returnDict) return logs;
+  const values = Object.values(logs);
+  return values.length === 1 ? values[0]! : values;
+}

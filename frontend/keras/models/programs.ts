@@ -1,0 +1,187 @@
+/** The graphs of a model: a training step, an evaluation step, a prediction. */
+import { GraphBuilder } from '../../../ir/builder.js';
+import { type Dim, isStatic, type Shape, symbol } from '../../../ir/dim.js';
+import type { DType } from '../../../ir/dtype.js';
+import { ValueError } from '../../../ir/errors.js';
+import { gradients } from '../../../ir/autodiff.js';
+import type { Graph, Value } from '../../../ir/graph.js';
+import * as ops from '../backend/ops.js';
+import { listOf, type SymbolicTensor, Trace } from '../backend/trace.js';
+import type { Variable } from '../backend/variable.js';
+import { symbolOfAxis } from '../layers/layer.js';
+import type { ModelBase } from './base.js';
+import type { Compiled, ResolvedMetrics } from './compiled.js';
+import type { ModelLayout } from './layout.js';
+
+/** One array of a data set: dtype, and shape of one sample. */
+export interface ArraySpec {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export interface DataSpec {
+  /** One for each input of the model. */
+  readonly x: readonly ArraySpec[];
+  /** One for each output; null where the output has no target. */
+  readonly y: readonly (ArraySpec | null)[];
+  /** Sample weights for each output; null where there are none. */
+  readonly weights: readonly (ArraySpec | null)[];
+}
+
+export interface ProgramOptions {
+  /** Largest batch. */
+  readonly batch: number;
+  /** The data set lies on the device and has so many samples; null: every run brings its batch. */
+  readonly samples: number | null;
+}
+
+/** State: number of samples of the data set that the running epoch has seen. */
+export const cursorSlot = { train: 'data/cursor', evaluate: 'data/evaluate_cursor' } as const;
+
+/** Names of the inputs of programs: `x` alone or `x_0`, `x_1`, …; data sets on the device are always numbered. */
+export const inputName = (kind: 'x' | 'y' | 'sample_weight', index: number, count: number, resident: boolean): string => (count === 1 && !resident ? kind : `${kind}_${index}`);
+
+interface Batch {
+  readonly x: readonly SymbolicTensor[];
+  readonly y: readonly (SymbolicTensor | null)[];
+  readonly weights: readonly (SymbolicTensor | null)[];
+  readonly size: Dim;
+}
+
+/** The batch dimension: fixed by the model, or the symbol `batch`. */
+function batchDim(model: ModelBase): Dim {
+  return model.inputSpecs[0]!.shape[0] ?? symbolOfAxis(0);
+}
+
+/** The inputs of a program: given with each run, or gathered from data sets on the device. */
+function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: 'train' | 'evaluate', o: ProgramOptions): Batch {
+  const { b } = t;
+  const size = batchDim(model);
+  b.declareSymbol('batch', isStatic(size) ? size : o.batch);
+  let rows: ((name: string, a: ArraySpec) => Value) | null = null;
+  if (o.samples !== null) {
+    const samples = symbol('samples');
+    b.declareSymbol('samples', o.samples);
+    const slot = cursorSlot[mode];
+    const cursor = b.stateSlot(slot, 'int32', []);
+    const positions = b.add(b.iota([size], 0), cursor);
+    const index = mode === 'train' ? b.gather(b.input('order', 'int32', [samples], { resident: true }), positions) : positions;
+    b.update(slot, b.add(cursor, b.dimSize(size)));
+    rows = (name, a) => b.gather(b.input(name, a.dtype, [samples, ...a.shape], { resident: true }), index);
+  }
+  const direct = (name: string, a: ArraySpec, declared: Shape) => b.input(name, a.dtype, [size, ...declared]);
+  const of = (kind: 'x' | 'y' | 'sample_weight', a: ArraySpec, i: number, count: number, declared: Shape) => {
+    const name = inputName(kind, i, count, rows !== null);
+    return b.withExactOrigin(name, () => (rows ? rows(name, a) : direct(name, a, declared)));
+  };
+  const x = spec.x.map((a, i) => {
+    const s = model.inputSpecs[i]!;
+    const declared = declaredShape(b, s.shape, a);
+    return t.tensor(b.cast(of('x', a, i, spec.x.length, declared), s.dtype));
+  });
+  const optional = (kind: 'y' | 'sample_weight', list: readonly (ArraySpec | null)[]) => list.map((a, i) => (a ? t.tensor(of(kind, a, i, list.length, a.shape)) : null));
+  return { x, y: optional('y', spec.y), weights: optional('sample_weight', spec.weights), size };
+}
+
+/** Shape of one sample; sizes that the model leaves open are symbols. */
+function declaredShape(b: GraphBuilder, shape: readonly (number | null)[], a: ArraySpec): Shape {
+  return shape.slice(1).map((d, i) => {
+    if (d !== null) return d;
+    const s = symbolOfAxis(i + 1);
+    b.declareSymbol(`axis${i + 1}`, a.shape[i] ?? 1);
+    return s;
+  });
+}
+
+/** All losses of a batch: total, and of each output. Metrics are updated on the way. */
+function lossAndMetrics(t: Trace, model: ModelBase, compiled: Compiled, batch: Batch, predictions: readonly SymbolicTensor[]): SymbolicTensor {
+  const { b } = t;
+  const resolved = compiled.resolve(batch.y.map((y) => y?.shape ?? null), predictions.map((p) => p.shape));
+  const parts: SymbolicTensor[] = [];
+  b.withOrigin('loss', () => {
+    compiled.losses.forEach((loss, i) => {
+      const y = batch.y[i];
+      if (!loss || !y) return;
+      const value = b.withOrigin(loss.name, () => loss.compute(y, predictions[i]!, batch.weights[i] ?? null));
+      const scalar = value.rank === 0 ? value : ops.mean(value);
+      trackOutputLoss(model, resolved, i, scalar, batch.size);
+      parts.push(compiled.lossWeights[i] === 1 ? scalar : ops.multiply(scalar, compiled.lossWeights[i]!));
+    });
+    if (parts.length === 0) throw new ValueError(`model '${model.name}' has no loss: give one to compile, or targets to fit`);
+    parts.push(...t.losses, ...regularization(t, model));
+  });
+  const total = parts.reduce((a, x) => ops.add(a, x));
+  b.withOrigin('metrics', () => {
+    resolved.loss.updateValues(total, ops.size(total, batch.size));
+    for (const { metric, output, weighted } of resolved.metrics) {
+      const y = batch.y[output];
+      if (y) b.withOrigin(metric.name, () => metric.update(y, predictions[output]!, weighted ? (batch.weights[output] ?? null) : null));
+    }
+  });
+  return total;
+}
+
+/** Keras 2 weighs the batches' losses by their sizes, Keras 3 does not. */
+function trackOutputLoss(model: ModelBase, resolved: ResolvedMetrics, output: number, value: SymbolicTensor, size: Dim): void {
+  resolved.outputLosses[output]?.updateValues(value, model.semantics === 'keras2' ? ops.size(value, size) : null);
+}
+
+/** Penalties of all weights with a regularizer. */
+function regularization(t: Trace, model: ModelBase): SymbolicTensor[] {
+  return model.weights.flatMap((w) => (w.regularizer ? [t.b.withOrigin(w.path, () => w.regularizer!.call(t.read(w)))] : []));
+}
+
+function trace(model: ModelBase, name: string, layout: ModelLayout, training: boolean): Trace {
+  return new Trace(new GraphBuilder(`${model.name}/${name}`), { training, layout });
+}
+
+function forward(t: Trace, model: ModelBase, x: readonly SymbolicTensor[]): readonly SymbolicTensor[] {
+  return listOf(model.call(x.length === 1 ? x[0]! : x, { training: t.training }));
+}
+
+/** Forward pass, loss, gradients, optimizer update and metrics. */
+export function trainGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): Graph {
+  const t = trace(model, 'train', layout, true);
+  const batch = inputs(t, model, spec, 'train', o);
+  const total = lossAndMetrics(t, model, compiled, batch, forward(t, model, batch.x));
+  const weights = layout.flat.parts.map((p) => t.read(p.variable).value);
+  const grads = weights.length > 0 ? gradients(t.b, total.value, weights) : [];
+  compiled.optimizer.apply(t, layout.flat, grads, compiled.optimizer.updatesTouchedRowsOnly ? touchedRows(t, layout) : undefined);
+  if (o.samples === null) t.b.output('loss', total.value);
+  return t.b.build();
+}
+
+/** Rows of embedding tables that the batch reads. A table that is used otherwise too has a dense gradient. */
+function touchedRows(t: Trace, layout: ModelLayout): Map<Variable, SymbolicTensor> {
+  const rows = new Map<Variable, SymbolicTensor>();
+  for (const { variable } of layout.flat.parts) {
+    const reads = t.sparseReads.get(variable);
+    const users = t.b.nodes.filter((n) => n.inputs.includes(t.read(variable).value) && n.op === 'gather').length;
+    if (!reads || users < reads.length || variable.regularizer) continue;
+    const count = variable.shape[0]!;
+    const ids = reads.map((r) => t.b.reshape(r.value, [-1]));
+    const hits = ids.reduce((acc, i) => t.b.emit('scatter', [acc, i, t.b.full(i.shape, 1)], { axis: 0, fn: 'add' }), t.b.full([count], 0));
+    rows.set(variable, t.tensor(t.b.compare('gt', hits, 0)));
+  }
+  return rows;
+}
+
+/** Forward pass without training behaviour, loss and metrics. */
+export function evaluateGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): Graph {
+  const t = trace(model, 'evaluate', layout, false);
+  const batch = inputs(t, model, spec, 'evaluate', o);
+  const total = lossAndMetrics(t, model, compiled, batch, forward(t, model, batch.x));
+  if (o.samples === null) t.b.output('loss', total.value);
+  return t.b.build();
+}
+
+/** Forward pass; the outputs are named by the output layers. */
+export function predictGraph(model: ModelBase, layout: ModelLayout, x: readonly ArraySpec[], batch: number): Graph {
+  const t = trace(model, 'predict', layout, false);
+  const given = inputs(t, model, { x, y: [], weights: [] }, 'evaluate', { batch, samples: null });
+  const outputs = forward(t, model, given.x);
+  outputs.forEach((o, i) => {
+    t.b.output(model.outputNames[i]!, o.value);
+  });
+  return t.b.build();
+}

@@ -1,0 +1,104 @@
+/** Sequential: a stack of layers with one input and one output each. */
+import { ShapeError, ValueError } from '../../../ir/errors.js';
+import { GraphBuilder } from '../../../ir/builder.js';
+import { type KerasShape, kerasShape, separateLayout, SymbolicTensor, type Tensors, Trace } from '../backend/trace.js';
+import { InputLayerClass } from '../layers/core.js';
+import { type CallArguments, type InputShape, Layer, singleShape, symbolOfAxis } from '../layers/layer.js';
+import { KerasTensor } from '../layers/node.js';
+import { serialize } from '../layers/serialization.js';
+import { callable } from '../utils/callable.js';
+import { describe, isPlainObject, resolveOptions } from '../utils/options.js';
+import type { JsonObject, Semantics } from '../utils/serialization.js';
+import { type InputSpec, ModelBase } from './base.js';
+
+export interface SequentialConfig {
+  layers?: readonly (Layer | KerasTensor)[];
+  name?: string | null;
+  trainable?: boolean;
+  semantics?: Semantics;
+}
+
+/** `Sequential([Input({ shape }), Dense(10), …])`. Without an input shape the model is built at its first use. */
+export class SequentialClass extends ModelBase {
+  static override readonly className = 'Sequential';
+  private input: InputSpec | null = null;
+  private inputLayer: InputLayerClass | null = null;
+
+  constructor(layers?: readonly (Layer | KerasTensor)[] | SequentialConfig, options?: Omit<SequentialConfig, 'layers'>) {
+    const args = isPlainObject(layers) ? [layers] : [{ layers, ...options }];
+    const o = resolveOptions<SequentialConfig>('Sequential', args, [], { layers: [], name: null, trainable: true, semantics: 'keras3' });
+    super({ name: o.name, trainable: o.trainable, semantics: o.semantics }, 'sequential');
+    if (!Array.isArray(o.layers)) throw new ValueError(`Sequential: expected a list of layers, got ${describe(o.layers)}`);
+    for (const layer of o.layers as (Layer | KerasTensor)[]) this.add(layer);
+  }
+
+  /** Adds a layer at the end. */
+  add(layer: Layer | KerasTensor): void {
+    const added = layer instanceof KerasTensor ? layer.history.node.layer : layer;
+    if (!(added instanceof Layer)) throw new ValueError(`Sequential: expected a layer, got ${describe(added)}`);
+    if (added instanceof InputLayerClass) {
+      if (this.sublayers.length > 0 || this.inputLayer) throw new ValueError(`Sequential: the input '${added.name}' must come first`);
+      this.inputLayer = added;
+      this.input = { name: added.name, shape: added.batchShape, dtype: added.dtype };
+      return;
+    }
+    if (this.sublayers.some((l) => l.name === added.name)) throw new ValueError(`Sequential: there is already a layer named '${added.name}': names must be unique`);
+    const shape = this.sublayers.length === 0 && !this.input ? shapeOfFirst(added) : null;
+    this.sublayers.push(added);
+    if (shape) this.input = { name: `${added.name}_input`, shape, dtype: added.className === 'Embedding' ? 'int32' : 'float32' };
+    this.built = false;
+    if (this.input) this.ensureBuilt(this.input.shape);
+  }
+
+  override get inputSpecs(): readonly InputSpec[] {
+    if (!this.input) throw new ValueError(`model '${this.name}' has no input shape yet: give the first layer inputShape, put Input first, or call build(shape)`);
+    return [this.input];
+  }
+  override get hasInputs(): boolean {
+    return this.input !== null;
+  }
+  override get outputNames(): readonly string[] {
+    return [this.sublayers.at(-1)?.name ?? this.name];
+  }
+
+  /** Builds all layers by tracing them once. */
+  override build(inputShape: InputShape): void {
+    const shape = singleShape(inputShape, this);
+    this.input ??= { name: `${this.sublayers[0]?.name ?? this.name}_input`, shape: [null, ...shape.slice(1)], dtype: 'float32' };
+    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
+    let x: Tensors = t.tensor(t.b.input('x', this.input.dtype, this.input.shape.map((d, i) => d ?? symbolOfAxis(i))));
+    for (const layer of this.sublayers) {
+      x = layer.compute(x, {});
+      if (!(x instanceof SymbolicTensor)) throw new ShapeError(`Sequential: layer '${layer.name}' gives ${x.length} outputs; use a functional model`);
+    }
+    this.outputShapeOfBuild = kerasShape((x as SymbolicTensor).shape);
+  }
+  private outputShapeOfBuild: KerasShape | null = null;
+  /** Shape of the output; null before the model is built. */
+  get outputShape(): KerasShape | null {
+    return this.outputShapeOfBuild;
+  }
+
+  override call(inputs: Tensors, args: CallArguments): Tensors {
+    return this.sublayers.reduce<Tensors>((x, layer) => layer.compute(x, { training: args.training }), inputs);
+  }
+
+  override getConfig(): JsonObject {
+    const first = this.inputLayer ?? (this.input ? new InputLayerClass({ batchShape: this.input.shape, dtype: this.input.dtype, name: this.input.name, semantics: this.semantics }) : null);
+    return {
+      name: this.name,
+      ...(this.semantics === 'keras3' ? { trainable: this.trainable, dtype: 'float32' } : {}),
+      layers: [...(first ? [first as Layer] : []), ...this.sublayers].map((l) => serialize(l) as unknown as JsonObject),
+      ...(this.input ? { build_input_shape: this.input.shape } : {}),
+    };
+  }
+}
+
+/** The input shape that a first layer was given. */
+function shapeOfFirst(layer: Layer): KerasShape | null {
+  if (layer.batchInputShape) return layer.batchInputShape;
+  return layer instanceof ModelBase && layer.hasInputs ? layer.inputSpecs[0]!.shape : null;
+}
+
+export const Sequential = callable(SequentialClass);
+export type Sequential = SequentialClass;

@@ -1,0 +1,147 @@
+/** Models from their configurations: Sequential and functional ones, as Keras 2 (`batch_input_shape`, nested lists) and Keras 3 (`batch_shape`, `keras_history`) write them. */
+import { UnsupportedError, ValueError } from '../../../ir/errors.js';
+import { InputLayerClass } from '../layers/core.js';
+import type { Layer } from '../layers/layer.js';
+import { KerasTensor } from '../layers/node.js';
+import { type DeserializeOptions, deserialize, layerClasses } from '../layers/serialization.js';
+import { isPlainObject } from '../utils/options.js';
+import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
+import type { ModelBase } from './base.js';
+import { FunctionalClass } from './functional.js';
+import { SequentialClass } from './sequential.js';
+
+const modelClasses = ['Sequential', 'Functional', 'Model'];
+
+/** Keras 3 marks its configs by policies and `batch_shape`; Keras 2 by `batch_input_shape` and `keras_version`. */
+function semanticsOf(model: SerializedObject): Semantics {
+  const version = (model as { keras_version?: unknown }).keras_version;
+  if (typeof version === 'string') return version.startsWith('3') ? 'keras3' : 'keras2';
+  return JSON.stringify(model.config).includes('"batch_input_shape"') ? 'keras2' : 'keras3';
+}
+
+/** Classes in a config that do not exist here, all of them. */
+function missingClasses(layers: readonly SerializedObject[], options: DeserializeOptions): string[] {
+  const bare = (name: string) => name.slice(name.indexOf('>') + 1);
+  return layers.flatMap((l) => {
+    if (modelClasses.includes(l.class_name)) return missingClasses((l.config.layers ?? []) as unknown as SerializedObject[], options);
+    const known = Object.hasOwn(layerClasses, bare(l.class_name)) || (options.customObjects && Object.hasOwn(options.customObjects, bare(l.class_name)));
+    return known ? [] : [bare(l.class_name)];
+  });
+}
+
+/** A model from its configuration (an object or JSON text). One error lists all layer classes that do not exist here. */
+export function modelFromConfig(config: string | SerializedObject, options: DeserializeOptions = {}): ModelBase {
+  const model = (typeof config === 'string' ? JSON.parse(config) : config) as SerializedObject;
+  if (!isPlainObject(model) || !isPlainObject(model.config) || !modelClasses.includes(model.class_name)) {
+    throw new ValueError(`not the configuration of a Sequential or functional model: class_name is ${JSON.stringify(model?.class_name)}`);
+  }
+  const missing = [...new Set(missingClasses([model], options))];
+  if (missing.length > 0) throw new UnsupportedError(`the model has layers of unknown classes: ${missing.join(', ')}`);
+  return build(model, { ...options, semantics: options.semantics ?? semanticsOf(model) });
+}
+
+function build(model: SerializedObject, options: DeserializeOptions): ModelBase {
+  return model.class_name === 'Sequential' ? sequential(model.config, options) : functional(model.config, options);
+}
+
+function layerFrom(config: SerializedObject, options: DeserializeOptions): Layer {
+  return modelClasses.includes(config.class_name) ? build(config, options) : deserialize(config, options);
+}
+
+function sequential(config: JsonObject, options: DeserializeOptions): SequentialClass {
+  const layers = (config.layers as unknown as SerializedObject[]).map((l) => layerFrom(l, options));
+  const model = new SequentialClass({ layers, name: (config.name as string | undefined) ?? null, trainable: (config.trainable as boolean | undefined) ?? true, semantics: options.semantics });
+  const shape = config.build_input_shape as readonly (number | null)[] | undefined;
+  if (!model.hasInputs && shape) model.buildFor(shape);
+  return model;
+}
+
+/** A tensor in a config: layer, call, output. */
+type Reference = readonly [layer: string, node: number, index: number];
+
+interface PendingCall {
+  readonly layer: Layer;
+  readonly references: readonly Reference[];
+  readonly single: boolean;
+  readonly args: JsonObject;
+}
+
+function functional(config: JsonObject, options: DeserializeOptions): FunctionalClass {
+  const list = config.layers as unknown as (SerializedObject & { readonly name: string; readonly inbound_nodes: readonly Json[] })[];
+  const layers = new Map<string, Layer>();
+  const pending: PendingCall[] = [];
+  for (const entry of list) {
+    const layer = layerFrom(entry, options);
+    layers.set(entry.name ?? layer.name, layer);
+    for (const node of entry.inbound_nodes) pending.push({ layer, ...inboundCall(node) });
+  }
+  // A model inside a model has nodes of its own: calls in this one are counted from here.
+  const first = new Map([...layers.values()].map((l) => [l, l instanceof InputLayerClass ? 0 : l.inboundNodes.length]));
+  const find = ([name, node, index]: Reference): KerasTensor | null => {
+    const layer = layers.get(name);
+    if (!layer) throw new ValueError(`the model's config refers to the layer '${name}', which it does not have`);
+    return layer.inboundNodes[node + first.get(layer)!]?.outputs[index] ?? null;
+  };
+  // Calls whose inputs exist are made, in the order of each layer's nodes, until none is left.
+  while (pending.length > 0) {
+    const blocked = new Set<Layer>();
+    let made = 0;
+    for (let i = 0; i < pending.length; i++) {
+      const call = pending[i]!;
+      const tensors = call.references.map(find);
+      if (blocked.has(call.layer) || tensors.some((t) => t === null)) {
+        blocked.add(call.layer);
+        continue;
+      }
+      const inputs = tensors as KerasTensor[];
+      call.layer.apply(call.single ? inputs[0]! : inputs, callArguments(call, find));
+      pending.splice(i--, 1);
+      made++;
+    }
+    if (made === 0) throw new ValueError(`the model's config has calls whose inputs never exist: ${pending.map((c) => c.layer.name).join(', ')}`);
+  }
+  const ends = (key: string): KerasTensor[] =>
+    references(config[key]).map((r) => {
+      const t = find(r);
+      if (!t) throw new ValueError(`the model's config names ${JSON.stringify(r)} in ${key}, which does not exist`);
+      return t;
+    });
+  const [inputs, outputs] = [ends('input_layers'), ends('output_layers')];
+  return new FunctionalClass({ inputs, outputs: outputs.length === 1 ? outputs[0]! : outputs, name: config.name as string, trainable: (config.trainable as boolean | undefined) ?? true, semantics: options.semantics });
+}
+
+const isReference = (x: Json): x is [string, number, number] => Array.isArray(x) && typeof x[0] === 'string' && typeof x[1] === 'number';
+
+/** One reference, a list of them, or an object of them. */
+function references(x: Json): Reference[] {
+  if (isReference(x)) return [[x[0], x[1], x[2]]];
+  if (Array.isArray(x)) return x.flatMap(references);
+  return isPlainObject(x) ? Object.values(x as JsonObject).flatMap(references) : [];
+}
+
+/** References in Keras 3's tree of arguments. */
+function treeReferences(x: Json): Reference[] {
+  if (Array.isArray(x)) return x.flatMap(treeReferences);
+  if (!isPlainObject(x)) return [];
+  const o = x as JsonObject;
+  if (o.class_name === '__keras_tensor__') return references((o.config as JsonObject).keras_history);
+  return Object.values(o).flatMap(treeReferences);
+}
+
+/** A node of a config: Keras 3 has args and kwargs, Keras 2 a list of references (or one). */
+function inboundCall(node: Json): Omit<PendingCall, 'layer'> {
+  if (isPlainObject(node)) {
+    const { args, kwargs } = node as unknown as { args: readonly Json[]; kwargs: JsonObject };
+    return { references: treeReferences(args as Json), single: !Array.isArray(args[0]), args: kwargs ?? {} };
+  }
+  const list = isReference(node) ? [node] : (node as readonly Json[]);
+  const kwargs = (list[0] as readonly Json[])[3];
+  return { references: list.flatMap((r) => references(r)), single: list.length === 1, args: (kwargs as JsonObject | undefined) ?? {} };
+}
+
+/** Arguments of a call: plain ones as they are, states as tensors. */
+function callArguments(call: PendingCall, find: (r: Reference) => KerasTensor | null): Parameters<Layer['apply']>[1] {
+  const { training, initial_state: state } = call.args;
+  const states = state === undefined || state === null ? [] : [...treeReferences(state), ...references(state)].map((r) => find(r)!);
+  return { ...(typeof training === 'boolean' ? { training } : {}), ...(states.length > 0 ? { initialState: states } : {}) };
+}

@@ -1,0 +1,111 @@
+/** A model on a device: its state, its programs, and the way of weights between host and device. */
+import { hostArray, type TypedArray } from '../../../ir/dtype.js';
+import type { Graph } from '../../../ir/graph.js';
+import { iterationSlot, seedSlot } from '../backend/trace.js';
+import type { Variable } from '../backend/variable.js';
+import type { Optimizer } from '../optimizers/index.js';
+import { learningRateSlot } from '../optimizers/optimizer.js';
+import type { Executor, Program } from './executor.js';
+import type { ModelLayout } from './layout.js';
+
+/** Contents that a state slot starts with; null: zeros. */
+export function initialContents(slot: string, layout: ModelLayout, optimizer: Optimizer | null, seed: number): TypedArray | null {
+  if (slot === layout.flat.slot) return layout.gather();
+  if (slot === seedSlot) return Uint32Array.of(seed);
+  if (slot === iterationSlot) return Int32Array.of(0);
+  if (optimizer) {
+    if (slot === learningRateSlot) return Float32Array.of(optimizer.learningRate);
+    const name = optimizer.allSlots().find((s) => optimizer.stateName(s) === slot);
+    if (name !== undefined) return optimizer.initialSlot(name, layout.gather());
+  }
+  const variable = layout.separate.find((v) => layout.place(v).slot === slot);
+  return variable ? variable.value : null;
+}
+
+export class ModelSession {
+  private readonly programs = new Map<string, Program>();
+  private readonly initialized = new Set<string>();
+  private writtenRate = Number.NaN;
+  /** The device may hold newer weights than the host. */
+  private deviceIsNewer = false;
+
+  constructor(
+    readonly executor: Executor,
+    readonly layout: ModelLayout,
+    private readonly optimizer: Optimizer | null,
+    private readonly seed: number,
+    private readonly release: () => void,
+  ) {}
+
+  /** The program of this key, made at first use. New state starts with its first contents. */
+  async program(key: string, name: string, build: () => Graph): Promise<Program> {
+    const old = this.programs.get(key);
+    if (old) return old;
+    const graph = build();
+    const program = await this.executor.load(name, graph);
+    for (const s of graph.state) {
+      if (this.initialized.has(s.name)) continue;
+      this.initialized.add(s.name);
+      const contents = initialContents(s.name, this.layout, this.optimizer, this.seed);
+      this.executor.writeState(s.name, contents ?? hostArray(s.value.dtype, (s.value.shape as readonly number[]).reduce((a, d) => a * d, 1)));
+      if (s.name === learningRateSlot) this.writtenRate = this.optimizer!.learningRate;
+    }
+    this.programs.set(key, program);
+    return program;
+  }
+
+  /** Brings a learning rate that was set on the host to the device. */
+  syncLearningRate(): void {
+    const rate = this.optimizer?.learningRate;
+    if (rate === undefined || rate === this.writtenRate || !this.initialized.has(learningRateSlot)) return;
+    this.writtenRate = rate;
+    this.executor.writeState(learningRateSlot, Float32Array.of(rate));
+  }
+
+  /** Sets slots to zero, such as the accumulators of metrics at the start of an epoch. */
+  zero(slots: readonly { readonly name: string; readonly dtype: Variable['dtype']; readonly size: number }[]): void {
+    for (const s of slots) if (this.initialized.has(s.name)) this.executor.writeState(s.name, hostArray(s.dtype, s.size));
+  }
+  zeroVariables(variables: readonly Variable[]): void {
+    this.zero(variables.map((v) => ({ name: this.layout.place(v).slot, dtype: v.dtype, size: v.size })));
+  }
+
+  read(variable: Variable): Promise<TypedArray> {
+    return this.executor.readState(this.layout.place(variable).slot);
+  }
+  has(variable: Variable): boolean {
+    return this.initialized.has(this.layout.place(variable).slot);
+  }
+
+  /** Programs that change weights call this. */
+  markTrained(): void {
+    this.deviceIsNewer = true;
+  }
+
+  /** Device to host: all weights and states. */
+  async pull(): Promise<void> {
+    if (!this.deviceIsNewer) return;
+    this.deviceIsNewer = false;
+    const { flat } = this.layout;
+    if (flat.size > 0 && this.initialized.has(flat.slot)) {
+      const all = await this.executor.readState(flat.slot);
+      for (const { variable, offset } of flat.parts) variable.assign(all.subarray(offset, offset + variable.size));
+    }
+    for (const v of this.layout.separate) if (this.has(v)) v.assign(await this.read(v));
+  }
+
+  /** Host to device: all weights and states. */
+  push(): void {
+    this.deviceIsNewer = false;
+    const { flat } = this.layout;
+    if (flat.size > 0 && this.initialized.has(flat.slot)) this.executor.writeState(flat.slot, this.layout.gather());
+    for (const v of this.layout.separate) if (this.has(v)) this.executor.writeState(this.layout.place(v).slot, v.value);
+  }
+
+  dispose(): void {
+    for (const p of this.programs.values()) p.dispose();
+    this.programs.clear();
+    this.executor.dispose();
+    this.release();
+  }
+}
