@@ -8,14 +8,14 @@ import { elements, type ModelName, uniform } from './workloads.js';
 /** Multi-head self-attention with biases; queries, keys, values and the output each have a weight matrix [d, d]. */
 class SelfAttention extends Layer {
   constructor(private readonly heads: number) {
-    super('SelfAttention');
+    super();
   }
 
   override build(inputShape: KerasShape): void {
     const d = inputShape.at(-1)!;
     for (const name of ['query', 'key', 'value', 'output']) {
-      this.addWeight({ name: `${name}_kernel`, shape: [d, d] });
-      this.addWeight({ name: `${name}_bias`, shape: [d] });
+      this.addWeight(`${name}_kernel`, [d, d]);
+      this.addWeight(`${name}_bias`, [d]);
     }
   }
 
