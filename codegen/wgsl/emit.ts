@@ -4,6 +4,7 @@
  */
 import { hoist, inlineIndexLets } from '../kernel/hoist.js';
 import type { Kernel } from '../kernel/ir.js';
+import { legalizeFor } from '../kernel/legalize.js';
 import { promotePrivate, unrollLoops } from '../kernel/unroll.js';
 import { type WgslLayout, wideViews } from './access.js';
 import { ModulePrinter } from './module.js';
@@ -12,7 +13,7 @@ export type { WgslLayout } from './access.js';
 
 /** The WGSL module of a kernel; its entry point is `main`. */
 export function emitWgsl(kernel: Kernel, layout: WgslLayout): string {
-  const flat = promotePrivate(unrollLoops(kernel));
+  const flat = legalizeFor(promotePrivate(unrollLoops(kernel)), 'wgsl');
   const views = wideViews({ ...flat, body: inlineIndexLets(flat.body) });
   return new ModulePrinter(hoist(views.kernel, { safeLoads: true, aliases: views.wide }), layout, views.wide).text();
 }
