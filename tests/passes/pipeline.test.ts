@@ -1,11 +1,13 @@
 /** Whole training steps through all passes: the same results, what the passes promise, and how long they take. */
+import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Graph } from '../../ir/graph.js';
 import { parse, print } from '../../ir/text.js';
 import { subgraphsOf } from '../../ir/transform.js';
 import { passNames, runPasses } from '../../passes/pipeline.js';
-import { compareGraphs, randomArguments } from '../support/random-graph.js';
+import { compareGraphs, randomArguments, randomGraph } from '../support/random-graph.js';
+import { randomConv, randomScan } from '../support/random-loops.js';
 import { lstmStep, residualStep } from '../support/train-graphs.js';
 
 const opsOf = (g: Graph, op: string): number => g.nodes.filter((n) => n.op === op).length;
@@ -29,6 +31,19 @@ test('an LSTM trains the same: one dot in each loop, one for each set of weights
   for (const l of loops) assert.is(subgraphsOf(l).reduce((n, g) => n + opsOf(g, 'dot'), 0), 1);
   // projection, input weights, recurrent weights; classifier forward, its weights, its input
   assert.is(opsOf(h, 'dot'), 6);
+});
+
+test('property: random graphs, loops and convolutions compute the same after all passes', () => {
+  for (const make of [(seed: number) => randomGraph(seed, 20), randomScan, randomConv]) {
+    fc.assert(
+      fc.property(fc.integer(), fc.boolean(), (seed, training) => {
+        const g = make(seed);
+        const h = runPasses(g, { target: 'wasm', training, verify: true });
+        assert.is(compareGraphs(g, h, randomArguments(g, seed), 1e-6), null);
+      }),
+      { numRuns: 150, seed: 13 },
+    );
+  }
 });
 
 test('what passes leave prints and parses', () => {
