@@ -37,8 +37,8 @@ export const configOfOptions = (options: Readonly<Record<string, Json>>): JsonOb
 /** Keras names classes in CamelCase, and accepts snake_case: `GlorotUniform` is `glorot_uniform`. */
 export const snakeOfClass = (name: string): string =>
   name
-    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
-    .replace(/([A-Z]+)([A-Z][a-z])/g, '$1_$2')
+    .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
     .toLowerCase();
 
 /** How a module of Keras makes an object from a name or a config. */
