@@ -2,7 +2,7 @@
  * Kernel IR to a WASM function. Holds no decision about schedules: what the kernel says is what runs.
  *
  * The function's parameters are (block: address of the argument block, begin, end): it runs workgroups begin..end-1 of the grid, linearised with x fastest. The argument block
- * is u32 words: the byte address of each argument, the value of each symbol, and the group counts x, y, z. Values and addresses are in values.ts.
+ * is u32 words: the byte address of each argument, the value of each symbol, and the group counts x, y, z. Values are in values.ts, addresses in addresses.ts.
  *
  * Loops run their test at the end, behind a guard where the trip count may be 0. A loop whose variable only forms addresses has no counter: one of its pointers is compared
  * with its last value.
@@ -10,12 +10,14 @@
 import { InternalError, UnsupportedError } from '../../ir/errors.js';
 import { dependsOn, type Expr, type VarExpr } from '../kernel/expr.js';
 import * as E from '../kernel/expr.js';
-import { blocksOf, exprsOf, type Kernel, type Memory, type Stmt } from '../kernel/ir.js';
+import { exprsOf, type Kernel, type Memory, type Stmt } from '../kernel/ir.js';
+import { effectsOf, loadsOf, substituteStmts, visitExprs, visitStmts } from '../kernel/walk.js';
+import { Addresses } from './addresses.js';
 import type { FunctionBody, ValueType } from './encoder.js';
-import { elementBytes, storeCode, typeOf } from './instructions.js';
+import { canLoadSplat, elementBytes, loadSplatCode, storeCode, typeOf } from './instructions.js';
 import { op } from './opcodes.js';
 import type { Loop, Scope } from './scope.js';
-import { type EmitOptions, countUses, isFixed, Values } from './values.js';
+import { countUses, type EmitOptions, isFixed } from './values.js';
 
 export type { EmitOptions } from './values.js';
 
@@ -35,7 +37,7 @@ export function emitKernel(kernel: Kernel, options: EmitOptions): EmittedKernel 
   return new KernelEmitter(kernel, options).run();
 }
 
-class KernelEmitter extends Values {
+class KernelEmitter extends Addresses {
   private readonly scratch = new Map<Memory, number>();
   private scratchBytes = 0;
 
@@ -71,8 +73,9 @@ class KernelEmitter extends Values {
       if (i < 0) throw new InternalError(`kernel '${kernel.name}' reads symbol '${name}', which it does not list`);
       return word(kernel.args.length + i);
     };
-    super(options, kernelParameters.length, base, symbol);
+    super(options, kernelParameters.length, symbol, base);
     this.word = word;
+    this.splatted = splattedLets(kernel.body);
     if (kernel.workgroupSize.some((n) => n !== 1)) throw new UnsupportedError(`kernel '${kernel.name}': workgroups of ${kernel.workgroupSize.join('x')} on WASM; expected one thread`);
     for (const m of kernel.locals) {
       this.scratch.set(m, this.scratchBytes);
@@ -81,12 +84,16 @@ class KernelEmitter extends Values {
   }
 
   private readonly word: (i: number) => number;
+  /** Scalar lets that are only used as splats of four lanes. */
+  private readonly splatted: ReadonlyMap<Expr, readonly Expr[]>;
 
   run(): EmittedKernel {
     const code = this.root.code;
     const linear = this.kernel.grid[1] === 1 && this.kernel.grid[2] === 1;
     const used = new Map<string, VarExpr>();
-    collectGroups(this.kernel.body, used);
+    visitExprs(this.kernel.body, (e) => {
+      if (e.kind === 'var' && e.role === 'group') used.set(e.name, e);
+    });
     const inner = this.root.nested(true);
     const body = inner.nested();
     const finish: (() => void)[] = [];
@@ -153,6 +160,16 @@ class KernelEmitter extends Values {
         return;
       case 'let': {
         if (isFixed(s.value)) return this.bind(s.v, { kind: 'alias', scope, value: s.value });
+        const splats = this.splatted.get(s.v);
+        if (splats && s.value.kind === 'load' && canLoadSplat(s.value.memory)) {
+          // The load repeats the element at no cost; a splat of its own is one more instruction.
+          loadSplatCode(code, this.address(s.value.memory, s.value.args[0]!));
+          const local = scope.allocate('v128');
+          code.set(local);
+          this.bind(s.v, { kind: 'local', scope, local });
+          for (const e of splats) scope.values.set(e, local);
+          return;
+        }
         this.value(s.value);
         const local = scope.allocate(typeOf(s.v));
         code.set(local);
@@ -194,8 +211,8 @@ class KernelEmitter extends Values {
         code.br(0).end().end();
       }
     }
-    const changed = changes([s]);
-    this.forget(changed.assigned, changed.stores);
+    const { assigned, stored } = effectsOf([s]);
+    this.forget(assigned, stored.size > 0);
   }
 
   private branch(cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[]): void {
@@ -284,7 +301,7 @@ class KernelEmitter extends Values {
   private copy(stmts: readonly Stmt[], map: ReadonlyMap<Expr, Expr>): void {
     const scope = this.current;
     const inner = scope.nested();
-    this.withScope(inner, () => this.block(substituteIn(stmts, map)));
+    this.withScope(inner, () => this.block(substituteStmts(stmts, map)));
     inner.close();
     scope.code.append(inner.code);
   }
@@ -303,57 +320,25 @@ class KernelEmitter extends Values {
   /** Drops kept values that an assignment or a store may have changed. */
   private forget(assigned: ReadonlySet<VarExpr>, stores: boolean): void {
     for (const [e, kept] of this.current.volatile) {
-      if (!(stores && hasLoad(e)) && ![...assigned].some((v) => dependsOn(e, v))) continue;
+      if (!(stores && loadsOf(e).size > 0) && ![...assigned].some((v) => dependsOn(e, v))) continue;
       this.current.volatile.delete(e);
       this.current.release(kept.local);
     }
   }
 }
 
-const loadMemo = new WeakMap<Expr, boolean>();
-function hasLoad(e: Expr): boolean {
-  let r = loadMemo.get(e);
-  if (r === undefined) loadMemo.set(e, (r = e.kind === 'load' || e.args.some(hasLoad)));
-  return r;
-}
-
-function changes(stmts: readonly Stmt[], into = { assigned: new Set<VarExpr>(), stores: false }): { assigned: Set<VarExpr>; stores: boolean } {
-  for (const s of stmts) {
-    if (s.kind === 'assign' || s.kind === 'mutable') into.assigned.add(s.v);
-    if (s.kind === 'store') into.stores = true;
-    for (const b of blocksOf(s)) changes(b, into);
-  }
-  return into;
-}
-
-function collectGroups(stmts: readonly Stmt[], into: Map<string, VarExpr>): void {
-  for (const s of stmts) {
-    for (const e of exprsOf(s)) for (const v of E.varsOf(e)) if (v.role === 'group') into.set(v.name, v);
-    for (const b of blocksOf(s)) collectGroups(b, into);
-  }
-}
-
-function substituteIn(stmts: readonly Stmt[], map: ReadonlyMap<Expr, Expr>, memo = new Map<Expr, Expr>()): Stmt[] {
-  const e = (x: Expr): Expr => E.substitute(x, map, memo);
-  const b = (x: readonly Stmt[]): Stmt[] => substituteIn(x, map, memo);
-  return stmts.map((s): Stmt => {
-    switch (s.kind) {
-      case 'for':
-        return { ...s, begin: e(s.begin), end: e(s.end), body: b(s.body) };
-      case 'if':
-        return { ...s, cond: e(s.cond), then: b(s.then), else: b(s.else) };
-      case 'let':
-      case 'assign':
-        return { ...s, value: e(s.value) };
-      case 'mutable':
-        return { ...s, init: e(s.init) };
-      case 'store':
-        return { ...s, index: e(s.index), value: e(s.value) };
-      case 'while':
-        return { ...s, cond: e(s.cond), body: b(s.body) };
-      case 'barrier':
-      case 'comment':
-        return s;
+/** Scalar lets whose every use is a splat of four lanes, with those splats. */
+function splattedLets(body: readonly Stmt[]): Map<Expr, Expr[]> {
+  const splats = new Map<Expr, Expr[]>();
+  const others = new Set<Expr>();
+  visitExprs(body, (e) => {
+    for (const a of e.args) {
+      if (a.kind !== 'var' || a.role !== 'let') continue;
+      if (e.kind === 'splat' && e.lanes === 4) splats.set(a, [...(splats.get(a) ?? []), e]);
+      else others.add(a);
     }
   });
+  visitStmts(body, (s) => exprsOf(s).forEach((e) => others.add(e)));
+  for (const v of others) splats.delete(v);
+  return splats;
 }
