@@ -17,10 +17,21 @@ import { UsageError } from './io.js';
 
 export const weightsFile = 'model.weights.safetensors';
 
-/** Initial contents of the state, by part; those of `given` (a safetensors file) in their place. Slots without initial contents are zeros and left out, unless given. */
-export function initialWeights(compiled: CompiledPlan, given: Uint8Array | null, source: string): NamedTensor[] {
-  const contents = new Map<string, HostArray>();
-  for (const s of compiled.plan.state) if (s.initial !== null) contents.set(s.name, decode(s.dtype, compiled.blob.subarray(s.initial), elementsOf(s.shape)));
+/** Weights that replace a model's own: a safetensors file. */
+export interface GivenWeights {
+  readonly file: Uint8Array;
+  /** Named in errors. */
+  readonly source: string;
+}
+
+/**
+ * Initial contents of the state, by part: `initial` by slot, or the plan's own; those of `given` in their place. Slots without initial contents are zeros and left out, unless given.
+ */
+export function initialWeights(compiled: CompiledPlan, initial: Readonly<Record<string, HostArray>>, weights: GivenWeights | null): NamedTensor[] {
+  const { file: given = null, source = '' } = weights ?? {};
+  const contents = new Map<string, HostArray>(Object.entries(initial));
+  for (const s of compiled.plan.state)
+    if (s.initial !== null && !contents.has(s.name)) contents.set(s.name, decode(s.dtype, compiled.blob.subarray(s.initial), elementsOf(s.shape)));
   const parts = statePartsOf(compiled.plan.state);
   const file = given ? readSafetensors(given, source).tensors : new Map<string, never>();
   const names = new Set(parts.map((p) => p.name));
@@ -82,13 +93,17 @@ function kernelFiles(compiled: CompiledPlan): string[] {
   });
 }
 
-/** The files of an artefact, by name. `given`: weights that replace the model's own. */
-export function artefactFiles(plans: readonly CompiledPlan[], given: { readonly file: Uint8Array; readonly source: string } | null): Map<string, Uint8Array> {
+/** The files of an artefact, by name. `initial`: contents of state slots that the plans do not hold. */
+export function artefactFiles(
+  plans: readonly CompiledPlan[],
+  given: GivenWeights | null,
+  initial: Readonly<Record<string, HostArray>> = {},
+): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const utf8 = new TextEncoder();
   for (const compiled of plans) {
     const { target } = compiled.plan;
-    const tensors = initialWeights(compiled, given?.file ?? null, given?.source ?? '');
+    const tensors = initialWeights(compiled, initial, given);
     let weights: string | null = null;
     if (tensors.length > 0) {
       const bytes = writeSafetensors(tensors, { format: 'tenon', model: compiled.plan.name });

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { didYouMean } from '../ir/errors.js';
 import type { Graph } from '../ir/graph.js';
+import type { TensorData } from '../ir/tensor-data.js';
 import { UsageError } from './io.js';
 
 /** What can be compiled: Keras models have this method, and so may any object. */
@@ -11,9 +12,12 @@ export interface Compilable {
   readonly name: string;
   /** The model's graphs by program name; they share state by slot name. `batchSize`: the largest batch that memory is planned for. */
   programs(options: { readonly batchSize?: number }): Readonly<Record<string, Graph>> | Promise<Readonly<Record<string, Graph>>>;
+  /** First contents of state slots by name, where the graphs do not hold them: a model's weights. */
+  initialState?(graphs: Readonly<Record<string, Graph>>): Readonly<Record<string, TensorData>>;
 }
 
-const isObject = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null;
+/** Keras models can be called, so they may be functions. */
+const isObject = (v: unknown): v is Record<string, unknown> => (typeof v === 'object' && v !== null) || typeof v === 'function';
 const isCompilable = (v: unknown): v is Compilable => isObject(v) && typeof v.programs === 'function';
 
 /** Node runs TypeScript by itself from 22.18 on; before that tsx does, where it is installed. */
@@ -40,7 +44,7 @@ export async function loadModel(file: string): Promise<Compilable> {
   if (!existsSync(full)) throw new UsageError(`${file}: there is no such file`);
   const module = await importModule(full);
   const exported = module.default ?? module.model;
-  const found: unknown = typeof exported === 'function' ? await (exported as () => unknown)() : await exported;
+  const found: unknown = typeof exported === 'function' && !isCompilable(exported) ? await (exported as () => unknown)() : await exported;
   if (isCompilable(found)) return found;
   // A module in CommonJS has its exports under default.
   if (isObject(found)) for (const inner of [found.default, found.model]) if (isCompilable(inner)) return inner;

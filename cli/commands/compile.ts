@@ -1,8 +1,10 @@
 /** `tenon compile`: a module that exports a model becomes a folder that runs without the compiler. */
 import { readFile } from 'node:fs/promises';
 import { compile } from '../../codegen/compile.js';
+import { hostArray } from '../../ir/dtype.js';
+import type { HostArray } from '../../runtime/device.js';
 import { messageOf } from '../../runtime/errors.js';
-import { artefactFiles, writeFolder } from '../artefact.js';
+import { artefactFiles, type GivenWeights, writeFolder } from '../artefact.js';
 import { bytesText, type CliIo, table, UsageError } from '../io.js';
 import { loadModel, loadPrograms } from '../model.js';
 import { listOf, positiveInteger, targetInfo, targetName } from '../targets.js';
@@ -22,7 +24,7 @@ export async function compileCommand(file: string, flags: CompileFlags, io: CliI
   if (targets.length === 0) throw new UsageError('--target names no target');
   const names = flags.programs === undefined ? undefined : listOf(flags.programs);
   const batchSize = flags.batchSize === undefined ? undefined : positiveInteger(flags.batchSize, '--batch-size');
-  let weights: { file: Uint8Array; source: string } | null = null;
+  let weights: GivenWeights | null = null;
   if (flags.weights !== undefined) {
     try {
       weights = { file: await readFile(flags.weights), source: flags.weights };
@@ -35,7 +37,8 @@ export async function compileCommand(file: string, flags: CompileFlags, io: CliI
   const began = performance.now();
   const plans = targets.map((t) => compile(programs, { target: targetInfo(t), name: model.name, verify: flags.verify ?? false }));
   const milliseconds = Math.round(performance.now() - began);
-  const files = artefactFiles(plans, weights);
+  const initial = Object.entries(model.initialState?.(programs) ?? {}).map(([slot, t]) => [slot, hostArray(t.dtype, t.data) as HostArray] as const);
+  const files = artefactFiles(plans, weights, Object.fromEntries(initial));
   await writeFolder(flags.output, files);
   const arena = Object.fromEntries(plans.map((p) => [p.plan.target, Math.max(0, ...Object.values(p.plan.memory).map((m) => m.arena))]));
   if (flags.json) {

@@ -8,8 +8,12 @@ import * as assert from 'uvu/assert';
 import { runCli } from '../../cli/program.js';
 import { version } from '../../cli/version.js';
 import { parse } from '../../ir/text.js';
+import { loadArtefact } from '../../runtime/load.js';
+import { openDevice } from '../../runtime/open.js';
 import { readSafetensors, tensorAs, writeSafetensors } from '../../runtime/safetensors.js';
+import keras from '../support/keras-model.js';
 import { mlp } from '../support/mlp.js';
+import { openSoftwareDevice } from '../support/webgpu.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const model = path.join(root, 'tests/support/mlp.ts');
@@ -132,6 +136,34 @@ test('compile takes weights from a file, by name', async () => {
     const r = await compileWith([...bad]);
     assert.match(r.err, pattern);
     assert.is(r.code, 2);
+  }
+});
+
+test('a Keras model compiles with its weights, predicts as Keras does, and trains in the folder', async () => {
+  const r = await tenon('compile', path.join(root, 'tests/support/keras-model.ts'), '-o', at('keras'), '--batch-size', '4');
+  assert.is(r.code, 0, r.err);
+  const { tensors } = readSafetensors(readFileSync(at('keras/model.weights.safetensors')));
+  for (const name of ['conv2d/kernel', 'conv2d/bias', 'batch_normalization/moving_variance', 'logits/kernel'])
+    assert.ok(tensors.has(name), `${name} is among ${[...tensors.keys()].join(', ')}`);
+  const x = Float32Array.from({ length: 4 * 64 }, (_, i) => Math.sin(i));
+  const before = await keras.predict({ data: x, shape: [4, 8, 8, 1] }, { batchSize: 4, verbose: 0 });
+  const target = before.data.map((v) => v + 1) as Float32Array;
+  const loss = await keras.trainOnBatch({ data: x, shape: [4, 8, 8, 1] }, { data: target, shape: [4, 3] });
+  const after = await keras.predict({ data: x, shape: [4, 8, 8, 1] }, { batchSize: 4, verbose: 0 });
+  for (const device of [await openDevice('wasm'), await openSoftwareDevice()]) {
+    if (!device) continue;
+    const model = await loadArtefact(at('keras'), device);
+    const close = async (expected: ArrayLike<number>) => {
+      model.plan.run('predict', { symbols: { batch: 4 }, inputs: { x } });
+      const found = (await model.plan.read('predict', 'logits')).data;
+      found.forEach((v, i) => assert.ok(Math.abs(v - expected[i]!) < 1e-4, `${device.info.kind}: ${v}, expected ${expected[i]}`));
+    };
+    await close(before.data);
+    model.plan.run('train', { symbols: { batch: 4 }, inputs: { x, y: target } });
+    assert.ok(Math.abs((await model.plan.read('train', 'loss')).data[0]! - Number(Array.isArray(loss) ? loss[0] : loss)) < 1e-4);
+    await close(after.data);
+    model.dispose();
+    device.dispose();
   }
 });
 
