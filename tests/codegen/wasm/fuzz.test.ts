@@ -1,12 +1,13 @@
 /** Random kernels: what the emitter makes of them must agree with the interpreter, before and after lowering. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { finishKernel } from '../../../codegen/finish.js';
 import * as E from '../../../codegen/kernel/expr.js';
 import { interpret } from '../../../codegen/kernel/interpret.js';
 import * as K from '../../../codegen/kernel/ir.js';
 import { printKernel } from '../../../codegen/kernel/print.js';
 import { substituteStmts } from '../../../codegen/kernel/walk.js';
-import { lowerForWasm } from '../../../codegen/wasm/lower.js';
+import { wasmTarget } from '../../../codegen/target.js';
 import { runKernel } from './run.js';
 
 /** A small generator of numbers (mulberry32), so that a failure names its seed. */
@@ -186,7 +187,7 @@ test('random kernels give what the interpreter gives', () => {
     const kernel = randomKernel(seed, group);
     for (const symbols of [{ n: 5, m: 2 }, { n: 1, m: 7 }]) {
       if (check(group, kernel, kernel, symbols)) compared++;
-      check(group, kernel, lowerForWasm(kernel), symbols);
+      check(group, kernel, finishKernel(kernel, wasmTarget(1, false)), symbols);
     }
   }
   assert.ok(compared > count, `${compared} runs compared`);
