@@ -7,7 +7,7 @@ export class Names {
   private readonly names = new Map<object, string>();
   private readonly fixed = new Map<string, string>();
 
-  constructor(reserved: Iterable<string> = []) {
+  constructor(private readonly reserved: Iterable<string> = []) {
     this.used = new Set(reserved);
   }
 
@@ -41,8 +41,8 @@ export class Names {
     return text;
   }
 
-  /** Names of an inner function: it avoids those used so far, and takes none away. */
+  /** Names of another function: only the reserved ones are taken. */
   child(): Names {
-    return new Names(this.used);
+    return new Names(this.reserved);
   }
 }

@@ -121,7 +121,7 @@ export class ExpressionPrinter {
       case 'select':
         return `select(${this.print(e.args[2]!)}, ${this.print(e.args[1]!)}, ${this.print(e.args[0]!)})`;
       case 'mad':
-        return wrap(`${this.print(e.args[0]!, 9)} * ${this.print(e.args[1]!, 10)} + ${this.print(e.args[2]!, 9)}`, 8, outer);
+        return wrap(`${this.product(e.args[0]!, e.args[1]!, 9)} * ${isUniform(e.args[0]!) ? this.print(e.args[1]!, 10) : this.operand(e.args[1]!, 10)} + ${this.operand(e.args[2]!, 9)}`, 8, outer);
       case 'cast':
         return this.cast(e);
       case 'bitcast':
@@ -223,7 +223,20 @@ export class ExpressionPrinter {
     const s = symbols[fn];
     if (!s) throw new InternalError(`WGSL has no ${fn}`);
     const [a, b] = e.args as readonly [Expr, Expr];
-    return wrap(`${this.print(a, s.operand)} ${s.text} ${this.print(b, Math.min(10, s.operand + 1))}`, s.level, outer);
+    const right = Math.min(10, s.operand + 1);
+    if (s.level < 8) return wrap(`${this.print(a, s.operand)} ${s.text} ${this.print(b, right)}`, s.level, outer);
+    return wrap(`${this.product(a, b, s.operand)} ${s.text} ${isUniform(a) ? this.print(b, right) : this.operand(b, right)}`, s.level, outer);
+  }
+
+  /** An operand beside a vector: WGSL's arithmetic takes a scalar for all its lanes. */
+  private operand(e: Expr, outer: number): string {
+    if (!isUniform(e) || this.temps.has(e)) return this.print(e, outer);
+    return e.kind === 'const' ? this.scalarConstant(e, outer) : this.print(e.args[0]!, outer);
+  }
+
+  /** The left operand of an operation whose right one is `b`. */
+  private product(a: Expr, b: Expr, outer: number): string {
+    return isUniform(b) ? this.print(a, outer) : this.operand(a, outer);
   }
 
   /** Sums of indices: positive terms first, the constant last. */
@@ -252,5 +265,8 @@ export class ExpressionPrinter {
     return `${name}(${from === 'f16' ? `${float}(${text})` : text})`;
   }
 }
+
+/** The same value in every lane. */
+const isUniform = (e: Expr): boolean => e.lanes > 1 && (e.kind === 'const' || e.kind === 'splat');
 
 const wrap = (text: string, level: number, outer: number): string => (level < outer ? `(${text})` : text);
