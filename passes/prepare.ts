@@ -4,37 +4,38 @@
  */
 import type { Graph, Node, Value } from '../ir/graph.js';
 
-/** Computed from the index where it is read: no memory is worth it. */
-const cheap = (n: Node): boolean => n.op === 'broadcast' || n.op === 'reshape' || n.op === 'iota' || n.op === 'constant' || n.op === 'dim_size' || n.op === 'slice';
+/** Computed from the index where it is read, or another view of memory: not worth memory of its own. Such nodes are computed again where the run reads them. */
+export const isCheap = (n: Node): boolean => n.op === 'broadcast' || n.op === 'reshape' || n.op === 'iota' || n.op === 'constant' || n.op === 'dim_size' || n.op === 'slice';
 
-/** State slots that no run of this graph changes, as values. */
-export function frozenState(graph: Graph): Set<Value> {
-  const updated = new Set(graph.updates.map((u) => u.slot));
-  return new Set(graph.state.filter((s) => !updated.has(s.name)).map((s) => s.value));
-}
-
-/** Values that are the same in every run until the host writes state: frozen state, constants, and what follows from them alone. Symbolic shapes differ from run to run. */
+/** Values that are the same in every run until the host writes state: state that no run changes, constants, and what follows from them alone. Symbolic shapes differ from run to run. */
 export function fixedValues(graph: Graph): Set<Value> {
-  const fixed = frozenState(graph);
+  const updated = new Set(graph.updates.map((u) => u.slot));
+  const fixed = new Set(graph.state.filter((s) => !updated.has(s.name)).map((s) => s.value));
   for (const n of graph.nodes) {
-    if (n.op === 'dim_size' || !n.inputs.every((v) => fixed.has(v))) continue;
+    if (n.op === 'dim_size' || n.op === 'scan' || n.op === 'while' || n.op === 'random_bits' || !n.inputs.every((v) => fixed.has(v))) continue;
     if (n.outputs.every((o) => o.shape.every((d) => typeof d === 'number'))) for (const o of n.outputs) fixed.add(o);
   }
   return fixed;
 }
 
 /**
- * The nodes to run at load. A cheap node (broadcast, reshape, slice, iota) is among them only where another of them needs it; it may be read by the run too and is then simply
- * computed there again.
+ * The nodes to run at load: fixed ones that read memory (state, constants of more than one element); masks and positions made of indices alone are computed in place. A cheap
+ * node is among them only where another of them needs it; the run may need it too and then computes it again.
  */
 export function stateOnlyNodes(graph: Graph): Set<Node> {
   const fixed = fixedValues(graph);
+  const readsMemory = new Set<Value>(graph.state.map((s) => s.value));
+  for (const n of graph.nodes) {
+    const reads = n.op === 'constant' ? n.attrs.value.data.length > 1 : n.inputs.some((v) => readsMemory.has(v));
+    if (reads) for (const o of n.outputs) readsMemory.add(o);
+  }
   const chosen = new Set<Node>();
   const needed = new Set<Value>();
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
     const n = graph.nodes[i]!;
     if (!n.outputs.every((o) => fixed.has(o))) continue;
-    if (cheap(n) && !n.outputs.some((o) => needed.has(o))) continue;
+    const wanted = n.outputs.some((o) => needed.has(o));
+    if (!wanted && (isCheap(n) || !n.outputs.some((o) => readsMemory.has(o)))) continue;
     chosen.add(n);
     for (const v of n.inputs) needed.add(v);
   }

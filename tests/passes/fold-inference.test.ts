@@ -4,9 +4,11 @@ import * as assert from 'uvu/assert';
 import { GraphBuilder } from '../../ir/builder.js';
 import { symbol } from '../../ir/dim.js';
 import type { Graph, Value } from '../../ir/graph.js';
+import { evaluate } from '../../ir/evaluate.js';
 import { verify } from '../../ir/verify.js';
 import { foldInference } from '../../passes/fold-inference.js';
 import { stateOnlyNodes } from '../../passes/prepare.js';
+import { splitPrepared } from '../../passes/split-prepared.js';
 import { simplify } from '../../passes/simplify.js';
 import { conv, nhwc, relu } from '../support/nets.js';
 import { compareGraphs, random, randomArguments, randomTensor } from '../support/random-graph.js';
@@ -93,6 +95,42 @@ test('what runs at load is heavy work and what it needs', () => {
   b.output('y', b.add(b.matmul(b.input('x', 'float32', [2, 3]), scaled), b.reshape(s, [1, 4])));
   const g = simplify(b.build());
   assert.equal([...stateOnlyNodes(g)].map((n) => n.op).sort(), ['binary', 'broadcast']);
+});
+
+test('the prepared part gives dense weights and vectors, the rest spreads them', () => {
+  const b = new GraphBuilder('net');
+  b.declareSymbol('n', 4);
+  const x = b.input('x', 'float32', [symbol('n'), 4, 4, 3]);
+  b.output('y', batchNorm(b, conv(b, x, slot(b, 'k', [3, 3, 3, 5], 1), nhwc), 5, 'bn'));
+  const g = b.build();
+  const { prepare, main } = splitPrepared(fold(g));
+  verify(prepare!, 'simplified');
+  verify(main, 'simplified');
+  assert.equal(prepare!.outputs.map((o) => [o.name, o.value.shape]), [['prepared:0', [5]], ['prepared:1', [3, 3, 3, 5]]]);
+  const args = randomArguments(g, 4);
+  const ready = evaluate(prepare!, { inputs: {} }).outputs;
+  const expected = evaluate(g, args).outputs.y!;
+  const found = evaluate(main, { ...args, inputs: { ...args.inputs, ...ready } }).outputs.y!;
+  expected.data.forEach((v, i) => assert.ok(Math.abs(v - found.data[i]!) < 1e-6));
+});
+
+test('masks made of indices alone stay in the run, tables of constants are turned at load', () => {
+  const b = new GraphBuilder('net');
+  const x = b.input('x', 'float32', [3, 3]);
+  const mask = b.compare('lt', b.iota([3, 3], 0), b.iota([3, 3], 1));
+  const table = b.exp(b.slice(slot(b, 'w', [4, 3], 1), [0, 0], [3, 3]));
+  b.output('y', b.select(mask, b.add(x, table), 0));
+  const g = simplify(b.build());
+  assert.equal([...stateOnlyNodes(g)].map((n) => n.op).sort(), ['slice', 'unary']);
+});
+
+test('a training step has nothing to prepare', () => {
+  const b = new GraphBuilder('net');
+  const w = slot(b, 'w', [3, 4], 1);
+  b.update('w', b.sub(w, b.exp(w)));
+  const g = b.build();
+  assert.is(splitPrepared(g).main, g);
+  assert.is(splitPrepared(g).prepare, null);
 });
 
 test.run();
