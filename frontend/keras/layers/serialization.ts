@@ -58,6 +58,8 @@ const inert: Readonly<Record<string, readonly unknown[] | 'any'>> = {
   lora_rank: [null],
   lora_alpha: [null],
   renorm: [false],
+  renorm_clipping: [null],
+  renorm_momentum: 'any',
   synchronized: [false],
   virtual_batch_size: [null],
   fused: 'any',

@@ -40,9 +40,13 @@ export abstract class Loss {
     const [p, t] = this.squeezes ? squeezeOrExpand(prediction, target, this.semantics) : [prediction, target];
     let values = this.call(t, p);
     const masks = [inMask, values.mask].filter((m): m is SymbolicTensor => m !== null);
-    if (sampleWeight) values = weighted(values, sampleWeight, this.semantics);
-    for (const m of masks) values = weighted(values, maskWeights(m, this.reduction), this.semantics);
-    return reduced(values, this.reduction);
+    let weights: SymbolicTensor | null = null;
+    for (const w of [...(sampleWeight ? [sampleWeight] : []), ...masks.map((m) => maskWeights(m, this.reduction))]) {
+      const scaled = weighted(values, w, this.semantics);
+      values = scaled.values;
+      weights = weights ? ops.multiply(weights, scaled.weights) : scaled.weights;
+    }
+    return reduced(values, this.reduction, weights);
   }
 
   /** Whether a column against a vector is brought to one rank first. */

@@ -22,8 +22,8 @@ export function squeezeOrExpand(a: SymbolicTensor, b: SymbolicTensor, semantics:
   return [a, b];
 }
 
-/** Values times weights. Weights of lower rank get axes at the end, a superfluous last axis of size 1 is dropped. */
-export function weighted(values: SymbolicTensor, weights: SymbolicTensor, semantics: Semantics): SymbolicTensor {
+/** Values times weights, and the weights. Weights of lower rank get axes at the end, a superfluous last axis of size 1 is dropped. */
+export function weighted(values: SymbolicTensor, weights: SymbolicTensor, semantics: Semantics): { readonly values: SymbolicTensor; readonly weights: SymbolicTensor } {
   let w = ops.cast(weights, 'float32');
   let v = values;
   if (w.rank > 0) {
@@ -36,16 +36,18 @@ export function weighted(values: SymbolicTensor, weights: SymbolicTensor, semant
     const [a, b] = [values, weights].map((x) => kerasShapeText(kerasShape(x.shape)));
     throw new ShapeError(`the sample weights have shape ${b}, the values of the loss ${a}: expected one weight for each sample or for each value`);
   }
-  return ops.multiply(v, w);
+  return { values: ops.multiply(v, w), weights: w };
 }
 
-/** One number, or the values themselves with `none`. The mean divides by the number of values, never by the sum of weights. */
-export function reduced(values: SymbolicTensor, reduction: Reduction): SymbolicTensor {
+/** One number, or the values themselves with `none`. The mean divides by the number of values; only `mean_with_sample_weight` divides by the sum of the weights. */
+export function reduced(values: SymbolicTensor, reduction: Reduction, weights: SymbolicTensor | null): SymbolicTensor {
   switch (reduction) {
     case 'none':
       return values;
     case 'sum':
       return ops.sum(values);
+    case 'mean_with_sample_weight':
+      return weights ? ops.divideNoNan(ops.sum(values), ops.sum(weights)) : ops.mean(values);
     default:
       return values.rank === 0 ? values : ops.mean(values);
   }

@@ -113,11 +113,12 @@ class SumClass extends Metric {
   }
 }
 
-type ValueFunction = (target: SymbolicTensor, prediction: SymbolicTensor, metric: { readonly semantics: Semantics; readonly threshold: number; readonly fromLogits: boolean }) => SymbolicTensor;
+type ValueFunction = (target: SymbolicTensor, prediction: SymbolicTensor, metric: { readonly semantics: Semantics; readonly threshold: number; readonly fromLogits: boolean; readonly labelSmoothing: number }) => SymbolicTensor;
 
 interface FunctionMetricOptions extends MetricOptions {
   readonly threshold?: number;
   readonly fromLogits?: boolean;
+  readonly labelSmoothing?: number;
 }
 
 /** A mean of a function of target and prediction. */
@@ -127,10 +128,11 @@ abstract class MeanOfFunction extends MeanClass {
   protected readonly squeezes: boolean = true;
   protected threshold = 0.5;
   protected fromLogits = false;
+  protected labelSmoothing = 0;
   override update(target: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
     const [p, t] = this.squeezes ? squeezeOrExpand(prediction, target, 'keras2') : [prediction, target];
     let weight = sampleWeight;
-    const values = this.fn(t, p, { semantics: this.semantics, threshold: this.threshold, fromLogits: this.fromLogits });
+    const values = this.fn(t, p, { semantics: this.semantics, threshold: this.threshold, fromLogits: this.fromLogits, labelSmoothing: this.labelSmoothing });
     if (prediction.mask) {
       let m = ops.cast(prediction.mask, 'float32');
       if (weight) {
@@ -149,13 +151,14 @@ function meanOf(className: string, name: string, fn: ValueFunction, options: { s
     protected readonly fn = fn;
     protected override readonly squeezes = options.squeezes ?? true;
     constructor(given?: FunctionMetricOptions) {
-      const { threshold, fromLogits, ...o } = resolveOptions<FunctionMetricOptions>(className, [given], [], { ...metricDefaults, ...options.extra });
+      const { threshold, fromLogits, labelSmoothing, ...o } = resolveOptions<FunctionMetricOptions>(className, [given], [], { ...metricDefaults, ...options.extra });
       super(o, name);
       if (threshold !== undefined) this.threshold = threshold;
       if (fromLogits !== undefined) this.fromLogits = fromLogits;
+      if (labelSmoothing !== undefined) this.labelSmoothing = labelSmoothing;
     }
     override getConfig(): JsonObject {
-      return { ...super.getConfig(), ...(options.extra?.threshold === undefined ? {} : { threshold: this.threshold }), ...(options.extra?.fromLogits === undefined ? {} : { from_logits: this.fromLogits }) };
+      return { ...super.getConfig(), ...(options.extra?.threshold === undefined ? {} : { threshold: this.threshold }), ...(options.extra?.fromLogits === undefined ? {} : { from_logits: this.fromLogits }), ...(options.extra?.labelSmoothing === undefined ? {} : { label_smoothing: this.labelSmoothing }) };
     }
   };
 }
@@ -173,7 +176,7 @@ export const BinaryAccuracy = callable(
     'binary_accuracy',
     (t, p, m) => {
       const hits = asFloat(ops.equal(ops.cast(t, 'float32'), asFloat(ops.greater(p, m.threshold))));
-      return m.semantics === 'keras2' && hits.rank > 1 ? ops.mean(hits, [-1]) : hits;
+      return m.semantics === 'keras3' && hits.rank > 1 ? ops.mean(hits, [-1]) : hits;
     },
     { extra: { threshold: 0.5 } },
   ),
@@ -192,17 +195,17 @@ export const SparseCategoricalAccuracy = callable(
 export const MeanSquaredError = callable(meanOf('MeanSquaredError', 'mean_squared_error', lossFunctions.meanSquaredError));
 export const MeanAbsoluteError = callable(meanOf('MeanAbsoluteError', 'mean_absolute_error', lossFunctions.meanAbsoluteError));
 export const BinaryCrossentropy = callable(
-  meanOf('BinaryCrossentropy', 'binary_crossentropy', (t, p, m) => lossFunctions.binaryCrossentropy(t, p, m), { extra: { fromLogits: false } }),
+  meanOf('BinaryCrossentropy', 'binary_crossentropy', (t, p, m) => lossFunctions.binaryCrossentropy(t, p, m), { extra: { fromLogits: false, labelSmoothing: 0 } }),
 );
 export const CategoricalCrossentropy = callable(
-  meanOf('CategoricalCrossentropy', 'categorical_crossentropy', (t, p, m) => lossFunctions.categoricalCrossentropy(t, p, m), { extra: { fromLogits: false } }),
+  meanOf('CategoricalCrossentropy', 'categorical_crossentropy', (t, p, m) => lossFunctions.categoricalCrossentropy(t, p, m), { extra: { fromLogits: false, labelSmoothing: 0 } }),
 );
 export const SparseCategoricalCrossentropy = callable(
   meanOf('SparseCategoricalCrossentropy', 'sparse_categorical_crossentropy', (t, p, m) => lossFunctions.sparseCategoricalCrossentropy(t, p, m), { squeezes: false, extra: { fromLogits: false } }),
 );
 
 const make = (cls: (o: never) => Metric) => (o: Record<string, unknown>, semantics: Semantics) =>
-  cls({ ...Object.fromEntries(Object.entries(o).filter(([k, v]) => k !== 'fn' && !(v === 0 && k === 'labelSmoothing') && !(k === 'axis' && v === -1) && !(k === 'ignoreClass' && v === null))), semantics } as never);
+  cls({ ...Object.fromEntries(Object.entries(o).filter(([k, v]) => k !== 'fn' && !(k === 'axis' && v === -1) && !(k === 'ignoreClass' && v === null))), semantics } as never);
 
 const registry: Registry<Metric> = {
   what: 'metric',
