@@ -10,7 +10,10 @@ import { usage } from './memory.js';
 import { WebGpuSession } from './session.js';
 
 export interface WebGpuOptions extends AdapterRequest {
-  /** Limits above WebGPU's defaults, such as a plan's requiredLimits. */
+  /**
+   * Limits above WebGPU's defaults, such as a plan's requiredLimits; `{}`: the defaults. Left out: the largest buffers and bindings that the adapter offers, since devices are opened before
+   * the plans are known that need them; all else as by default.
+   */
   readonly requiredLimits?: Readonly<Record<string, number>>;
 }
 
@@ -38,7 +41,10 @@ const wantedFeatures: readonly GPUFeatureName[] = ['shader-f16', 'subgroups'];
 export async function openWebGpuDevice(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
   const found = await findAdapter(options);
   const limits = found.adapter.limits as unknown as Record<string, number>;
-  for (const [name, value] of Object.entries(options.requiredLimits ?? {})) {
+  const requiredLimits = {
+    ...(options.requiredLimits ?? { maxBufferSize: limits.maxBufferSize!, maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize! }),
+  };
+  for (const [name, value] of Object.entries(requiredLimits)) {
     if (limits[name] === undefined) throw new LimitError(`WebGPU has no limit '${name}'`);
     if (value > limits[name])
       throw new LimitError(`this WebGPU adapter offers ${name} ${limits[name]}, ${value} is needed: compile with smaller sizes, or use the wasm device`);
@@ -46,7 +52,7 @@ export async function openWebGpuDevice(options: WebGpuOptions = {}): Promise<Web
   const requiredFeatures = wantedFeatures.filter((f) => found.adapter.features.has(f));
   let gpu: GPUDevice;
   try {
-    gpu = await found.adapter.requestDevice({ requiredFeatures, requiredLimits: { ...options.requiredLimits } });
+    gpu = await found.adapter.requestDevice({ requiredFeatures, requiredLimits });
   } catch (e) {
     throw new DeviceError(`the WebGPU adapter gives no device: ${messageOf(e)}`);
   }

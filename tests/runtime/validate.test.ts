@@ -4,14 +4,15 @@ import * as assert from 'uvu/assert';
 import { ModelFormatError } from '../../runtime/errors.js';
 import type { Plan } from '../../runtime/plan.js';
 import { validateCompiled, validatePlan } from '../../runtime/validate.js';
+import { mlpArtefact } from '../support/mlp-artefact.js';
 import { linearPlan } from '../support/plans.js';
 
 type Path = readonly (string | number)[];
 const copy = (): Record<string, unknown> => JSON.parse(JSON.stringify(linearPlan().plan)) as Record<string, unknown>;
 
 /** The plan with the value at `path` replaced (undefined removes it). */
-function changed(path: Path, value: unknown): Record<string, unknown> {
-  const json = copy();
+function changed(path: Path, value: unknown, of?: Record<string, unknown>): Record<string, unknown> {
+  const json = of ? (JSON.parse(JSON.stringify(of)) as Record<string, unknown>) : copy();
   let at = json as Record<string | number, unknown>;
   for (const key of path.slice(0, -1)) at = at[key] as Record<string | number, unknown>;
   if (value === undefined) delete at[path.at(-1)!];
@@ -115,6 +116,25 @@ test('any field may be anything or missing: only ModelFormatError comes out', ()
     }),
     { numRuns: 3000, seed: 3 },
   );
+});
+
+test('compiled plans pass, for both targets, and fuzzing them gives our errors only', () => {
+  for (const [file, bytes] of mlpArtefact()) {
+    if (!file.endsWith('.json')) continue;
+    const { plan } = JSON.parse(new TextDecoder().decode(bytes)) as { plan: Record<string, unknown> };
+    validatePlan(plan);
+    const all = paths(plan);
+    fc.assert(
+      fc.property(fc.nat(all.length - 1), fc.constantFrom<unknown>(undefined, null, -1, 2 ** 40, 'x', [], {}), (i, value) => {
+        try {
+          validatePlan(changed(all[i]!, value, plan));
+        } catch (e) {
+          if (!(e instanceof ModelFormatError)) throw e;
+        }
+      }),
+      { numRuns: 500, seed: 4 },
+    );
+  }
 });
 
 test('a kernel without its source is named', () => {

@@ -1,17 +1,17 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ArgumentError, DeviceLostError, DisposedError, LimitError, ModelFormatError, RuntimeInternalError } from '../../runtime/errors.js';
-import type { CompiledPlan } from '../../runtime/plan.js';
-import type { WebGpuDevice } from '../../runtime/webgpu/device.js';
+import type { CompiledPlan, PlanStep } from '../../runtime/plan.js';
+import { openWebGpuDevice, type WebGpuDevice, type WebGpuOptions } from '../../runtime/webgpu/device.js';
 import { linearPlan } from '../support/plans.js';
 import { openSoftwareDevice } from '../support/webgpu.js';
 
 const device = await openSoftwareDevice();
 
 /** A test on a fresh device where `own`, else on the shared one. */
-function gpuTest(name: string, body: (d: WebGpuDevice) => Promise<void>, own = false): void {
+function gpuTest(name: string, body: (d: WebGpuDevice) => Promise<void>, own: boolean | WebGpuOptions = false): void {
   test(name, async () => {
-    const d = own ? await openSoftwareDevice() : device;
+    const d = own ? await openSoftwareDevice(own === true ? {} : own) : device;
     if (!d) return;
     try {
       await body(d);
@@ -232,6 +232,57 @@ gpuTest('create, run and dispose many times', async (d) => {
     s.dispose();
     s.dispose();
   }
+});
+
+gpuTest(
+  'a buffer above the binding limit is bound from its arguments on',
+  async (d) => {
+    const base = linearPlan();
+    const shift = 130 * 2 ** 20;
+    const move = (steps: readonly PlanStep[]): PlanStep[] =>
+      steps.map((t) => {
+        if (t.kind === 'loop') return { ...t, body: move(t.body) };
+        const { args } = base.plan.kernels[t.kernel]!;
+        return { ...t, offsets: t.offsets.map((o, i) => (t.buffers[args[i]!.binding] === 0 ? o + shift : o)) };
+      });
+    const plan = linearPlan({
+      buffers: base.plan.buffers.map((b, i) => (i === 0 ? { ...b, bytes: shift + 32 } : b)),
+      state: base.plan.state.map((t) => ({ ...t, offset: t.offset + shift })),
+      programs: base.plan.programs.map((p) => ({
+        ...p,
+        outputs: p.outputs.map((o) => (o.buffer === 0 ? { ...o, offset: o.offset + shift } : o)),
+        prepare: move(p.prepare),
+        steps: move(p.steps),
+      })),
+    });
+    const s = d.createSession();
+    const loaded = await s.load(plan);
+    loaded.run('train', { symbols: { batch: 1, rows: 10 }, inputs: { index: new Int32Array([1]) }, resident: { data: s.upload('float32', [10, 4], data) } });
+    assert.equal([...(await s.readState('weights'))], [25, 32, 39, 46]);
+    loaded.run('predict', { symbols: { batch: 2 }, inputs: { x: x.subarray(0, 8) } });
+    assert.equal([...(await loaded.read('predict', 'y')).data], dot([25, 32, 39, 46], 2));
+    s.dispose();
+  },
+  { requiredLimits: {} },
+);
+
+gpuTest('limits: the largest buffers by default, or what is asked for', async (d) => {
+  assert.ok(d.limits.maxBufferSize >= 2 ** 28 && d.limits.maxStorageBufferBindingSize >= 2 ** 27);
+  assert.is(d.limits.maxStorageBuffersPerShaderStage, 8);
+  const plain = (await openSoftwareDevice({ requiredLimits: {} }))!;
+  assert.equal([plain.limits.maxBufferSize, plain.limits.maxStorageBufferBindingSize], [2 ** 28, 2 ** 27]);
+  await rejects(
+    plain.createSession().load(linearPlan({ requiredLimits: { maxStorageBufferBindingSize: 2 ** 28 } })),
+    LimitError,
+    /needs maxStorageBufferBindingSize 268435456, this device was opened with 134217728/,
+  );
+  plain.dispose();
+  await rejects(
+    openWebGpuDevice({ software: true, requiredLimits: { maxBufferSize: 2 ** 50 } }),
+    LimitError,
+    /offers maxBufferSize \d+, 1125899906842624 is needed/,
+  );
+  await rejects(openWebGpuDevice({ software: true, requiredLimits: { maxBuffers: 1 } }), LimitError, /no limit 'maxBuffers'/);
 });
 
 gpuTest('half precision state travels as float32', async (d) => {
