@@ -7,7 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compile } from '../codegen/compile.js';
 import { webgpuTarget } from '../codegen/target.js';
+import { ModelLayout } from '../frontend/keras/models/layout.js';
+import { trainGraph } from '../frontend/keras/models/programs.js';
 import * as optimizers from '../frontend/keras/optimizers/index.js';
+import type { Graph } from '../ir/graph.js';
 import type { CompiledPlan } from '../runtime/plan.js';
 import { gpus } from './gpus.js';
 import { benchmarkModel } from './models.js';
@@ -19,20 +22,30 @@ export interface WorkloadFigures extends StepFigures {
   readonly pipelinesOfSecondBatch: number;
 }
 
-/** The plan of a workload: compiled for WebGPU's default limits, memory planned for its batch. */
-export async function planOf(w: Workload): Promise<{ compiled: CompiledPlan; program: 'train' | 'predict' }> {
+/** Samples of the data set that a training step gathers its batch from. */
+const samples = 10_000;
+
+/** The graph that `fit` (with its data set on the device) or `predict` runs at each step. */
+export function graphOf(w: Workload): { program: 'train' | 'predict'; graph: Graph } {
   const model = benchmarkModel(w.model);
-  const program = w.kind === 'train' ? 'train' : 'predict';
-  if (w.kind === 'train') model.compile({ optimizer: optimizers.Adam(adam), loss: 'categorical_crossentropy', metrics: ['accuracy'] });
-  const programs = await model.programs({ batchSize: w.batch });
-  const graph = programs[program];
-  if (!graph) throw new Error(`${w.id}: the model has no program '${program}', only ${Object.keys(programs).join(', ')}`);
+  if (w.kind === 'infer') return { program: 'predict', graph: model.programs({ batchSize: w.batch, only: ['predict'] }).predict! };
+  model.compile({ optimizer: optimizers.Adam(adam), loss: 'categorical_crossentropy', metrics: ['accuracy'] });
+  const trainable = new Set(model.trainableWeights);
+  const layout = new ModelLayout([...trainable], model.weights.filter((v) => !trainable.has(v)));
+  const x = model.inputSpecs.map((s) => ({ dtype: s.dtype, shape: s.shape.slice(1) as number[] }));
+  const y = model.outputShapes().map((shape) => ({ dtype: 'float32' as const, shape: shape as number[] }));
+  return { program: 'train', graph: trainGraph(model, layout, model.compiled, { x, y, weights: [null] }, { batch: w.batch, samples }) };
+}
+
+/** The plan of a workload: compiled for WebGPU's default limits, memory planned for its batch. */
+export function planOf(w: Workload): { compiled: CompiledPlan; program: 'train' | 'predict' } {
+  const { program, graph } = graphOf(w);
   return { compiled: compile({ [program]: graph }, { target: webgpuTarget, name: w.id }), program };
 }
 
-export async function figuresOf(w: Workload): Promise<WorkloadFigures> {
-  const { compiled, program } = await planOf(w);
-  const symbols = (batch: number) => Object.fromEntries(compiled.plan.symbols.map((s) => [s.name, Math.min(batch, s.max)]));
+export function figuresOf(w: Workload): WorkloadFigures {
+  const { compiled, program } = planOf(w);
+  const symbols = (batch: number) => Object.fromEntries(compiled.plan.symbols.map((s) => [s.name, s.name === 'batch' ? batch : s.max]));
   // Loss and metrics stay on the device until a progress update; predictions are read back.
   const readbacks = program === 'train' ? 0 : compiled.plan.programs.find((p) => p.name === program)!.outputs.length;
   const full = stepFigures(compiled, program, symbols(w.batch), readbacks);
@@ -56,12 +69,12 @@ function table(all: Readonly<Record<string, WorkloadFigures>>): string {
   ].join('\n');
 }
 
-async function main(): Promise<void> {
+function main(): void {
   const { values: args } = parseArgs({ options: { json: { type: 'boolean', default: false }, workload: { type: 'string' } } });
   const wanted = (id: string) => args.workload === undefined || args.workload.split(',').some((p) => id === p || (p.endsWith('*') && id.startsWith(p.slice(0, -1))));
   const all: Record<string, WorkloadFigures> = {};
-  for (const w of workloads) if (wanted(w.id)) all[w.id] = await figuresOf(w);
+  for (const w of workloads) if (wanted(w.id)) all[w.id] = figuresOf(w);
   console.log(args.json ? JSON.stringify(all, null, 2) : table(all));
 }
 
-if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) await main();
+if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) main();

@@ -18,18 +18,22 @@ export interface StepFigures {
   /** Host inputs that travel at each step, and outputs read back. */
   readonly uploads: number;
   readonly readbacks: number;
-  /** Dispatches whose label names the optimizer. */
+  /** Dispatches that write trainable state: the optimizer's update. */
   readonly optimizerKernels: number;
   /** Modelled microseconds by GPU id. */
   readonly modelledMicroseconds: Readonly<Record<string, number>>;
 }
 
 interface Dispatch extends Work {
-  readonly label: string;
+  readonly updates: boolean;
   readonly code: number;
   readonly read: number;
   readonly written: number;
 }
+
+/** Whether a place in a buffer is where a trainable state slot lies. */
+const isTrainable = (compiled: CompiledPlan, buffer: number, offset: number): boolean =>
+  compiled.plan.state.some((s) => s.trainable && s.buffer === buffer && offset >= s.offset && offset < s.offset + 4 * s.shape.reduce((a, b) => a * b, 1));
 
 function* dispatches(compiled: CompiledPlan, steps: readonly PlanStep[], symbols: Readonly<Record<string, number>>): Generator<Dispatch> {
   for (const step of steps) {
@@ -40,7 +44,8 @@ function* dispatches(compiled: CompiledPlan, steps: readonly PlanStep[], symbols
     }
     const kernel = compiled.plan.kernels[step.kernel]!;
     const [read, written] = [evalSize(step.figures.bytesRead, symbols), evalSize(step.figures.bytesWritten, symbols)];
-    yield { label: step.label, code: kernel.code, read, written, bytes: read + written, flops: evalSize(step.figures.flops, symbols) };
+    const updates = kernel.args.some((a, i) => a.access !== 'read' && isTrainable(compiled, step.buffers[a.binding]!, step.offsets[i]!));
+    yield { updates, code: kernel.code, read, written, bytes: read + written, flops: evalSize(step.figures.flops, symbols) };
   }
 }
 
@@ -62,7 +67,7 @@ export function stepFigures(compiled: CompiledPlan, program: string, symbols: Re
     pipelines: new Set(all.map((d) => d.code)).size,
     uploads: p.inputs.filter((i) => !i.resident).length,
     readbacks,
-    optimizerKernels: all.filter((d) => /optimizer|adam|sgd|rmsprop/i.test(d.label)).length,
+    optimizerKernels: all.filter((d) => d.updates).length,
     modelledMicroseconds: Object.fromEntries(gpus.map((g) => [g.id, Math.round(modelledSeconds(g, all) * 1e7) / 10])),
   };
 }

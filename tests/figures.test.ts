@@ -25,40 +25,40 @@ const maxKernels: Record<string, number> = {
 const maxArena = 1.15;
 
 for (const w of workloads) {
-  let figures: WorkloadFigures;
-  const get = async () => {
-    figures ??= await figuresOf(w);
+  let figures: WorkloadFigures | undefined;
+  const get = () => {
+    figures ??= figuresOf(w);
     return figures;
   };
 
-  test(`${w.id}: at most ${maxKernels[w.id]} kernels`, async () => {
-    const { kernels } = await get();
+  test(`${w.id}: at most ${maxKernels[w.id]} kernels`, () => {
+    const { kernels } = get();
     assert.ok(kernels <= maxKernels[w.id]!, `${kernels} kernels`);
   });
 
-  test(`${w.id}: the arena is at most ${maxArena} times the lower bound`, async () => {
-    const { arena, lowerBound } = await get();
+  test(`${w.id}: the arena is at most ${maxArena} times the lower bound`, () => {
+    const { arena, lowerBound } = get();
     assert.ok(arena <= maxArena * lowerBound, `${arena} bytes, lower bound ${lowerBound}`);
   });
 
-  test(`${w.id}: a second batch size needs no new pipeline`, async () => {
-    assert.is((await get()).pipelinesOfSecondBatch, 0);
+  test(`${w.id}: a second batch size needs no new pipeline`, () => {
+    assert.is((get()).pipelinesOfSecondBatch, 0);
   });
 
   if (w.kind === 'train') {
-    test(`${w.id}: the optimizer's update is one kernel`, async () => {
-      assert.is((await get()).optimizerKernels, 1);
+    test(`${w.id}: the optimizer's update is one kernel`, () => {
+      assert.is((get()).optimizerKernels, 1);
     });
 
-    test(`${w.id}: a step uploads the batch's indices at most and reads nothing back`, async () => {
-      const { uploads, readbacks } = await get();
+    test(`${w.id}: a step uploads the batch's indices at most and reads nothing back`, () => {
+      const { uploads, readbacks } = get();
       assert.ok(uploads <= 1, `${uploads} uploads`);
       assert.is(readbacks, 0);
     });
   }
 
-  test(`${w.id}: operations are at least those of its products, and bytes are counted`, async () => {
-    const f = await get();
+  test(`${w.id}: operations are at least those of its products, and bytes are counted`, () => {
+    const f = get();
     assert.ok(f.flops >= minFlops(w.model) * w.batch * (w.kind === 'train' ? 2 : 1), `${f.flops} operations`);
     assert.ok(f.bytesRead > 0 && f.bytesWritten > 0);
   });

@@ -69,13 +69,14 @@ test('a kernel takes its launch, its bytes or its operations, whichever is longe
 
 test('figures of a plan with a loop', () => {
   const dispatch = (kernel: number, label: string): PlanDispatch => ({
-    kind: 'dispatch', kernel, label, groups: [1, 1, 1], buffers: [], offsets: [], parallel: false,
+    kind: 'dispatch', kernel, label, groups: [1, 1, 1], buffers: [0], offsets: [label === 'adam' ? 16 : 64], parallel: false,
     figures: { flops: { op: 'mul', args: [{ symbol: 'batch' }, 10] }, bytesRead: { symbol: 't' }, bytesWritten: 4 },
   });
-  const kernel = (code: number) => ({ name: `k${code}`, args: [], bindings: [], symbols: [], schedule: '', workgroupSize: [1, 1, 1] as const, code });
+  const kernel = (code: number) => ({ name: `k${code}`, args: [{ name: 'y', dtype: 'float32' as const, access: 'write' as const, binding: 0 }], bindings: [{ access: 'read_write' as const }], symbols: [], schedule: '', workgroupSize: [1, 1, 1] as const, code });
   const compiled: CompiledPlan = {
     plan: {
-      format: 'tenon-plan', version: 1, name: 'm', target: 'webgpu', symbols: [{ name: 'batch', max: 8 }], buffers: [], state: [], kernels: [kernel(0), kernel(1), kernel(0)],
+      format: 'tenon-plan', version: 1, name: 'm', target: 'webgpu', symbols: [{ name: 'batch', max: 8 }], buffers: [], kernels: [kernel(0), kernel(1), kernel(0)],
+      state: [{ name: 'parameters', dtype: 'float32', shape: [8], buffer: 0, offset: 16, trainable: true, views: [], initial: null }],
       programs: [{ name: 'train', inputs: [], outputs: [], prepare: [], steps: [dispatch(1, 'adam'), { kind: 'loop', symbol: 't', count: 3, reverse: true, body: [dispatch(0, 'lstm'), dispatch(2, 'lstm')] }] }],
       memory: { train: { arena: 100, sum: 300, lowerBound: 90 } }, requiredLimits: {},
     },
