@@ -216,7 +216,7 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   const session = await model.session();
   const history = new History();
   const steps = Math.ceil(train.count / batch);
-  const callbacks = new CallbackList([history, ...o.callbacks], model, { epochs, steps, verbose });
+  const callbacks = new CallbackList([...o.callbacks, history], model, { epochs, steps, verbose });
   const out = standardOutput();
   const trained = await loadData(session, model, 'train', train, batch);
   const tested = validation ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count)) : null;
