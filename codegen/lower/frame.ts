@@ -41,7 +41,7 @@ export interface LoweredKernel {
   readonly parallel: boolean;
 }
 
-const storageOf = (v: { dtype: Value['dtype'] }): Memory['storage'] => (v.dtype === 'bool' ? 'bool32' : v.dtype === 'uint8' ? 'u8' : v.dtype === 'int8' ? 'i8' : 'same');
+export const storageOf = (v: { dtype: Value['dtype'] }): Memory['storage'] => (v.dtype === 'bool' ? 'bool32' : v.dtype === 'uint8' ? 'u8' : v.dtype === 'int8' ? 'i8' : 'same');
 
 /** Symbols (plan symbols by name) that statements read. */
 export function symbolsIn(stmts: readonly Stmt[], out = new Set<string>()): Set<string> {

@@ -20,7 +20,7 @@ export interface ContractionSpec {
 }
 
 /** Null for grouped convolutions, whose groups are too thin for a matrix product (they are computed element by element), and for dtypes other than float32. */
-export function contractionSpec(f: Frame, node: Contraction): ContractionSpec | null {
+export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction): ContractionSpec | null {
   const output = node.outputs[0]!;
   const [x, w] = [node.inputs[0]!, node.inputs[1]!];
   if (output.dtype !== 'float32' || x.dtype !== 'float32' || w.dtype !== 'float32') return null;

@@ -6,6 +6,7 @@
  * The epilogue runs on each finished tile while it is in the first-level cache.
  */
 import { evalDim } from '../../ir/dim.js';
+import type { Value } from '../../ir/graph.js';
 import { add, coefficient, compare, constant, div, type Expr, i32, linear, load, mad, min, mul, splat, sub, varsOf, type VarExpr, variable } from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
@@ -31,7 +32,8 @@ interface Depth {
   readonly index: (inner: readonly Expr[]) => Expr[];
 }
 
-function cutDepth(f: Frame, s: ContractionSpec): Depth {
+function cutDepth(f: GemmEnv, s: ContractionSpec): Depth {
+  const dim = (d: ContractionSpec['k'][number]): Expr => dimExpr(d, f.ctx.symbols);
   const sizes = s.k.map((d) => evalDim(d, f.ctx.symbols));
   let from = sizes.length;
   let size = 1;
@@ -46,18 +48,18 @@ function cutDepth(f: Frame, s: ContractionSpec): Depth {
         break;
       }
     }
-    const total = f.dim(s.k[from - 1]!);
+    const total = dim(s.k[from - 1]!);
     const blocks = Math.ceil(last / chunk);
     const block: Axis = { v: loopVar('kb', blocks), extent: total.kind === 'const' ? i32(blocks) : div(add(total, i32(chunk - 1)), i32(chunk)) };
-    const outer = s.k.slice(0, from - 1).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: f.dim(d) }));
+    const outer = s.k.slice(0, from - 1).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
     const count = total.kind === 'const' && last % chunk === 0 ? i32(chunk) : min(i32(chunk), sub(total, mul(block.v, i32(chunk))));
     return {
       outer: [...outer, block], size: chunk, count, inner: [{ v: loopVar('k', chunk), extent: count }],
       index: (inner) => [...outer.map((a) => a.v), add(mul(block.v, i32(chunk)), inner[0]!)],
     };
   }
-  const outer = s.k.slice(0, from).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: f.dim(d) }));
-  const inner = s.k.slice(from).map((d): Axis => ({ v: loopVar('k', evalDim(d, f.ctx.symbols)), extent: f.dim(d) }));
+  const outer = s.k.slice(0, from).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
+  const inner = s.k.slice(from).map((d): Axis => ({ v: loopVar('k', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
   const count = inner.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
   return { outer, size, count, inner, index: (ix) => [...outer.map((a) => a.v), ...ix] };
 }
@@ -92,114 +94,146 @@ function chooseBlocks(m: number, n: number, k: number, batch: number, threads: n
   return { rows, vectors, mBlock, nBlock };
 }
 
-export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
-  const max = f.ctx.symbols;
-  const [mMax, nMax, kMax] = [maxSize(s.m, max), maxSize(s.n, max), maxSize(s.k, max)];
-  const batchMax = maxSize(s.batch, max);
-  const depth = cutDepth(f, s);
+/** What the product needs of its surroundings: a frame, or a region inside a block kernel. */
+export interface GemmEnv {
+  readonly em: Frame['em'];
+  readonly ctx: Frame['ctx'];
+  readonly outputs: readonly Value[];
+  readonly memoryOf: (v: Value) => Memory;
+  readonly baseOf: (v: Value) => Expr;
+  readonly local: (name: string, scalar: 'f32', size: number) => Memory;
+}
+
+/** What is decided about a product before its statements are made. */
+export interface GemmShape {
+  readonly env: GemmEnv;
+  readonly s: ContractionSpec;
+  readonly depth: Depth;
+  readonly k: VarExpr;
+  readonly kIndex: readonly Expr[];
+  readonly batch: readonly VarExpr[];
+  readonly mMax: number;
+  readonly nMax: number;
+  readonly mTotal: Expr;
+  readonly nTotal: Expr;
+  readonly leftStride: number | null;
+  /** Neighbours along n of the right operand are neighbours in memory. */
+  readonly rightContiguous: boolean;
+  readonly rightStride: number | null;
+  readonly kMajor: boolean;
+  readonly packLeft: boolean;
+}
+
+const dimsOf = (ds: ContractionSpec['m'], env: GemmEnv): Expr[] => ds.map((d) => dimExpr(d, env.ctx.symbols));
+const totalOf = (ds: ContractionSpec['m'], env: GemmEnv): Expr => dimsOf(ds, env).reduce<Expr>((a, e) => mul(a, e), i32(1));
+
+export function analyseGemm(env: GemmEnv, s: ContractionSpec): GemmShape {
+  const max = env.ctx.symbols;
+  const [mMax, nMax] = [maxSize(s.m, max), maxSize(s.n, max)];
+  const depth = cutDepth(env, s);
   const k = loopVar('k', depth.size);
   const kIndex = depth.index(delinearize(k, depth.inner.map((a) => a.extent)));
-  const dims = (ds: ContractionSpec['m']): Expr[] => ds.map((d) => dimExpr(d, max));
-  const total = (ds: ContractionSpec['m']): Expr => dims(ds).reduce<Expr>((a, e) => mul(a, e), i32(1));
-  const [mTotal, nTotal] = [total(s.m), total(s.n)];
-  const batchVars = s.batch.map((d) => loopVar('b', evalDim(d, max)));
-  const mProbe = loopVar('m', mMax);
-  const nProbe = loopVar('n', nMax);
-  const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dims(ds));
-  const probe = f.em.within([], () => ({ left: s.left(batchVars, at(mProbe, s.m), kIndex), right: s.right(batchVars, at(nProbe, s.n), kIndex) }));
+  const batch = s.batch.map((d) => loopVar('b', evalDim(d, max)));
+  const [mProbe, nProbe] = [loopVar('m', mMax), loopVar('n', nMax)];
+  const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dimsOf(ds, env));
+  const probe = env.em.within([], () => ({ left: s.left(batch, at(mProbe, s.m), kIndex), right: s.right(batch, at(nProbe, s.n), kIndex) }));
   const leftStride = strideOf(probe.left, k);
-  const rightN = probe.right.kind === 'load' ? coefficient(probe.right.args[0]!, nProbe) : null;
-  const rightStride = strideOf(probe.right, k);
-  const packLeft = !(leftStride === 1 || (leftStride !== null && (depth.size < 8 || mMax <= 4)));
-  const blocks = chooseBlocks(mMax, nMax, depth.size, batchMax, f.ctx.target.threads, packLeft);
-  const { rows, vectors, mBlock, nBlock } = blocks;
-  const width = vectors * 4;
-  const packRight = !(rightN === 1 && rightStride !== null && (mMax <= 8 || rightStride === width));
-  // k-major packing where neighbours along m are contiguous
   const leftM = probe.left.kind === 'load' ? coefficient(probe.left.args[0]!, mProbe) : null;
-  const kMajor = leftM === 1 || (leftStride !== 1 && mInnermostContiguous(probe.left, mProbe));
+  return {
+    env, s, depth, k, kIndex, batch, mMax, nMax, mTotal: totalOf(s.m, env), nTotal: totalOf(s.n, env), leftStride,
+    rightContiguous: probe.right.kind === 'load' && coefficient(probe.right.args[0]!, nProbe) === 1,
+    rightStride: strideOf(probe.right, k),
+    // k-major packing where neighbours along m are contiguous
+    kMajor: leftM === 1 || (leftStride !== 1 && mInnermostContiguous(probe.left, mProbe)),
+    packLeft: !(leftStride === 1 || (leftStride !== null && (depth.size < 8 || mMax <= 4))),
+  };
+}
+
+/** Where a block of the product lies, and how it is cut. */
+export interface GemmBlock {
+  readonly m0: Expr;
+  readonly mCount: Expr;
+  readonly mBlock: number;
+  readonly n0: Expr;
+  readonly nCount: Expr;
+  readonly nBlock: number;
+  readonly rows: number;
+  readonly vectors: number;
+  /** All rows of the block exist. */
+  readonly mEven: boolean;
+  /** Condition that this block is the one that holds the last, incomplete panel; null: it always is. */
+  readonly lastPanel: Expr | null;
+  /** The whole right operand packed before, panel by panel: `[panel][k][width]`. */
+  readonly packedRight: Memory | null;
+}
+
+/** Statements that compute one block of the product, epilogue included. */
+export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
+  const { env, s, depth, k, kIndex, batch } = g;
+  const { rows, mBlock, nBlock, m0, n0, mCount, nCount } = o;
+  const max = env.ctx.symbols;
+  const width = o.vectors * 4;
   const cut = depth.outer.length > 0;
-  const mBlocks = typeof exprSize(mTotal) === 'number' ? Math.ceil(mMax / mBlock) : null;
-  const nBlocks = Math.ceil(nMax / nBlock);
+  const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dimsOf(ds, env));
+  const directRight = g.rightContiguous && g.rightStride !== null && (g.mMax <= 8 || g.rightStride === width);
+  const left = g.packLeft ? env.local('left', 'f32', mBlock * depth.size) : null;
+  const right = o.packedRight || directRight ? null : env.local('right', 'f32', depth.size * width);
+  const partial = cut ? env.local('partial', 'f32', mBlock * nBlock) : null;
+  const tile = cut ? null : env.local('tile', 'f32', rows * width);
+  const lastRow = sub(g.mTotal, i32(1));
+  const clampRow = (m: Expr): Expr => (o.mEven ? m : min(m, lastRow));
 
-  const group = variable('group0', 'group', 'i32', [0, 2147483646]);
-  const groupAt = delinearize(group, [...s.batch.map((d) => dimExpr(d, max)), i32(nBlocks), mBlocks === null ? div(add(mTotal, i32(mBlock - 1)), i32(mBlock)) : i32(mBlocks)]);
-  const block: Stmt[] = batchVars.map((v, i) => letVar(v, groupAt[i]!));
-  const m0 = variable('m0', 'let', 'i32', [0, Math.max(0, mMax - 1)]);
-  const n0 = variable('n0', 'let', 'i32', [0, Math.max(0, nMax - 1)]);
-  block.push(letVar(m0, mul(groupAt.at(-1)!, i32(mBlock))), letVar(n0, mul(groupAt.at(-2)!, i32(nBlock))));
-  const mEven = mTotal.kind === 'const' && mTotal.value % mBlock === 0;
-  const mCount: Expr = mEven ? i32(mBlock) : min(i32(mBlock), sub(mTotal, m0));
-  const nCount: Expr = nMax % nBlock === 0 ? i32(nBlock) : min(i32(nBlock), sub(nTotal, n0));
-  const lastRow = sub(mTotal, i32(1));
-
-  const left = packLeft ? f.local('left', 'private', 'f32', mBlock * depth.size) : null;
-  const right = packRight ? f.local('right', 'private', 'f32', depth.size * width) : null;
-  const partial = cut ? f.local('partial', 'private', 'f32', mBlock * nBlock) : null;
-  const tile = cut ? null : f.local('tile', 'private', 'f32', rows * width);
-
-  const clampRow = (m: Expr): Expr => (mEven ? m : min(m, lastRow));
-
-  /** Statements that run the epilogue for one row and `count` columns from column n (absolute). */
+  /** The epilogue for one row and `count` columns from column n (absolute). */
   const finish = (row: Expr, column: Expr, count: Expr, value: (lane: Expr) => Expr, most: number): Stmt => {
     const lane = loopVar('n', most);
     const body: Stmt[] = [];
-    const index = s.out(batchVars, at(row, s.m), at(add(column, lane), s.n));
-    f.em.bind(s.output, () => value(lane));
-    f.em.within(body, () => {
-      for (const v of f.region.outputs) body.push(store(f.memoryOf(v), add(f.baseOf(v), linearize(index, v.shape, max)), f.em.value(v, index)));
+    const index = s.out(batch, at(row, s.m), at(add(column, lane), s.n));
+    env.em.bind(s.output, () => value(lane));
+    env.em.within(body, () => {
+      for (const v of env.outputs) body.push(store(env.memoryOf(v), add(env.baseOf(v), linearize(index, v.shape, max)), env.em.value(v, index)));
     });
-    f.em.unbind(s.output);
+    env.em.unbind(s.output);
     return forLoop(lane, i32(0), count, body, { parallel: true });
   };
 
   const inside: Stmt[] = [];
-  if (left) inside.push(...packLeftStmts(f, s, depth, left, kMajor, { m0, mCount, mBlock, batch: batchVars, at }));
+  if (left) inside.push(...packLeftStmts(g, left, o));
 
-  /** The register tile at rows from `mi` and columns from `n` of the block, `lanes` wide vectors. */
+  /** The register tile at rows from `mi` and columns from `ni` of the block, in vectors of the given widths. */
   const micro = (mi: Expr, ni: Expr, lanes: readonly (1 | 4)[]): Stmt[] => {
     const out: Stmt[] = [];
     const offsets = lanes.map((_, j) => lanes.slice(0, j).reduce<number>((a, b) => a + b, 0));
     const span = lanes.reduce<number>((a, b) => a + b, 0);
     const accs = Array.from({ length: rows }, () => lanes.map((l) => variable('acc', 'mutable', 'f32', undefined, l)));
     const rowOf = (r: number): Expr => add(mi, i32(r));
-    for (let r = 0; r < rows; r++) {
-      lanes.forEach((l, j) => out.push(mutable(accs[r]![j]!, partial ? load(partial, add(mul(rowOf(r), i32(nBlock)), add(ni, i32(offsets[j]!))), l) : constant(0, 'f32', l))));
-    }
+    const partialAt = (r: number, j: number): Expr => add(mul(rowOf(r), i32(nBlock)), add(ni, i32(offsets[j]!)));
+    accs.forEach((row, r) => lanes.forEach((l, j) => out.push(mutable(row[j]!, partial ? load(partial, partialAt(r, j), l) : constant(0, 'f32', l)))));
     const body: Stmt[] = [];
     const bs = lanes.map((l, j) => {
       const b = variable('b', 'let', 'f32', undefined, l);
-      const column = add(n0, add(ni, i32(offsets[j]!)));
-      if (right) body.push(letVar(b, load(right, add(mul(k, i32(width)), i32(offsets[j]!)), l)));
+      const column = add(ni, i32(offsets[j]!));
+      if (o.packedRight) body.push(letVar(b, load(o.packedRight, add(mul(add(n0, ni), i32(depth.size)), add(mul(k, i32(width)), i32(offsets[j]!))), l)));
+      else if (right) body.push(letVar(b, load(right, add(mul(k, i32(width)), i32(offsets[j]!)), l)));
       else {
-        const e = f.em.within(body, () => s.right(batchVars, at(column, s.n), kIndex));
+        const e = env.em.within(body, () => s.right(batch, at(add(n0, column), s.n), kIndex));
         body.push(letVar(b, l === 1 || e.kind !== 'load' ? e : load(e.memory, e.args[0]!, l)));
       }
       return b;
     });
-    for (let r = 0; r < rows; r++) {
+    accs.forEach((row, r) => {
       const a = variable('a', 'let', 'f32');
       const e = left
-        ? load(left, kMajor ? add(mul(k, i32(mBlock)), rowOf(r)) : add(mul(rowOf(r), i32(depth.size)), k))
-        : f.em.within(body, () => s.left(batchVars, at(clampRow(add(m0, rowOf(r))), s.m), kIndex));
+        ? load(left, g.kMajor ? add(mul(k, i32(mBlock)), rowOf(r)) : add(mul(rowOf(r), i32(depth.size)), k))
+        : env.em.within(body, () => s.left(batch, at(clampRow(add(m0, rowOf(r))), s.m), kIndex));
       body.push(letVar(a, e));
-      bs.forEach((b, j) => {
-        const acc = accs[r]![j]!;
-        body.push(assign(acc, mad(b.lanes === 1 ? a : splat(a, b.lanes), b, acc)));
-      });
-    }
+      bs.forEach((b, j) => body.push(assign(row[j]!, mad(b.lanes === 1 ? a : splat(a, b.lanes), b, row[j]!))));
+    });
     out.push(forLoop(k, i32(0), depth.count, body));
-    for (let r = 0; r < rows; r++) {
-      if (partial) {
-        lanes.forEach((_, j) => out.push(store(partial, add(mul(rowOf(r), i32(nBlock)), add(ni, i32(offsets[j]!))), accs[r]![j]!)));
-        continue;
-      }
-      lanes.forEach((_, j) => out.push(store(tile!, i32(r * width + offsets[j]!), accs[r]![j]!)));
-    }
+    accs.forEach((row, r) => row.forEach((acc, j) => out.push(partial ? store(partial, partialAt(r, j), acc) : store(tile!, i32(r * width + offsets[j]!), acc))));
     if (!partial) {
       for (let r = 0; r < rows; r++) {
         const done = finish(add(m0, rowOf(r)), add(n0, ni), i32(span), (lane) => load(tile!, add(i32(r * width), lane)), span);
-        out.push(...(mEven && mBlock % rows === 0 ? [done] : ifThen(compare('lt', rowOf(r), mCount), [done])));
+        out.push(...(o.mEven && mBlock % rows === 0 ? [done] : ifThen(compare('lt', rowOf(r), mCount), [done])));
       }
     }
     return out;
@@ -209,35 +243,69 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const panel = (ni: Expr, lanes: readonly (1 | 4)[]): Stmt[] => {
     const span = lanes.reduce<number>((a, b) => a + b, 0);
     const out: Stmt[] = [];
-    if (right) out.push(...packRightStmts(f, s, depth, right, width, span, { column: add(n0, ni), batch: batchVars, at, contiguous: rightN === 1 }));
+    if (right) out.push(...packRightStmts(g, right, width, span, add(n0, ni), i32(0)));
     const mi = loopVar('mi', Math.ceil(mBlock / rows));
     const count = mCount.kind === 'const' ? i32(Math.ceil(mCount.value / rows)) : div(add(mCount, i32(rows - 1)), i32(rows));
     out.push(forLoop(mi, i32(0), count, micro(mul(mi, i32(rows)), ni, lanes)));
     return out;
   };
 
-  const tail = nMax % width;
+  const tail = g.nMax % width;
   const p = loopVar('p', Math.ceil(nBlock / width));
-  const full: Expr = nCount.kind === 'const' && tail === 0 ? i32(nCount.value / width) : div(nCount, i32(width));
-  const lanesOf = (w: number): (1 | 4)[] => [...Array<4>(Math.floor(w / 4)).fill(4), ...Array<1>(w % 4).fill(1)];
-  if (nMax >= width) inside.push(forLoop(p, i32(0), full, panel(mul(p, i32(width)), lanesOf(width))));
+  const full: Expr = nCount.kind === 'const' ? i32(Math.floor(nCount.value / width)) : div(nCount, i32(width));
+  if (g.nMax >= width) inside.push(forLoop(p, i32(0), full, panel(mul(p, i32(width)), lanesOf(width))));
   if (tail > 0) {
-    const start = i32(((nMax % nBlock || nBlock) - tail));
-    const last = panel(start, lanesOf(tail));
-    inside.push(...(nBlocks === 1 ? last : ifThen(compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)), last)));
+    const last = panel(i32((g.nMax % nBlock || nBlock) - tail), lanesOf(tail));
+    inside.push(...(o.lastPanel ? ifThen(o.lastPanel, last) : last));
   }
-  if (partial) {
-    const c = loopVar('c', mBlock * nBlock);
-    block.push(forLoop(c, i32(0), i32(mBlock * nBlock), [store(partial, c, constant(0, 'f32'))], { parallel: true }));
-    block.push(...nest(depth.outer, inside, false));
-    const r = loopVar('r', mBlock);
-    block.push(forLoop(r, i32(0), mCount, [finish(add(m0, r), n0, nCount, (lane) => load(partial, add(mul(r, i32(nBlock)), lane)), nBlock)]));
-  } else block.push(...inside);
+  if (!partial) return inside;
+  const c = loopVar('c', mBlock * nBlock);
+  const r = loopVar('r', mBlock);
+  return [
+    forLoop(c, i32(0), i32(mBlock * nBlock), [store(partial, c, constant(0, 'f32'))], { parallel: true }),
+    ...nest(depth.outer, inside, false),
+    forLoop(r, i32(0), mCount, [finish(add(m0, r), n0, nCount, (lane) => load(partial, add(mul(r, i32(nBlock)), lane)), nBlock)]),
+  ];
+}
 
-  const groups: SizeExpr = sizeMul(sizeMul(s.batch.map((d) => exprSize(dimExpr(d, max))).reduce((a, b) => sizeMul(a, b), 1), nBlocks), sizeCeilDiv(exprSize(mTotal), mBlock));
+const lanesOf = (w: number): (1 | 4)[] => [...Array<4>(Math.floor(w / 4)).fill(4), ...Array<1>(w % 4).fill(1)];
+
+/** Statements that pack the whole right operand as `[panel][k][width]`; the contraction must not be cut. */
+export function packWholeRight(g: GemmShape, memory: Memory, width: number): Stmt[] {
+  const p = loopVar('p', Math.ceil(g.nMax / width));
+  const whole = Math.floor(g.nMax / width);
+  const out: Stmt[] = [];
+  if (whole > 0) out.push(forLoop(p, i32(0), i32(whole), packRightStmts(g, memory, width, width, mul(p, i32(width)), mul(p, i32(width * g.depth.size)))));
+  if (g.nMax % width > 0) out.push(...packRightStmts(g, memory, width, g.nMax % width, i32(whole * width), i32(whole * width * g.depth.size)));
+  return out;
+}
+
+export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
+  const max = f.ctx.symbols;
+  const env: GemmEnv = { em: f.em, ctx: f.ctx, outputs: f.region.outputs, memoryOf: (v) => f.memoryOf(v), baseOf: (v) => f.baseOf(v), local: (name, scalar, size) => f.local(name, 'private', scalar, size) };
+  const g = analyseGemm(env, s);
+  const kMax = maxSize(s.k, max);
+  const batchMax = maxSize(s.batch, max);
+  const { rows, vectors, mBlock, nBlock } = chooseBlocks(g.mMax, g.nMax, g.depth.size, batchMax, f.ctx.target.threads, g.packLeft);
+  const nBlocks = Math.ceil(g.nMax / nBlock);
+  const mBlocks = typeof exprSize(g.mTotal) === 'number' ? i32(Math.ceil(g.mMax / mBlock)) : div(add(g.mTotal, i32(mBlock - 1)), i32(mBlock));
+  const group = variable('group0', 'group', 'i32', [0, 2147483646]);
+  const groupAt = delinearize(group, [...dimsOf(s.batch, env), i32(nBlocks), mBlocks]);
+  const block: Stmt[] = g.batch.map((v, i) => letVar(v, groupAt[i]!));
+  const m0 = variable('m0', 'let', 'i32', [0, Math.max(0, g.mMax - 1)]);
+  const n0 = variable('n0', 'let', 'i32', [0, Math.max(0, g.nMax - 1)]);
+  block.push(letVar(m0, mul(groupAt.at(-1)!, i32(mBlock))), letVar(n0, mul(groupAt.at(-2)!, i32(nBlock))));
+  const mEven = g.mTotal.kind === 'const' && g.mTotal.value % mBlock === 0;
+  block.push(...emitGemmBlock(g, {
+    m0, n0, mBlock, nBlock, rows, vectors, mEven, packedRight: null,
+    mCount: mEven ? i32(mBlock) : min(i32(mBlock), sub(g.mTotal, m0)),
+    nCount: g.nMax % nBlock === 0 ? i32(nBlock) : min(i32(nBlock), sub(g.nTotal, n0)),
+    lastPanel: nBlocks === 1 ? null : compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)),
+  }));
+  const groups: SizeExpr = sizeMul(sizeMul(dimsOf(s.batch, env).map(exprSize).reduce((a, b) => sizeMul(a, b), 1), nBlocks), sizeCeilDiv(exprSize(g.mTotal), mBlock));
   return f.finish(block, {
-    grid: [groups, 1, 1], parallel: mMax * nMax * kMax * batchMax > 150000,
-    schedule: `matmul block(${mBlock}x${nBlock}x${depth.size}) tile(${rows}x${width})${left ? ` pack-left(${kMajor ? 'km' : 'mk'})` : ''}${right ? ' pack-right' : ''}${cut ? ' cut-k' : ''}`,
+    grid: [groups, 1, 1], parallel: g.mMax * g.nMax * kMax * batchMax > 150000,
+    schedule: `matmul block(${mBlock}x${nBlock}x${g.depth.size}) tile(${rows}x${vectors * 4})${g.packLeft ? ` pack-left(${g.kMajor ? 'km' : 'mk'})` : ''}${g.depth.outer.length > 0 ? ' cut-k' : ''}`,
   });
 }
 
@@ -258,26 +326,19 @@ function mInnermostContiguous(e: Expr, m: VarExpr): boolean {
   return found;
 }
 
-interface PackLeft {
-  readonly m0: Expr;
-  readonly mCount: Expr;
-  readonly mBlock: number;
-  readonly batch: readonly Expr[];
-  readonly at: (e: Expr, dims: ContractionSpec['m']) => Expr[];
-}
-
 /** left[m][k] or left[k][m] for the block's rows. */
-function packLeftStmts(f: Frame, s: ContractionSpec, depth: Depth, left: Memory, kMajor: boolean, o: PackLeft): Stmt[] {
+function packLeftStmts(g: GemmShape, left: Memory, o: GemmBlock): Stmt[] {
+  const { env, s, depth } = g;
   const r = loopVar('r', o.mBlock);
   const axes = depth.inner.map((a) => ({ v: loopVar('k', Math.max(1, a.extent.hi)), extent: a.extent }));
   const flat = axes.reduce<Expr>((acc, a) => add(mul(acc, a.extent), a.v), i32(0));
   const body: Stmt[] = [];
-  f.em.within(body, () => {
-    const e = s.left(o.batch, o.at(add(o.m0, r), s.m), depth.index(axes.map((a) => a.v)));
-    body.push(store(left, kMajor ? add(mul(flat, i32(o.mBlock)), r) : add(mul(r, i32(depth.size)), flat), e));
+  env.em.within(body, () => {
+    const e = s.left(g.batch, delinearize(add(o.m0, r), dimsOf(s.m, env)), depth.index(axes.map((a) => a.v)));
+    body.push(store(left, g.kMajor ? add(mul(flat, i32(o.mBlock)), r) : add(mul(r, i32(depth.size)), flat), e));
   });
   const merged = mergeAxes(axes, body);
-  if (kMajor) return [...nest(merged.axes, [forLoop(r, i32(0), o.mCount, merged.stmts, { parallel: true })], false)];
+  if (g.kMajor) return [...nest(merged.axes, [forLoop(r, i32(0), o.mCount, merged.stmts, { parallel: true })], false)];
   return [forLoop(r, i32(0), o.mCount, nest(merged.axes, merged.stmts, true))];
 }
 
@@ -285,24 +346,18 @@ function packLeftStmts(f: Frame, s: ContractionSpec, depth: Depth, left: Memory,
 const nest = (axes: readonly Axis[], body: readonly Stmt[], parallelInner: boolean): readonly Stmt[] =>
   [...axes].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallelInner && i === 0 })], body);
 
-interface PackRight {
-  readonly column: Expr;
-  readonly batch: readonly Expr[];
-  readonly at: (e: Expr, dims: ContractionSpec['m']) => Expr[];
-  readonly contiguous: boolean;
-}
-
-/** right[k][width] for one panel. */
-function packRightStmts(f: Frame, s: ContractionSpec, depth: Depth, right: Memory, width: number, span: number, o: PackRight): Stmt[] {
+/** right[k][width] for one panel of `span` columns from `column`, at element `base` of the memory. */
+function packRightStmts(g: GemmShape, right: Memory, width: number, span: number, column: Expr, base: Expr): Stmt[] {
+  const { env, s, depth } = g;
   const n = loopVar('n', span);
   const axes = depth.inner.map((a) => ({ v: loopVar('k', Math.max(1, a.extent.hi)), extent: a.extent }));
   const flat = axes.reduce<Expr>((acc, a) => add(mul(acc, a.extent), a.v), i32(0));
   const body: Stmt[] = [];
-  f.em.within(body, () => {
-    const e = s.right(o.batch, o.at(add(o.column, n), s.n), depth.index(axes.map((a) => a.v)));
-    body.push(store(right, add(mul(flat, i32(width)), n), e));
+  env.em.within(body, () => {
+    const e = s.right(g.batch, delinearize(add(column, n), dimsOf(s.n, env)), depth.index(axes.map((a) => a.v)));
+    body.push(store(right, add(base, add(mul(flat, i32(width)), n)), e));
   });
   const merged = mergeAxes(axes, body);
-  if (o.contiguous) return [...nest(merged.axes, [forLoop(n, i32(0), i32(span), merged.stmts, { parallel: true })], false)];
+  if (g.rightContiguous) return [...nest(merged.axes, [forLoop(n, i32(0), i32(span), merged.stmts, { parallel: true })], false)];
   return [forLoop(n, i32(0), i32(span), nest(merged.axes, merged.stmts, true))];
 }

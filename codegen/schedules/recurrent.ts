@@ -1,0 +1,192 @@
+/**
+ * recurrent: a whole scan in one kernel. Where no step of the body mixes rows of the leading (batch) axis, a group can walk all time steps for its own rows with no other
+ * group in sight: for every step it runs the body's regions one after the other, with a barrier between them; values live in the arena, which the group's cache holds.
+ * WASM: a group is a block of rows, products use register tiles, and weights that do not change from step to step are packed once before the loop. WebGPU: a workgroup owns
+ * one row; its threads share the elements of each region.
+ */
+import type { Dim, Shape } from '../../ir/dim.js';
+import { evalDim } from '../../ir/dim.js';
+import type { Graph, Node, Value } from '../../ir/graph.js';
+import { opDef } from '../../ir/ops/index.js';
+import { isContraction, type FusedGraph, type Region } from '../../passes/regions.js';
+import { add, div, type Expr, i32, min, mul, sub, variable } from '../kernel/expr.js';
+import { barrier, forLoop, type Memory, type Stmt, store } from '../kernel/ir.js';
+import { substituteStmts } from '../kernel/walk.js';
+import { ElementEmitter, type Place } from '../lower/element.js';
+import type { LowerContext } from '../lower/frame.js';
+import { type Axis, delinearize, dimExpr, linearize, maxSize } from '../lower/space.js';
+import { contractionSpec } from './contraction-spec.js';
+import { analyseGemm, emitGemmBlock, type GemmEnv, packWholeRight } from './gemm-wasm.js';
+import { mergeAxes } from './grid.js';
+
+/** The batch axis of every value of the body that has one; null when some node mixes rows. */
+export function rowsOf(body: Graph, carries: number, xs: number): { size: Dim; axis: ReadonlyMap<Value, number> } | null {
+  const axis = new Map<Value, number>();
+  const size = body.inputs[0]?.value.shape[0];
+  if (size === undefined) return null;
+  for (let i = 0; i < carries + xs; i++) {
+    const v = body.inputs[i]!.value;
+    if (v.shape.length === 0 || String(v.shape[0]) !== String(size)) {
+      // a sequence of something else (a flag per step, say) is read by every row
+      if (i < carries) return null;
+      continue;
+    }
+    axis.set(v, 0);
+  }
+  for (const n of body.nodes) {
+    const varying = n.inputs.some((v) => axis.has(v));
+    if (!varying) continue;
+    const to = batchAxisOf(n, axis);
+    if (to === null) return null;
+    for (const v of n.outputs) axis.set(v, to);
+  }
+  if (body.outputs.some((o) => axis.get(o.value) !== 0)) return null;
+  return { size, axis };
+}
+
+/** Where the batch axis of a node's inputs lands in its output; null when it is reduced, reordered or met with itself. */
+function batchAxisOf(n: Node, axis: ReadonlyMap<Value, number>): number | null {
+  const def = opDef(n.op);
+  if ('none' in def.axes || n.outputs.length !== 1) return null;
+  const maps = (def.axes as (inputs: readonly Value[], attrs: Node['attrs']) => readonly (readonly (number | null)[])[])(n.inputs, n.attrs);
+  let to: number | null = null;
+  for (let i = 0; i < n.inputs.length; i++) {
+    const a = axis.get(n.inputs[i]!);
+    if (a === undefined) continue;
+    const here = maps[i]?.[a] ?? null;
+    if (here === null || (to !== null && here !== to)) return null;
+    to = here;
+  }
+  return to;
+}
+
+/** Whether every region of the fused body can be computed row by row here. */
+export function canRunInOneKernel(fused: FusedGraph, axis: ReadonlyMap<Value, number>): boolean {
+  return fused.regions.every((r) => (r.kind === 'map' || r.kind === 'contraction' || r.kind === 'row') && r.outputs.every((v) => axis.get(v) === 0));
+}
+
+export interface BlockRegions {
+  readonly fused: FusedGraph;
+  readonly ctx: LowerContext;
+  readonly places: ReadonlyMap<Value, Place>;
+  readonly local: (name: string, space: 'private' | 'workgroup', scalar: Memory['scalar'], size: number) => Memory;
+  /** Values that are the same at every step. */
+  readonly invariant: (v: Value) => boolean;
+}
+
+/** Index of an output element with the leading index given. */
+const innerAxes = (shape: Shape, ctx: LowerContext): Axis[] =>
+  shape.slice(1).map((d) => {
+    const extent = dimExpr(d, ctx.symbols);
+    return { v: variable('i', 'loop', 'i32', [0, Math.max(0, extent.hi - 1)]), extent };
+  });
+
+function storesAt(b: BlockRegions, em: ElementEmitter, outputs: readonly Value[], index: readonly Expr[], block: Stmt[]): void {
+  em.within(block, () => {
+    const values = outputs.map((v) => em.value(v, index));
+    outputs.forEach((v, i) => {
+      const place = b.places.get(v)!;
+      block.push(store(place.memory, add(place.base, linearize(index, v.shape, b.ctx.symbols)), values[i]!));
+    });
+  });
+}
+
+/** An emitter that computes the region's own outputs rather than loading them. */
+function emitterFor(b: BlockRegions, r: Region): ElementEmitter {
+  const own = new Set(r.outputs);
+  return new ElementEmitter(new Map([...b.places].filter(([v]) => !own.has(v))), b.ctx.symbols, []);
+}
+
+/** All regions for rows [r0, r0 + count) on one WASM thread; `before` takes statements that run once, ahead of the loop. */
+export function regionsOnWasm(b: BlockRegions, r0: Expr, count: Expr, rowBlock: number, size: Dim, before: Stmt[]): Stmt[] {
+  const out: Stmt[] = [];
+  for (const r of b.fused.regions) {
+    if (r.kind === 'contraction' && r.hero && isContraction(r.hero)) {
+      const done = productRows(b, r, r0, count, rowBlock, size, before);
+      if (done) {
+        out.push(...done);
+        continue;
+      }
+    }
+    for (const group of groupByShape(r.outputs)) {
+      const em = emitterFor(b, r);
+      const row = variable('row', 'loop', 'i32', [0, Math.max(0, evalDim(size, b.ctx.symbols) - 1)]);
+      const axes = innerAxes(group[0]!.shape, b.ctx);
+      const body: Stmt[] = [];
+      storesAt(b, em, group, [row, ...axes.map((a) => a.v)], body);
+      const merged = mergeAxes(axes, body);
+      const nest = [...merged.axes].reverse().reduce<readonly Stmt[]>((s, a, i) => [forLoop(a.v, i32(0), a.extent, s, { parallel: i === 0 })], merged.stmts);
+      out.push(forLoop(row, r0, add(r0, count), nest));
+    }
+  }
+  return out;
+}
+
+function groupByShape(values: readonly Value[]): Value[][] {
+  const groups = new Map<string, Value[]>();
+  for (const v of values) {
+    const key = v.shape.map(String).join();
+    groups.set(key, [...(groups.get(key) ?? []), v]);
+  }
+  return [...groups.values()];
+}
+
+function productRows(b: BlockRegions, r: Region, r0: Expr, count: Expr, rowBlock: number, size: Dim, before: Stmt[]): Stmt[] | null {
+  const node = r.hero;
+  if (!node || !isContraction(node)) return null;
+  const em = emitterFor(b, r);
+  const s = contractionSpec({ em, dim: (d) => dimExpr(d, b.ctx.symbols) }, node);
+  if (!s || s.batch.length > 0 || String(s.m[0]) !== String(size)) return null;
+  const env: GemmEnv = {
+    em, ctx: b.ctx, outputs: r.outputs, memoryOf: (v) => b.places.get(v)!.memory, baseOf: (v) => b.places.get(v)!.base,
+    local: (name, scalar, n) => b.local(`${name}_${r.id}`, 'private', scalar, n),
+  };
+  const g = analyseGemm(env, s);
+  const rest = maxSize(s.m.slice(1), b.ctx.symbols);
+  const most = rowBlock * rest;
+  const rows = most >= 3 ? 4 : most;
+  const vectors = Math.max(1, Math.min(8 / rows, Math.ceil(g.nMax / 4)));
+  const width = vectors * 4;
+  const right = node.inputs[1]!;
+  const panels = Math.ceil(g.nMax / width) * width * g.depth.size;
+  let packedRight: Memory | null = null;
+  if (b.invariant(right) && g.depth.outer.length === 0 && panels <= 786432) {
+    packedRight = b.local(`weights_${r.id}`, 'private', 'f32', panels);
+    before.push(...packWholeRight(g, packedRight, width));
+  }
+  const nBlock = Math.ceil(g.nMax / width) * width;
+  return emitGemmBlock(g, {
+    m0: mul(r0, i32(rest)), mCount: mul(count, i32(rest)), mBlock: Math.ceil(most / rows) * rows, n0: i32(0), nCount: i32(g.nMax), nBlock, rows, vectors, mEven: false, lastPanel: null, packedRight,
+  });
+}
+
+/** All regions for one row on a workgroup of `threads`; a barrier after each. */
+export function regionsOnGpu(b: BlockRegions, row: Expr, thread: Expr, threads: number): Stmt[] {
+  const out: Stmt[] = [];
+  for (const r of b.fused.regions) {
+    for (const group of groupByShape(r.outputs)) {
+      const em = emitterFor(b, r);
+      const axes = innerAxes(group[0]!.shape, b.ctx);
+      const body: Stmt[] = [];
+      storesAt(b, em, group, [row, ...axes.map((a) => a.v)], body);
+      const total = axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
+      const e = variable('e', 'loop', 'i32', [0, Math.max(0, total.hi - 1)]);
+      const at = delinearize(e, axes.map((a) => a.extent));
+      out.push(forLoop(e, thread, total, substituteStmts(body, new Map<Expr, Expr>(axes.map((a, i) => [a.v, at[i]!]))), { step: threads }));
+    }
+    out.push(barrier);
+  }
+  return out;
+}
+
+/** Rows that one WASM group owns, and the number of groups. */
+export function rowBlocks(size: Dim, ctx: LowerContext): { rows: number; countFrom: (r0: Expr) => Expr; begin: (group: Expr) => Expr; groups: Expr } {
+  const most = evalDim(size, ctx.symbols);
+  const per = Math.min(32, Math.max(1, Math.ceil(most / ctx.target.threads / 4) * 4));
+  const rows = Math.min(per, most);
+  const total = dimExpr(size, ctx.symbols);
+  return {
+    rows, countFrom: (r0) => min(i32(rows), sub(total, r0)), begin: (g) => mul(g, i32(rows)),
+    groups: total.kind === 'const' ? i32(Math.ceil(most / rows)) : div(add(total, i32(rows - 1)), i32(rows)),
+  };
+}
