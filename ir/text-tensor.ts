@@ -45,7 +45,8 @@ export function parseTensor(text: string, table: readonly TensorData[]): TensorD
   if (m[2] === undefined) return tensorData(dtype, shape, m[3] === '' ? [] : m[3]!.split(',').map(parseNumber));
   const t = table[Number(m[2])];
   if (!t) throw new ValueError(`the table has no constant #${m[2]} (it has ${table.length})`);
-  if (t.dtype !== dtype || sizeOf(t.shape) !== sizeOf(shape) || t.shape.join() !== shape.join()) throw new ValueError(`constant #${m[2]} is ${t.dtype}[${t.shape.join(',')}], the text says ${m[1]}`);
+  if (t.dtype !== dtype || sizeOf(t.shape) !== sizeOf(shape) || t.shape.join() !== shape.join())
+    throw new ValueError(`constant #${m[2]} is ${t.dtype}[${t.shape.join(',')}], the text says ${m[1]}`);
   return t;
 }
 

@@ -16,11 +16,11 @@ import { GraphBuilder } from './builder.js';
 import { evalDim, parseDim, type Shape } from './dim.js';
 import { didYouMean, ShapeError, TenonError, ValueError } from './errors.js';
 import { type Graph, type Node, type StateSlot, type TensorType, typeToString, type Value } from './graph.js';
-import type { OpAttrs, OpName } from './op-attrs.js';
 import type { OpDef } from './op.js';
+import type { OpAttrs, OpName } from './op-attrs.js';
 import { opDef, ops } from './ops/index.js';
-import { isDType, parseTableLine, parseTensor, tableLine, tensorText } from './text-tensor.js';
 import type { TensorData } from './tensor-data.js';
+import { isDType, parseTableLine, parseTensor, tableLine, tensorText } from './text-tensor.js';
 
 export interface PrintOptions {
   /** Types after each node. Default true. */
@@ -156,7 +156,14 @@ const staticShape = (s: Shape): number[] => s.map((d) => evalDim(d, {}));
 /** A graph from its text; errors name the line. */
 export function parse(text: string, options: ParseOptions = {}): Graph {
   const at = text.search(/^tensors$/m);
-  const rows = at < 0 ? [] : text.slice(at).split('\n').slice(1).filter((l) => l.trim());
+  const rows =
+    at < 0
+      ? []
+      : text
+          .slice(at)
+          .split('\n')
+          .slice(1)
+          .filter((l) => l.trim());
   const table = options.tensors ?? rows.map((l) => parseTableLine(l.trim()));
   return parseGraph(statements(at < 0 ? text : text.slice(0, at), 1), table);
 }
@@ -200,9 +207,17 @@ class GraphParser {
 
   statement(s: Statement): void {
     const symbol = /^symbol (\w+) <= (\d+)$/.exec(s.text);
-    if (symbol) return this.b.declareSymbol(symbol[1]!, Number(symbol[2]));
+    if (symbol) {
+      this.b.declareSymbol(symbol[1]!, Number(symbol[2]));
+      return;
+    }
     const port = /^(output|update) ("(?:[^"\\]|\\.)*") = (%\d+)$/.exec(s.text);
-    if (port) return port[1] === 'output' ? this.b.output(unquote(port[2]!), this.value(port[3]!)) : this.b.update(unquote(port[2]!), this.value(port[3]!));
+    if (port) {
+      const [name, value] = [unquote(port[2]!), this.value(port[3]!)];
+      if (port[1] === 'output') this.b.output(name, value);
+      else this.b.update(name, value);
+      return;
+    }
     const m = /^(%\d+(?:, %\d+)*) = (\w+) ?/.exec(s.text);
     if (!m) throw new ValueError(`'${s.text.split('\n')[0]}' is not a statement`);
     const names = m[1]!.split(', ');
@@ -270,4 +285,3 @@ function parseView(text: string): { name: string; offset: number; shape: number[
   if (!m) throw new ValueError(`'${text}' is not a view, such as "kernel"@0[3,4]`);
   return { name: unquote(m[1]!), offset: Number(m[2]), shape: m[3] === '' ? [] : m[3]!.split(',').map(Number) };
 }
-

@@ -42,7 +42,10 @@ export class Rebuilder {
 
   /** Copies a node, with other attributes if given. */
   copy<K extends OpName>(node: Node & { readonly op: K }, attrs: OpAttrs[K] = node.attrs as OpAttrs[K]): void {
-    this.setAll(node, this.at(node, () => this.b.emitAll<K>(node.op, this.all(node.inputs), attrs)));
+    this.setAll(
+      node,
+      this.at(node, () => this.b.emitAll<K>(node.op, this.all(node.inputs), attrs)),
+    );
   }
 
   /** Nodes made by `body` carry the node's origin. */

@@ -38,10 +38,16 @@ const forbidden: Record<Stage, readonly Forbidden[]> = {
     { what: 'a cast to the same dtype', found: (n) => n.op === 'cast' && n.attrs.dtype === n.inputs[0]!.dtype },
     { what: 'a concat of one', found: (n) => n.op === 'concat' && n.inputs.length === 1 },
     { what: 'a reduction over no axis', found: (n) => n.op === 'reduce' && n.attrs.axes.length === 0 },
-    { what: 'a double negation', found: (n) => n.op === 'unary' && n.attrs.fn === 'neg' && n.inputs[0]!.producer?.op === 'unary' && n.inputs[0]!.producer.attrs.fn === 'neg' },
+    {
+      what: 'a double negation',
+      found: (n) => n.op === 'unary' && n.attrs.fn === 'neg' && n.inputs[0]!.producer?.op === 'unary' && n.inputs[0]!.producer.attrs.fn === 'neg',
+    },
   ],
   'laid-out': [
-    { what: 'a convolution whose output channels are not last', found: (n) => n.op === 'conv' && n.attrs.dims.output.feature !== n.outputs[0]!.shape.length - 1 },
+    {
+      what: 'a convolution whose output channels are not last',
+      found: (n) => n.op === 'conv' && n.attrs.dims.output.feature !== n.outputs[0]!.shape.length - 1,
+    },
   ],
 };
 
@@ -116,8 +122,10 @@ class Verifier {
       this.define(s.value, `state '${s.name}'`);
       const size = sizeDim(s.value.shape);
       if (typeof size !== 'number') this.fail(`state '${s.name}' is ${typeToString(s.value)}; the shape of state is static`);
-      if (s.initial && (s.initial.dtype !== s.value.dtype || !equalShape(s.initial.shape, s.value.shape))) this.fail(`state '${s.name}' is ${typeToString(s.value)}, its initial value ${typeToString(s.initial)}`);
-      for (const v of s.views) if (v.offset < 0 || v.offset + sizeOf(v.shape) > size) this.fail(`view '${v.name}' is not inside state '${s.name}' of ${size} elements`);
+      if (s.initial && (s.initial.dtype !== s.value.dtype || !equalShape(s.initial.shape, s.value.shape)))
+        this.fail(`state '${s.name}' is ${typeToString(s.value)}, its initial value ${typeToString(s.initial)}`);
+      for (const v of s.views)
+        if (v.offset < 0 || v.offset + sizeOf(v.shape) > size) this.fail(`view '${v.name}' is not inside state '${s.name}' of ${size} elements`);
     }
   }
 
@@ -129,7 +137,8 @@ class Verifier {
       if (slots.has(u.slot)) this.fail(`state '${u.slot}' is updated twice`);
       slots.add(u.slot);
       if (!this.defined.has(u.value)) this.fail(`the update of state '${u.slot}' is not made in the graph`);
-      if (typeToString(u.value) !== typeToString(slot.value)) this.fail(`state '${u.slot}' is ${typeToString(slot.value)}, its update ${typeToString(u.value)}`);
+      if (typeToString(u.value) !== typeToString(slot.value))
+        this.fail(`state '${u.slot}' is ${typeToString(slot.value)}, its update ${typeToString(u.value)}`);
     }
   }
 
@@ -138,7 +147,8 @@ class Verifier {
     const types = this.infer(n);
     if (types.length !== n.outputs.length) this.fail(`${this.label(n)} has ${n.outputs.length} outputs, inference gives ${types.length}`);
     n.outputs.forEach((o, i) => {
-      if (typeToString(o) !== typeToString(types[i]!)) this.fail(`output ${i} of ${this.label(n)} is ${typeToString(o)}, inference gives ${typeToString(types[i]!)}`);
+      if (typeToString(o) !== typeToString(types[i]!))
+        this.fail(`output ${i} of ${this.label(n)} is ${typeToString(o)}, inference gives ${typeToString(types[i]!)}`);
       if (o.producer !== n || o.index !== i) this.fail(`output ${i} of ${this.label(n)} names another producer`);
       this.define(o, this.label(n));
       this.symbols(o.shape, declared, this.label(n));

@@ -114,8 +114,14 @@ export function batchNode(b: GraphBuilder, n: Node, inputs: readonly Stacked[], 
 function batchDot(b: GraphBuilder, n: NodeOf<'dot'>, left: Stacked, right: Stacked): Value {
   const a = n.attrs;
   const shift = (s: Stacked, axes: readonly number[]): number[] => (s.perStep ? up(axes) : [...axes]);
-  const attrs = { batchLeft: shift(left, a.batchLeft), batchRight: shift(right, a.batchRight), contractLeft: shift(left, a.contractLeft), contractRight: shift(right, a.contractRight) };
-  if (left.perStep && right.perStep) return b.dot(left.value, right.value, { ...attrs, batchLeft: [0, ...attrs.batchLeft], batchRight: [0, ...attrs.batchRight] });
+  const attrs = {
+    batchLeft: shift(left, a.batchLeft),
+    batchRight: shift(right, a.batchRight),
+    contractLeft: shift(left, a.contractLeft),
+    contractRight: shift(right, a.contractRight),
+  };
+  if (left.perStep && right.perStep)
+    return b.dot(left.value, right.value, { ...attrs, batchLeft: [0, ...attrs.batchLeft], batchRight: [0, ...attrs.batchRight] });
   const y = b.dot(left.value, right.value, attrs);
   const before = a.batchLeft.length + (left.perStep ? 0 : freeAxes(left.value.shape.length, attrs.batchLeft, attrs.contractLeft).length);
   return toFront(b, y, before);
@@ -124,5 +130,10 @@ function batchDot(b: GraphBuilder, n: NodeOf<'dot'>, left: Stacked, right: Stack
 /** The sum over all steps of a dot whose operands both differ from step to step: the step is one more contracted axis. */
 export function dotOverSteps(b: GraphBuilder, n: NodeOf<'dot'>, left: Value, right: Value): Value {
   const a = n.attrs;
-  return b.dot(left, right, { batchLeft: up(a.batchLeft), batchRight: up(a.batchRight), contractLeft: [0, ...up(a.contractLeft)], contractRight: [0, ...up(a.contractRight)] });
+  return b.dot(left, right, {
+    batchLeft: up(a.batchLeft),
+    batchRight: up(a.batchRight),
+    contractLeft: [0, ...up(a.contractLeft)],
+    contractRight: [0, ...up(a.contractRight)],
+  });
 }

@@ -14,8 +14,8 @@ const identities = new WeakMap<object, number>();
 let identityCount = 0;
 
 function identity(o: object): string {
-  let i = identities.get(o);
-  if (i === undefined) identities.set(o, (i = identityCount++));
+  const i = identities.get(o) ?? identityCount++;
+  identities.set(o, i);
   return `#${i}`;
 }
 
@@ -30,7 +30,10 @@ function text(x: unknown): string {
     return a.length <= byContents ? text(Array.from(a)) : identity(x);
   }
   if ('nodes' in x) return identity(x);
-  return `{${Object.keys(x).sort().map((k) => `${k}:${text((x as Record<string, unknown>)[k])}`).join()}}`;
+  return `{${Object.keys(x)
+    .sort()
+    .map((k) => `${k}:${text((x as Record<string, unknown>)[k])}`)
+    .join()}}`;
 }
 
 /** A text that is equal for equal nodes. */
@@ -49,7 +52,10 @@ export function cse(graph: Graph): Graph {
     if (old) r.setAll(node, old);
     else {
       r.copy(node, attrs);
-      seen.set(key, node.outputs.map((o) => r.value(o)));
+      seen.set(
+        key,
+        node.outputs.map((o) => r.value(o)),
+      );
     }
     return true;
   });

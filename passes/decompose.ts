@@ -3,7 +3,7 @@
  * graphs are pure, so running the branch that is not taken has no effect. Leaves no composite and no `if`.
  */
 import type { Graph, Node } from '../ir/graph.js';
-import { inlineGraph, mapSubgraphs, rebuild, type Rebuilder, subgraphsOf } from '../ir/transform.js';
+import { inlineGraph, mapSubgraphs, type Rebuilder, rebuild, subgraphsOf } from '../ir/transform.js';
 
 export function decompose(graph: Graph): Graph {
   if (!graph.nodes.some((n) => subgraphsOf(n).length > 0)) return graph;
@@ -13,7 +13,10 @@ export function decompose(graph: Graph): Graph {
 function open(node: Node, r: Rebuilder): boolean {
   const { b } = r;
   if (node.op === 'composite') {
-    r.setAll(node, r.at(node, () => inlineGraph(b, decompose(node.attrs.body), r.all(node.inputs))));
+    r.setAll(
+      node,
+      r.at(node, () => inlineGraph(b, decompose(node.attrs.body), r.all(node.inputs))),
+    );
     return true;
   }
   if (node.op === 'if') {
@@ -21,7 +24,10 @@ function open(node: Node, r: Rebuilder): boolean {
     r.at(node, () => {
       const yes = inlineGraph(b, decompose(node.attrs.then), operands);
       const no = inlineGraph(b, decompose(node.attrs.else), operands);
-      r.setAll(node, yes.map((y, i) => b.select(condition!, y, no[i]!)));
+      r.setAll(
+        node,
+        yes.map((y, i) => b.select(condition!, y, no[i]!)),
+      );
     });
     return true;
   }

@@ -3,6 +3,8 @@
  * the inputs: what grows (broadcast, iota, pad) stays, since kernels compute it from the index for nothing. Elementwise ops on splats (one number
  * broadcast to a shape) are computed on the number.
  */
+
+import type { GraphBuilder } from '../ir/builder.js';
 import { isStaticShape } from '../ir/dim.js';
 import { hostArray } from '../ir/dtype.js';
 import { evaluateContext, toFloat64, toHost } from '../ir/evaluate.js';
@@ -11,7 +13,6 @@ import type { OpAttrs, OpName } from '../ir/op-attrs.js';
 import { opDef } from '../ir/ops/index.js';
 import { scalarData, sizeOf, type TensorData, tensorData } from '../ir/tensor-data.js';
 import { mapSubgraphs, rebuild } from '../ir/transform.js';
-import type { GraphBuilder } from '../ir/builder.js';
 
 /** A result of at most this many elements is folded whatever its inputs; a larger one only if no larger than they are. */
 const smallElements = 64;
@@ -69,7 +70,11 @@ export function foldNode(b: GraphBuilder, node: Node): Value | null {
   if (isElementwise(node)) {
     const numbers = node.inputs.map(splatValue);
     if (numbers.every((x): x is number => x !== null)) {
-      const value = run(node, numbers.map((x, i) => scalarData(node.inputs[i]!.dtype, x)), []);
+      const value = run(
+        node,
+        numbers.map((x, i) => scalarData(node.inputs[i]!.dtype, x)),
+        [],
+      );
       return b.broadcastTo(b.constant(value), out!.shape);
     }
   }

@@ -8,8 +8,8 @@
  * with the scale in the weights. W*s and b*s+t then depend on state only, and run once at load (prepare.ts). A shift alone stays as it is: it is a bias already.
  */
 import type { GraphBuilder } from '../ir/builder.js';
-import { isFloat } from '../ir/dtype.js';
 import { equalDim, isStatic } from '../ir/dim.js';
+import { isFloat } from '../ir/dtype.js';
 import type { Graph, Node, NodeOf, Value } from '../ir/graph.js';
 import type { BinaryFunction } from '../ir/op-attrs.js';
 import { freeAxes } from '../ir/ops/dot.js';
@@ -84,7 +84,15 @@ class Folder {
     const { b } = this.r;
     if (n.op === 'unary' && n.attrs.fn === 'neg') {
       const x = this.only(n.inputs[0]!);
-      return x && this.r.at(n, () => ({ ...x, scale: x.scale ? b.neg(x.scale) : b.scalar(-1, n.outputs[0]!.dtype), shift: x.shift && b.neg(x.shift), nodes: [...x.nodes, n] }));
+      return (
+        x &&
+        this.r.at(n, () => ({
+          ...x,
+          scale: x.scale ? b.neg(x.scale) : b.scalar(-1, n.outputs[0]!.dtype),
+          shift: x.shift && b.neg(x.shift),
+          nodes: [...x.nodes, n],
+        }))
+      );
     }
     if (n.op !== 'binary') return null;
     for (const side of [0, 1]) {

@@ -15,7 +15,7 @@
 import { GraphBuilder } from '../ir/builder.js';
 import type { Dim } from '../ir/dim.js';
 import type { Graph, Node, NodeOf, Value } from '../ir/graph.js';
-import { joinOrigin, liveNodes, mapSubgraphs, rebuild, type Rebuilder, subgraphsOf } from '../ir/transform.js';
+import { joinOrigin, liveNodes, mapSubgraphs, type Rebuilder, rebuild, subgraphsOf } from '../ir/transform.js';
 import { batchNode, canBatch, dotOverSteps } from './batch-steps.js';
 import { splatValue } from './fold-constants.js';
 
@@ -30,7 +30,16 @@ export function hoistScan(graph: Graph): Graph {
       return attrs !== null;
     }
     const scan = attrs && 'carries' in attrs && 'length' in attrs ? { ...node, attrs } : node;
-    r.setAll(node, r.at(node, () => new Hoist(scan, node.outputs.map((o) => used.has(o)), r).run()));
+    r.setAll(
+      node,
+      r.at(node, () =>
+        new Hoist(
+          scan,
+          node.outputs.map((o) => used.has(o)),
+          r,
+        ).run(),
+      ),
+    );
     return true;
   });
 }
@@ -39,7 +48,10 @@ export function hoistScan(graph: Graph): Graph {
 type Depends = 'nothing' | 'slices' | 'carries';
 
 /** Work worth a kernel of its own. */
-const heavy = (n: Node): boolean => ['dot', 'conv', 'reduce', 'arg_reduce', 'gather', 'scatter', 'cumulative', 'reduce_window', 'select_and_scatter', 'random_bits', 'scan', 'while'].includes(n.op);
+const heavy = (n: Node): boolean =>
+  ['dot', 'conv', 'reduce', 'arg_reduce', 'gather', 'scatter', 'cumulative', 'reduce_window', 'select_and_scatter', 'random_bits', 'scan', 'while'].includes(
+    n.op,
+  );
 /** Computed from the index where it is read: never worth memory of its own. */
 const cheap = (n: Node): boolean => ['constant', 'iota', 'dim_size', 'broadcast', 'reshape'].includes(n.op);
 
@@ -87,7 +99,11 @@ class Hoist {
   private withoutStep(v: Value): Value | null {
     const n = v.producer;
     if (n?.op !== 'broadcast' || n.attrs.axes.includes(0)) return null;
-    return this.b.broadcast(n.inputs[0]!, n.attrs.shape.slice(1), n.attrs.axes.map((a) => a - 1));
+    return this.b.broadcast(
+      n.inputs[0]!,
+      n.attrs.shape.slice(1),
+      n.attrs.axes.map((a) => a - 1),
+    );
   }
 
   private dependsOn(v: Value): Depends {
@@ -99,7 +115,10 @@ class Hoist {
     this.classify();
     const sums = this.findSums();
     const kept = this.liveCarries(sums);
-    this.core = liveNodes(this.body.nodes, kept.map((i) => this.body.outputs[i]!.value));
+    this.core = liveNodes(
+      this.body.nodes,
+      kept.map((i) => this.body.outputs[i]!.value),
+    );
 
     // what the loop must give: first found out, then the loop is built, then the rest follows it
     this.body.outputs.forEach((o, i) => {
@@ -138,7 +157,11 @@ class Hoist {
   }
 
   private batchable(n: Node): boolean {
-    return canBatch(n, n.inputs.map((v) => this.dependsOn(v) !== 'nothing'), this.length);
+    return canBatch(
+      n,
+      n.inputs.map((v) => this.dependsOn(v) !== 'nothing'),
+      this.length,
+    );
   }
 
   // ---- carries
@@ -216,7 +239,13 @@ class Hoist {
     const known = this.lateness.get(v);
     if (known !== undefined) return known;
     const n = v.producer;
-    const is = n !== null && this.dependsOn(v) !== 'nothing' && !this.isEarly(v) && !this.core.has(n) && this.batchable(n) && (heavy(n) || n.inputs.some((x) => this.late(x)));
+    const is =
+      n !== null &&
+      this.dependsOn(v) !== 'nothing' &&
+      !this.isEarly(v) &&
+      !this.core.has(n) &&
+      this.batchable(n) &&
+      (heavy(n) || n.inputs.some((x) => this.late(x)));
     this.lateness.set(v, is);
     return is;
   }
@@ -250,7 +279,11 @@ class Hoist {
         return dotOverSteps(b, n, this.stack(x), this.stack(y));
       }
       if (n.op === 'reduce') return b.reduce('sum', this.stack(n.inputs[0]!), [0, ...n.attrs.axes.map((a) => a + 1)]);
-      return b.emit(n.op, n.inputs.map((v) => this.sumOverSteps(v)), n.attrs);
+      return b.emit(
+        n.op,
+        n.inputs.map((v) => this.sumOverSteps(v)),
+        n.attrs,
+      );
     });
   }
 
@@ -263,7 +296,13 @@ class Hoist {
     const known = this.made.get(v) ?? this.outside.get(v);
     if (known) return known;
     const n = v.producer!;
-    const outputs = this.at(n, () => this.b.emitAll(n.op, n.inputs.map((x) => this.invariant(x)), n.attrs));
+    const outputs = this.at(n, () =>
+      this.b.emitAll(
+        n.op,
+        n.inputs.map((x) => this.invariant(x)),
+        n.attrs,
+      ),
+    );
     n.outputs.forEach((o, i) => this.made.set(o, outputs[i]!));
     return this.made.get(v)!;
   }
@@ -272,12 +311,18 @@ class Hoist {
   private stack(v: Value): Value {
     if (this.dependsOn(v) === 'nothing') {
       const x = this.invariant(v);
-      return this.b.broadcast(x, [this.length, ...x.shape], x.shape.map((_, i) => i + 1));
+      return this.b.broadcast(
+        x,
+        [this.length, ...x.shape],
+        x.shape.map((_, i) => i + 1),
+      );
     }
     const known = this.made.get(v) ?? this.outside.get(v);
     if (known) return known;
     const n = v.producer!;
-    const inputs = n.inputs.map((x) => (this.dependsOn(x) === 'nothing' ? { value: this.invariant(x), perStep: false } : { value: this.stack(x), perStep: true }));
+    const inputs = n.inputs.map((x) =>
+      this.dependsOn(x) === 'nothing' ? { value: this.invariant(x), perStep: false } : { value: this.stack(x), perStep: true },
+    );
     const y = this.at(n, () => batchNode(this.b, n, inputs, this.length));
     this.made.set(v, y);
     return y;
@@ -318,7 +363,9 @@ class Hoist {
       names.add(name);
       return name;
     };
-    const operands = [...this.body.inputs.map((p) => [p.name, p.value] as const), ...[...fromOutside].map((v) => ['hoisted', v] as const)].filter(([, v]) => seen.has(v) && !map.has(v));
+    const operands = [...this.body.inputs.map((p) => [p.name, p.value] as const), ...[...fromOutside].map((v) => ['hoisted', v] as const)].filter(
+      ([, v]) => seen.has(v) && !map.has(v),
+    );
     const add = (list: readonly (readonly [string, Value])[], outer: (v: Value) => Value): Value[] => {
       const given = new Map<Value, Value>();
       for (const [name, v] of list) {
@@ -333,10 +380,22 @@ class Hoist {
       }
       return [...given.keys()];
     };
-    const xs = add(operands.filter(([, v]) => this.dependsOn(v) === 'slices'), (v) => this.stack(v));
-    const constants = add(operands.filter(([, v]) => this.dependsOn(v) === 'nothing'), (v) => this.invariant(v));
+    const xs = add(
+      operands.filter(([, v]) => this.dependsOn(v) === 'slices'),
+      (v) => this.stack(v),
+    );
+    const constants = add(
+      operands.filter(([, v]) => this.dependsOn(v) === 'nothing'),
+      (v) => this.invariant(v),
+    );
     for (const n of inside) {
-      const outputs = body.withExactOrigin(n.origin, () => body.emitAll(n.op, n.inputs.map((v) => map.get(v)!), n.attrs));
+      const outputs = body.withExactOrigin(n.origin, () =>
+        body.emitAll(
+          n.op,
+          n.inputs.map((v) => map.get(v)!),
+          n.attrs,
+        ),
+      );
       n.outputs.forEach((o, i) => map.set(o, outputs[i]!));
     }
     kept.forEach((i) => body.output(this.body.outputs[i]!.name, map.get(this.body.outputs[i]!.value)!));
@@ -347,6 +406,12 @@ class Hoist {
       outputNames.add(name);
       body.output(name, map.get(v)!);
     });
-    return this.b.emitAll('scan', [...carries, ...xs, ...constants], { body: body.build(), carries: kept.length, xs: xs.length, length: this.length, reverse: this.node.attrs.reverse });
+    return this.b.emitAll('scan', [...carries, ...xs, ...constants], {
+      body: body.build(),
+      carries: kept.length,
+      xs: xs.length,
+      length: this.length,
+      reverse: this.node.attrs.reverse,
+    });
   }
 }

@@ -9,10 +9,10 @@
  */
 import type { Graph, NodeOf, Value } from '../ir/graph.js';
 import type { ConvDims, OpName } from '../ir/op-attrs.js';
-import { mapSubgraphs, rebuild, type Rebuilder } from '../ir/transform.js';
+import { mapSubgraphs, type Rebuilder, rebuild } from '../ir/transform.js';
 import { splatValue } from './fold-constants.js';
 import { inverse, isAxiswise, type Perm, permuted, throughTranspose } from './permute.js';
-import { op, rewrite, type Rule, rule, type RuleContext, RuleSet } from './rewrite.js';
+import { op, type Rule, type RuleContext, RuleSet, rewrite, rule } from './rewrite.js';
 import { simplifyRules } from './simplify.js';
 
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -77,7 +77,12 @@ export const layoutRules: readonly Rule[] = [
     const turned = turnBack(n.inputs, b);
     if (!turned) return null;
     const back = <T>(xs: readonly T[]): T[] => permuted(xs, inverse(turned.perm));
-    const y = b.emit('select_and_scatter', turned.inputs, { fn: n.attrs.fn, window: back(n.attrs.window), strides: back(n.attrs.strides), padding: back(n.attrs.padding) });
+    const y = b.emit('select_and_scatter', turned.inputs, {
+      fn: n.attrs.fn,
+      window: back(n.attrs.window),
+      strides: back(n.attrs.strides),
+      padding: back(n.attrs.padding),
+    });
     return b.transpose(y, turned.perm);
   }),
 ];
@@ -85,7 +90,9 @@ export const layoutRules: readonly Rule[] = [
 const rules = new RuleSet([...simplifyRules.rules, ...layoutRules]);
 
 function turn(graph: Graph): Graph {
-  const wrong = graph.nodes.some((n) => (n.op === 'conv' ? n.attrs.dims.output.feature !== n.outputs[0]!.shape.length - 1 : n.op === 'scan' || n.op === 'while'));
+  const wrong = graph.nodes.some((n) =>
+    n.op === 'conv' ? n.attrs.dims.output.feature !== n.outputs[0]!.shape.length - 1 : n.op === 'scan' || n.op === 'while',
+  );
   if (!wrong) return graph;
   return rebuild(graph, (n, r) => {
     if (n.op === 'conv' && n.attrs.dims.output.feature !== n.outputs[0]!.shape.length - 1) {

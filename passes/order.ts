@@ -26,7 +26,12 @@ interface Problem {
 }
 
 /** Largest sum of live bytes over the items in this order. */
-export function peakOf(items: readonly OrderItem[], order: readonly number[], bytes: (t: TensorId) => number, kept: (t: TensorId) => boolean = () => false): number {
+export function peakOf(
+  items: readonly OrderItem[],
+  order: readonly number[],
+  bytes: (t: TensorId) => number,
+  kept: (t: TensorId) => boolean = () => false,
+): number {
   const readers = readerCounts(items);
   const alive = new Set<TensorId>();
   let live = 0;

@@ -23,7 +23,17 @@ const ascending = (xs: readonly number[]): number[] => [...xs].sort((a, b) => a 
 /** Ops of one operand that treat each axis on its own: they commute with transposes. */
 export type AxiswiseOp = 'unary' | 'cast' | 'slice' | 'pad' | 'reverse' | 'reduce' | 'cumulative' | 'reduce_window' | 'arg_reduce';
 
-const axiswise: readonly string[] = ['unary', 'cast', 'slice', 'pad', 'reverse', 'reduce', 'cumulative', 'reduce_window', 'arg_reduce'] satisfies readonly AxiswiseOp[];
+const axiswise: readonly string[] = [
+  'unary',
+  'cast',
+  'slice',
+  'pad',
+  'reverse',
+  'reduce',
+  'cumulative',
+  'reduce_window',
+  'arg_reduce',
+] satisfies readonly AxiswiseOp[];
 export const isAxiswise = (n: Node): n is NodeOf<AxiswiseOp> & Node => axiswise.includes(n.op);
 
 /**

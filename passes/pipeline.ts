@@ -5,7 +5,7 @@ import { decompose } from './decompose.js';
 import { foldInference } from './fold-inference.js';
 import { hoistScan } from './hoist-scan.js';
 import { layout } from './layout.js';
-import { rewrite, RuleSet } from './rewrite.js';
+import { RuleSet, rewrite } from './rewrite.js';
 import { convAsDotRules } from './rules/conv-as-dot.js';
 import { stridedGradientRules } from './rules/strided-gradient.js';
 import { simplify, simplifyRules } from './simplify.js';

@@ -96,7 +96,8 @@ function rootsOfTensors(tensors: readonly MemoryTensor[]): Map<TensorId, Place> 
     if (t.alias) {
       const of = byId.get(t.alias.of);
       if (!of) throw new InternalError(`memory plan: tensor ${t.id} is a view of ${t.alias.of}, which is not declared`);
-      if (t.alias.offset < 0 || t.alias.offset + t.bytes > of.bytes) throw new InternalError(`memory plan: view ${t.id} (${t.bytes} bytes at ${t.alias.offset}) is not inside tensor ${of.id} of ${of.bytes} bytes`);
+      if (t.alias.offset < 0 || t.alias.offset + t.bytes > of.bytes)
+        throw new InternalError(`memory plan: view ${t.id} (${t.bytes} bytes at ${t.alias.offset}) is not inside tensor ${of.id} of ${of.bytes} bytes`);
       const outer = find(of, depth + 1);
       place = { root: outer.root, offset: outer.offset + t.alias.offset };
     }

@@ -5,7 +5,8 @@
 import type { Graph, Node, Value } from '../ir/graph.js';
 
 /** Computed from the index where it is read, or another view of memory: not worth memory of its own. Such nodes are computed again where the run reads them. */
-export const isCheap = (n: Node): boolean => n.op === 'broadcast' || n.op === 'reshape' || n.op === 'iota' || n.op === 'constant' || n.op === 'dim_size' || n.op === 'slice';
+export const isCheap = (n: Node): boolean =>
+  n.op === 'broadcast' || n.op === 'reshape' || n.op === 'iota' || n.op === 'constant' || n.op === 'dim_size' || n.op === 'slice';
 
 /** Values that are the same in every run until the host writes state: state that no run changes, constants, and what follows from them alone. Symbolic shapes differ from run to run. */
 export function fixedValues(graph: Graph): Set<Value> {

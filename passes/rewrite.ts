@@ -104,7 +104,12 @@ export interface Rule {
 }
 
 /** A rule. `where` null: always. The replacement may be null too: not after all. */
-export function rule<C>(name: string, pattern: Pattern<C>, where: ((c: C, ctx: RuleContext) => boolean) | null, replace: (c: C, ctx: RuleContext) => Value | null): Rule {
+export function rule<C>(
+  name: string,
+  pattern: Pattern<C>,
+  where: ((c: C, ctx: RuleContext) => boolean) | null,
+  replace: (c: C, ctx: RuleContext) => Value | null,
+): Rule {
   invariant(pattern.root !== null, `the pattern of rule '${name}' starts with no op`);
   return {
     name,
@@ -204,7 +209,8 @@ class RewritingBuilder extends GraphBuilder {
       const to = r.apply({ b: this, node, out, uses: (v) => this.uses.get(v) ?? 1 });
       this.stack.pop();
       if (!to) continue;
-      if (to.dtype !== out.dtype || String(to.shape) !== String(out.shape)) throw new InternalError(`rule '${r.name}' turns ${out.dtype}[${out.shape}] into ${to.dtype}[${to.shape}] (${node.origin})`);
+      if (to.dtype !== out.dtype || String(to.shape) !== String(out.shape))
+        throw new InternalError(`rule '${r.name}' turns ${out.dtype}[${out.shape}] into ${to.dtype}[${to.shape}] (${node.origin})`);
       this.tally.applied++;
       this.tally.changes++;
       this.tally.names.push(r.name);
@@ -236,7 +242,8 @@ function rewriteWith(graph: Graph, rules: RuleSet, tally: Tally): Graph {
   if (rules.done.has(graph)) return graph;
   let g = dce(graph);
   for (let i = 0; ; i++) {
-    if (i > mostSweeps) throw new InternalError(`rewriting '${graph.name}' does not end; the last rules were ${[...new Set(tally.names.slice(-40))].join(', ')}`);
+    if (i > mostSweeps)
+      throw new InternalError(`rewriting '${graph.name}' does not end; the last rules were ${[...new Set(tally.names.slice(-40))].join(', ')}`);
     const before = tally.changes;
     const next = sweep(g, rules, tally);
     if (tally.changes === before && next.nodes.length === g.nodes.length) break;

@@ -3,7 +3,7 @@
  * alone); leaves graphs of stage `simplified`.
  */
 import type { Graph } from '../ir/graph.js';
-import { rewrite, type RewriteOptions, RuleSet } from './rewrite.js';
+import { type RewriteOptions, RuleSet, rewrite } from './rewrite.js';
 import { arithmeticRules } from './rules/arithmetic.js';
 import { contractionRules } from './rules/contraction.js';
 import { padRules } from './rules/pads.js';

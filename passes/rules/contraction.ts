@@ -3,7 +3,7 @@ import type { NodeOf, Value } from '../../ir/graph.js';
 import type { ConvDims, OpAttrs, Pair } from '../../ir/op-attrs.js';
 import { freeAxes } from '../../ir/ops/dot.js';
 import { inverse, type Perm } from '../permute.js';
-import { any, op, type Rule, rule, type RuleContext } from '../rewrite.js';
+import { any, op, type Rule, type RuleContext, rule } from '../rewrite.js';
 
 /** Axes of transpose(x, perm) as axes of x, or null where the free axes would come out in another order. */
 function absorbed(rank: number, perm: Perm, batch: readonly number[], contract: readonly number[]): { batch: number[]; contract: number[] } | null {
@@ -32,7 +32,11 @@ function transposeOfDot(n: NodeOf<'transpose'>, d: NodeOf<'dot'>, { b }: RuleCon
   const left = freeAxes(x.shape.length, a.batchLeft, a.contractLeft).length;
   const right = freeAxes(y.shape.length, a.batchRight, a.contractRight).length;
   if (left === 0 || right === 0) return null;
-  const swap = [...Array.from({ length: batch }, (_, i) => i), ...Array.from({ length: right }, (_, i) => batch + left + i), ...Array.from({ length: left }, (_, i) => batch + i)];
+  const swap = [
+    ...Array.from({ length: batch }, (_, i) => i),
+    ...Array.from({ length: right }, (_, i) => batch + left + i),
+    ...Array.from({ length: left }, (_, i) => batch + i),
+  ];
   if (!swap.every((p, i) => n.attrs.perm[i] === p)) return null;
   return b.dot(y, x, { batchLeft: a.batchRight, batchRight: a.batchLeft, contractLeft: a.contractRight, contractRight: a.contractLeft });
 }
@@ -84,15 +88,26 @@ const identities: Record<OpAttrs['reduce_window']['fn'], number> = { sum: 0, pro
 export const contractionRules: readonly Rule[] = [
   rule('dot-of-left-transpose', op('dot', 'n', op('transpose', 't'), any('y')), null, ({ n, t }, ctx) => dotOfTranspose(n, 'left', t, ctx)),
   rule('dot-of-right-transpose', op('dot', 'n', any('x'), op('transpose', 't')), null, ({ n, t }, ctx) => dotOfTranspose(n, 'right', t, ctx)),
-  rule('transpose-of-dot', op('transpose', 'n', op('dot', 'd')), (_, { node, uses }) => uses(node.inputs[0]!) === 1, ({ n, d }, ctx) => transposeOfDot(n, d, ctx)),
+  rule(
+    'transpose-of-dot',
+    op('transpose', 'n', op('dot', 'd')),
+    (_, { node, uses }) => uses(node.inputs[0]!) === 1,
+    ({ n, d }, ctx) => transposeOfDot(n, d, ctx),
+  ),
   rule('conv-of-transpose', op('conv', 'n', op('transpose', 't'), any('k')), null, ({ n, t }, ctx) => convOfTranspose(n, t, ctx)),
   rule('conv-of-kernel-transpose', op('conv', 'n', any('x'), op('transpose', 't')), null, ({ n, t }, ctx) => convOfKernelTranspose(n, t, ctx)),
-  rule('transpose-of-conv', op('transpose', 'n', op('conv', 'c')), (_, { node, uses }) => uses(node.inputs[0]!) === 1, ({ n, c }, ctx) => transposeOfConv(n, c, ctx)),
+  rule(
+    'transpose-of-conv',
+    op('transpose', 'n', op('conv', 'c')),
+    (_, { node, uses }) => uses(node.inputs[0]!) === 1,
+    ({ n, c }, ctx) => transposeOfConv(n, c, ctx),
+  ),
   rule('conv-of-pad', op('conv', 'n', op('pad', 'p'), any('k')), null, ({ n, p }, ctx) => convOfPad(n, p, ctx)),
   rule(
     'window-of-pad',
     op('reduce_window', 'n', op('pad', 'p', any('x'))),
     ({ n, p }) => p.attrs.value === identities[n.attrs.fn] && p.attrs.interior.every((i) => i === 0) && n.attrs.baseDilation.every((d) => d === 1),
-    ({ n, p, x }, { b }) => b.emit('reduce_window', [x], { ...n.attrs, padding: n.attrs.padding.map(([lo, hi], i): Pair => [lo + p.attrs.low[i]!, hi + p.attrs.high[i]!]) }),
+    ({ n, p, x }, { b }) =>
+      b.emit('reduce_window', [x], { ...n.attrs, padding: n.attrs.padding.map(([lo, hi], i): Pair => [lo + p.attrs.low[i]!, hi + p.attrs.high[i]!]) }),
   ),
 ];

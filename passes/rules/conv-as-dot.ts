@@ -2,10 +2,14 @@
 import { equalDim } from '../../ir/dim.js';
 import type { NodeOf, Value } from '../../ir/graph.js';
 import { isOne } from '../permute.js';
-import { op, type Rule, rule, type RuleContext } from '../rewrite.js';
+import { op, type Rule, type RuleContext, rule } from '../rewrite.js';
 
 const plain = (n: NodeOf<'conv'>): boolean =>
-  n.attrs.groups === 1 && n.attrs.batchGroups === 1 && n.attrs.padding.every(([lo, hi]) => lo === 0 && hi === 0) && n.attrs.inputDilation.every((d) => d === 1) && n.attrs.kernelDilation.every((d) => d === 1);
+  n.attrs.groups === 1 &&
+  n.attrs.batchGroups === 1 &&
+  n.attrs.padding.every(([lo, hi]) => lo === 0 && hi === 0) &&
+  n.attrs.inputDilation.every((d) => d === 1) &&
+  n.attrs.kernelDilation.every((d) => d === 1);
 
 /** conv with a 1x1 kernel and stride 1 is a dot over the channels, where the axes keep their order and the channels come out last. */
 function pointwise(n: NodeOf<'conv'>, { b, out }: RuleContext): Value | null {

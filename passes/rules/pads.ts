@@ -5,7 +5,7 @@
 import { addDim, type Dim, isStatic } from '../../ir/dim.js';
 import type { NodeOf, Value } from '../../ir/graph.js';
 import { splatValue } from '../fold-constants.js';
-import { any, binary, op, type Rule, rule, type RuleContext } from '../rewrite.js';
+import { any, binary, op, type Rule, type RuleContext, rule } from '../rewrite.js';
 
 /** Elements [start, end) of one axis. */
 interface Part {

@@ -2,7 +2,7 @@
 import { type Dim, isStatic } from '../../ir/dim.js';
 import type { NodeOf, Value } from '../../ir/graph.js';
 import { isOne, throughTranspose } from '../permute.js';
-import { any, op, type Rule, rule, type RuleContext } from '../rewrite.js';
+import { any, op, type Rule, type RuleContext, rule } from '../rewrite.js';
 import { axisGroups } from './shape.js';
 
 /** Axes that only a broadcast made: a sum over them multiplies by their size, max and the like change nothing. The rest is reduced before the broadcast. */
@@ -15,7 +15,11 @@ function reduceOfBroadcast(n: NodeOf<'reduce'>, inner: NodeOf<'broadcast'>, x: V
   let y = b.reduce(fn, x, own);
   if (fn === 'sum') for (const a of added) y = b.mul(y, b.dimSize(inner.attrs.shape[a]!, x.dtype));
   const left = inner.attrs.shape.flatMap((_, a) => (axes.includes(a) ? [] : [a]));
-  return b.broadcast(y, out.shape, inner.attrs.axes.filter((a) => !axes.includes(a)).map((a) => left.indexOf(a)));
+  return b.broadcast(
+    y,
+    out.shape,
+    inner.attrs.axes.filter((a) => !axes.includes(a)).map((a) => left.indexOf(a)),
+  );
 }
 
 /** A reduction of whole groups of a reshape's axes reduces the axes that they came from. */
@@ -36,10 +40,23 @@ function reduceOfReshape(n: NodeOf<'reduce'>, x: Value, { b, out }: RuleContext)
 const isSize = (d: Dim): boolean => isStatic(d) && d > 0;
 
 export const reduceRules: readonly Rule[] = [
-  rule('reduce-nothing', op('reduce', 'n', any('x')), ({ n }) => n.attrs.axes.length === 0, ({ x }) => x),
-  rule('reduce-of-ones', op('reduce', 'n', any('x')), ({ n, x }) => n.attrs.axes.every((a) => isOne(x.shape[a]!)), ({ x }, { b, out }) => b.reshape(x, out.shape)),
-  rule('reduce-of-broadcast', op('reduce', 'n', op('broadcast', 'inner', any('x'))), ({ n, inner }) => n.attrs.fn === 'sum' || n.attrs.axes.every((a) => isSize(inner.attrs.shape[a]!)), ({ n, inner, x }, ctx) =>
-    reduceOfBroadcast(n, inner, x, ctx),
+  rule(
+    'reduce-nothing',
+    op('reduce', 'n', any('x')),
+    ({ n }) => n.attrs.axes.length === 0,
+    ({ x }) => x,
+  ),
+  rule(
+    'reduce-of-ones',
+    op('reduce', 'n', any('x')),
+    ({ n, x }) => n.attrs.axes.every((a) => isOne(x.shape[a]!)),
+    ({ x }, { b, out }) => b.reshape(x, out.shape),
+  ),
+  rule(
+    'reduce-of-broadcast',
+    op('reduce', 'n', op('broadcast', 'inner', any('x'))),
+    ({ n, inner }) => n.attrs.fn === 'sum' || n.attrs.axes.every((a) => isSize(inner.attrs.shape[a]!)),
+    ({ n, inner, x }, ctx) => reduceOfBroadcast(n, inner, x, ctx),
   ),
   rule('reduce-of-reshape', op('reduce', 'n', op('reshape', 'r', any('x'))), null, ({ n, x }, ctx) => reduceOfReshape(n, x, ctx)),
   rule('reduce-of-transpose', op('reduce', 'n', op('transpose', 't', any('x'))), null, ({ n, t, x }, { b }) => {

@@ -7,7 +7,7 @@ import type { Value } from '../../ir/graph.js';
 import type { OpName } from '../../ir/op-attrs.js';
 import { splatValue } from '../fold-constants.js';
 import { compose, inverse, isIdentity, isOne, movesOnlyOnes, permuted } from '../permute.js';
-import { any, op, type Rule, rule, type RuleContext } from '../rewrite.js';
+import { any, op, type Rule, type RuleContext, rule } from '../rewrite.js';
 
 /** A run of axes of one shape that holds the same elements as a run of axes of another. */
 export interface AxisGroup {
@@ -99,20 +99,54 @@ const throughElementwise: readonly Rule[] = elementwise.flatMap((name) => [
 
 export const shapeRules: readonly Rule[] = [
   // transpose
-  rule('transpose-identity', op('transpose', 'n', any('x')), ({ n }) => isIdentity(n.attrs.perm), ({ x }) => x),
-  rule('transpose-of-transpose', op('transpose', 'n', op('transpose', 'inner', any('x'))), null, ({ n, inner, x }, { b }) => b.transpose(x, compose(inner.attrs.perm, n.attrs.perm))),
-  rule('transpose-of-broadcast', op('transpose', 'n', op('broadcast', 'inner', any('x'))), null, ({ n, inner, x }, ctx) => transposeOfBroadcast(x, inner.attrs.shape, inner.attrs.axes, n.attrs.perm, ctx)),
-  rule('transpose-of-ones', op('transpose', 'n', any('x')), ({ n, x }) => movesOnlyOnes(x.shape, n.attrs.perm), ({ x }, { b, out }) => b.reshape(x, out.shape)),
-  rule('transpose-of-iota', op('transpose', 'n', op('iota', 'i')), null, ({ n, i }, { b, out }) => b.iota(out.shape, n.attrs.perm.indexOf(i.attrs.axis), i.attrs.dtype)),
+  rule(
+    'transpose-identity',
+    op('transpose', 'n', any('x')),
+    ({ n }) => isIdentity(n.attrs.perm),
+    ({ x }) => x,
+  ),
+  rule('transpose-of-transpose', op('transpose', 'n', op('transpose', 'inner', any('x'))), null, ({ n, inner, x }, { b }) =>
+    b.transpose(x, compose(inner.attrs.perm, n.attrs.perm)),
+  ),
+  rule('transpose-of-broadcast', op('transpose', 'n', op('broadcast', 'inner', any('x'))), null, ({ n, inner, x }, ctx) =>
+    transposeOfBroadcast(x, inner.attrs.shape, inner.attrs.axes, n.attrs.perm, ctx),
+  ),
+  rule(
+    'transpose-of-ones',
+    op('transpose', 'n', any('x')),
+    ({ n, x }) => movesOnlyOnes(x.shape, n.attrs.perm),
+    ({ x }, { b, out }) => b.reshape(x, out.shape),
+  ),
+  rule('transpose-of-iota', op('transpose', 'n', op('iota', 'i')), null, ({ n, i }, { b, out }) =>
+    b.iota(out.shape, n.attrs.perm.indexOf(i.attrs.axis), i.attrs.dtype),
+  ),
 
   // reshape
-  rule('reshape-identity', op('reshape', 'n', any('x')), ({ n, x }) => equalShape(n.attrs.shape, x.shape), ({ x }) => x),
+  rule(
+    'reshape-identity',
+    op('reshape', 'n', any('x')),
+    ({ n, x }) => equalShape(n.attrs.shape, x.shape),
+    ({ x }) => x,
+  ),
   rule('reshape-of-reshape', op('reshape', 'n', op('reshape', 'inner', any('x'))), null, ({ n, x }, { b }) => b.reshape(x, n.attrs.shape)),
-  rule('reshape-of-broadcast', op('reshape', 'n', op('broadcast', 'inner', any('x'))), null, ({ n, inner, x }, ctx) => reshapeOfBroadcast(x, inner.attrs.shape, inner.attrs.axes, n.attrs.shape, ctx)),
+  rule('reshape-of-broadcast', op('reshape', 'n', op('broadcast', 'inner', any('x'))), null, ({ n, inner, x }, ctx) =>
+    reshapeOfBroadcast(x, inner.attrs.shape, inner.attrs.axes, n.attrs.shape, ctx),
+  ),
 
   // broadcast
-  rule('broadcast-as-reshape', op('broadcast', 'n', any('x')), ({ n, x }) => equalSize(x.shape, n.attrs.shape), ({ n, x }, { b }) => b.reshape(x, n.attrs.shape)),
-  rule('broadcast-of-broadcast', op('broadcast', 'n', op('broadcast', 'inner', any('x'))), null, ({ n, inner, x }, { b }) => b.broadcast(x, n.attrs.shape, inner.attrs.axes.map((a) => n.attrs.axes[a]!))),
+  rule(
+    'broadcast-as-reshape',
+    op('broadcast', 'n', any('x')),
+    ({ n, x }) => equalSize(x.shape, n.attrs.shape),
+    ({ n, x }, { b }) => b.reshape(x, n.attrs.shape),
+  ),
+  rule('broadcast-of-broadcast', op('broadcast', 'n', op('broadcast', 'inner', any('x'))), null, ({ n, inner, x }, { b }) =>
+    b.broadcast(
+      x,
+      n.attrs.shape,
+      inner.attrs.axes.map((a) => n.attrs.axes[a]!),
+    ),
+  ),
   rule(
     'broadcast-of-ones',
     op('broadcast', 'n', any('x')),

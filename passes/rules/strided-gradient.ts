@@ -10,7 +10,7 @@
 import { equalDim, isStatic } from '../../ir/dim.js';
 import type { NodeOf, Value } from '../../ir/graph.js';
 import type { Pair } from '../../ir/op-attrs.js';
-import { op, type Rule, rule, type RuleContext } from '../rewrite.js';
+import { op, type Rule, type RuleContext, rule } from '../rewrite.js';
 
 /** One phase of one axis. */
 interface Phase {
@@ -72,17 +72,33 @@ function split(n: NodeOf<'conv'>, ctx: RuleContext): Value | null {
   };
 
   if (filled.length === 1) return spreadOne(phase(filled[0]!), filled[0]!, axes, dims.output.spatial, b);
-  const zero = (): Value => b.full(out.shape.map((d, a) => (dims.output.spatial.includes(a) ? axes[dims.output.spatial.indexOf(a)]!.positions : d)), 0, out.dtype);
+  const zero = (): Value =>
+    b.full(
+      out.shape.map((d, a) => (dims.output.spatial.includes(a) ? axes[dims.output.spatial.indexOf(a)]!.positions : d)),
+      0,
+      out.dtype,
+    );
   const parts = all.map((c) => (hasTaps(c) ? phase(c) : zero()));
   // [.., positions, .., phases, channels] -> each phase axis behind its positions
   const outRank = rank + 2;
   const first = parts[0]!;
-  const stacked = b.concat(parts.map((p) => b.reshape(p, [...p.shape, 1])), outRank);
+  const stacked = b.concat(
+    parts.map((p) => b.reshape(p, [...p.shape, 1])),
+    outRank,
+  );
   const opened = b.reshape(stacked, [...first.shape, ...axes.map((a) => a.stride)]);
   const order = out.shape.flatMap((_, a) => (dims.output.spatial.includes(a) ? [a, outRank + dims.output.spatial.indexOf(a)] : [a]));
-  const whole = first.shape.map((d, a) => (dims.output.spatial.includes(a) ? axes[dims.output.spatial.indexOf(a)]!.positions * axes[dims.output.spatial.indexOf(a)]!.stride : d));
+  const whole = first.shape.map((d, a) =>
+    dims.output.spatial.includes(a) ? axes[dims.output.spatial.indexOf(a)]!.positions * axes[dims.output.spatial.indexOf(a)]!.stride : d,
+  );
   const joined = b.reshape(b.transpose(opened, order), whole);
-  return whole.every((d, a) => equalDim(d, out.shape[a]!)) ? joined : b.slice(joined, out.shape.map(() => 0), out.shape);
+  return whole.every((d, a) => equalDim(d, out.shape[a]!))
+    ? joined
+    : b.slice(
+        joined,
+        out.shape.map(() => 0),
+        out.shape,
+      );
 }
 
 /** One phase among zeros. */
@@ -102,7 +118,11 @@ export const stridedGradientRules: readonly Rule[] = [
   rule(
     'conv-with-holes',
     op('conv', 'n'),
-    ({ n }) => n.attrs.inputDilation.some((d) => d > 1) && n.attrs.strides.every((s) => s === 1) && n.attrs.kernelDilation.every((d) => d === 1) && n.attrs.batchGroups === 1,
+    ({ n }) =>
+      n.attrs.inputDilation.some((d) => d > 1) &&
+      n.attrs.strides.every((s) => s === 1) &&
+      n.attrs.kernelDilation.every((d) => d === 1) &&
+      n.attrs.batchGroups === 1,
     ({ n }, ctx) => split(n, ctx),
   ),
 ];

@@ -42,7 +42,10 @@ test('sub-graphs are indented and keep their lines', () => {
   b.declareSymbol('n', 9);
   const body = new GraphBuilder('step');
   const [h, x] = [body.input('h', 'float32', [2]), body.input('x', 'float32', [2])];
-  body.output('h', body.withOrigin('lstm', () => body.add(h, x)));
+  body.output(
+    'h',
+    body.withOrigin('lstm', () => body.add(h, x)),
+  );
   const xs = b.input('xs', 'float32', [symbol('n'), 2]);
   b.output('y', b.emit('scan', [b.full([2], 0), xs], { body: body.build(), carries: 1, xs: 1, length: symbol('n'), reverse: false }));
   const text = print(b.build());
@@ -52,7 +55,11 @@ test('sub-graphs are indented and keep their lines', () => {
 
 test('big constants go to the side table', () => {
   const b = new GraphBuilder('g');
-  const big = tensorData('float32', [40], Array.from({ length: 40 }, (_, i) => i / 3));
+  const big = tensorData(
+    'float32',
+    [40],
+    Array.from({ length: 40 }, (_, i) => i / 3),
+  );
   b.output('y', b.add(b.constant(big), b.constant(big)));
   const g = b.build();
   const text = print(g);
@@ -87,7 +94,10 @@ test('errors name the line and what was expected', () => {
   const bad = (from: string, to: string) => parse(example.replace(from, to));
   assert.throws(() => bad('unary(%3)', 'unarry(%3)'), /line 7: there is no op 'unarry'\. Did you mean 'unary'\?/);
   assert.throws(() => bad('unary(%3)', 'unary(%9)'), /line 7: %9 is not defined here/);
-  assert.throws(() => bad('fn=tanh} : float32[batch,2]', 'fn=tanh} : float32[batch,3]'), /line 7: unary gives float32\[batch,2\], the text says float32\[batch,3\]/);
+  assert.throws(
+    () => bad('fn=tanh} : float32[batch,2]', 'fn=tanh} : float32[batch,3]'),
+    /line 7: unary gives float32\[batch,2\], the text says float32\[batch,3\]/,
+  );
   assert.throws(() => bad('contractLeft=[1], ', ''), /line 6: .*'contractLeft' is missing/);
   assert.throws(() => bad('trainable', 'trainabel'), /line 5: 'trainabel' is not one of/);
   assert.throws(() => bad('%4 = unary', '%3 = unary'), /line 7: %3 is defined twice/);

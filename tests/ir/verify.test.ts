@@ -33,7 +33,10 @@ test('types are inferred again', () => {
   const out = { ...node.outputs[0]!, shape: [3, 2] } as Value;
   const forged = { ...node, outputs: [out] } as Node;
   (out as { producer: Node }).producer = forged;
-  assert.throws(() => verify({ ...g, nodes: [forged], outputs: [], updates: [] }), /output 0 of binary %2 \(layer\) is float32\[3,2\], inference gives float32\[2,3\]/);
+  assert.throws(
+    () => verify({ ...g, nodes: [forged], outputs: [], updates: [] }),
+    /output 0 of binary %2 \(layer\) is float32\[3,2\], inference gives float32\[2,3\]/,
+  );
 });
 
 test('ids are unique, producers are right', () => {
@@ -70,8 +73,13 @@ test('stages forbid what earlier passes remove', () => {
 `);
   verify(g, 'traced');
   assert.throws(() => verify(g, 'decomposed'), /composite %1 is a composite, which no graph holds from stage 'decomposed' on/);
-  assert.throws(() => verify({ ...g, nodes: g.nodes.slice(1), inputs: [{ name: 'x', value: g.nodes[0]!.outputs[0]!, resident: false }] }, 'simplified'), /input 'x' has a producer/);
-  const h = parse('graph "g"\n  %0 = input "x" : float32[2,3]\n  %1 = transpose(%0) {perm=[1,0]}\n  %2 = transpose(%1) {perm=[1,0]}  // b\n  output "y" = %2\n');
+  assert.throws(
+    () => verify({ ...g, nodes: g.nodes.slice(1), inputs: [{ name: 'x', value: g.nodes[0]!.outputs[0]!, resident: false }] }, 'simplified'),
+    /input 'x' has a producer/,
+  );
+  const h = parse(
+    'graph "g"\n  %0 = input "x" : float32[2,3]\n  %1 = transpose(%0) {perm=[1,0]}\n  %2 = transpose(%1) {perm=[1,0]}  // b\n  output "y" = %2\n',
+  );
   verify(h, 'decomposed');
   assert.throws(() => verify(h, 'simplified'), /transpose %2 \(b\) is a transpose of a transpose/);
 });

@@ -3,13 +3,13 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GraphBuilder } from '../../ir/builder.js';
 import { symbol } from '../../ir/dim.js';
-import type { Graph, Value } from '../../ir/graph.js';
 import { evaluate } from '../../ir/evaluate.js';
+import type { Graph, Value } from '../../ir/graph.js';
 import { verify } from '../../ir/verify.js';
 import { foldInference } from '../../passes/fold-inference.js';
 import { stateOnlyNodes } from '../../passes/prepare.js';
-import { splitPrepared } from '../../passes/split-prepared.js';
 import { simplify } from '../../passes/simplify.js';
+import { splitPrepared } from '../../passes/split-prepared.js';
 import { conv, nhwc, relu } from '../support/nets.js';
 import { compareGraphs, random, randomArguments, randomTensor } from '../support/random-graph.js';
 
@@ -106,7 +106,13 @@ test('the prepared part gives dense weights and vectors, the rest spreads them',
   const { prepare, main } = splitPrepared(fold(g));
   verify(prepare!, 'simplified');
   verify(main, 'simplified');
-  assert.equal(prepare!.outputs.map((o) => [o.name, o.value.shape]), [['prepared:0', [5]], ['prepared:1', [3, 3, 3, 5]]]);
+  assert.equal(
+    prepare!.outputs.map((o) => [o.name, o.value.shape]),
+    [
+      ['prepared:0', [5]],
+      ['prepared:1', [3, 3, 3, 5]],
+    ],
+  );
   const args = randomArguments(g, 4);
   const ready = evaluate(prepare!, { inputs: {} }).outputs;
   const expected = evaluate(g, args).outputs.y!;

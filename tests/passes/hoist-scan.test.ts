@@ -30,7 +30,9 @@ function lstm(): Graph {
   s.output('c', next);
   s.output('y', out);
   const zero = b.full([B, H], 0);
-  const [last, , ys] = b.withOrigin('lstm_1', () => b.emitAll('scan', [zero, zero, x, w, u, bias], { body: s.build(), carries: 2, xs: 1, length: T, reverse: false }));
+  const [last, , ys] = b.withOrigin('lstm_1', () =>
+    b.emitAll('scan', [zero, zero, x, w, u, bias], { body: s.build(), carries: 2, xs: 1, length: T, reverse: false }),
+  );
   b.output('last', last!);
   b.output('ys', ys!);
   return b.build();
@@ -54,7 +56,10 @@ test("an LSTM's input projection of all steps is one dot, the recurrent one stay
   assert.equal(g.nodes.find((n) => n.op === 'dot')!.outputs[0]!.shape, [T, B, 4 * H]);
   assert.is(opsOf(scan.attrs.body, 'dot'), 1);
   assert.is(scan.attrs.xs, 1);
-  assert.equal(scan.attrs.body.inputs.map((i) => i.name), ['h', 'c', 'hoisted', 'u']);
+  assert.equal(
+    scan.attrs.body.inputs.map((i) => i.name),
+    ['h', 'c', 'hoisted', 'u'],
+  );
 });
 
 test('hoisting again changes nothing', () => {
@@ -75,14 +80,23 @@ test('sums of dots and of reductions are taken after the loop, gradients of slic
   s.output('dw', s.add(dw, s.transpose(s.dot(dz, xt, { batchLeft: [], batchRight: [], contractLeft: [0], contractRight: [0] }), [1, 0])));
   s.output('db', s.add(s.sum(dz, [0]), db));
   s.output('dx', s.dot(dz, wi, { batchLeft: [], batchRight: [], contractLeft: [1], contractRight: [1] }));
-  const outs = b.emitAll('scan', [b.full([B, H], 0), b.full([I, H], 0), b.full([H], 0), x, dy, w], { body: s.build(), carries: 3, xs: 2, length: T, reverse: true });
+  const outs = b.emitAll('scan', [b.full([B, H], 0), b.full([I, H], 0), b.full([H], 0), x, dy, w], {
+    body: s.build(),
+    carries: 3,
+    xs: 2,
+    length: T,
+    reverse: true,
+  });
   outs.forEach((v, i) => b.output(`o${i}`, v));
   const g = hoisted(b.build());
   const scan = scanOf(g);
   assert.is(scan.attrs.carries, 1);
   assert.is(opsOf(scan.attrs.body, 'dot'), 0);
   assert.is(scan.attrs.body.outputs.length, 2);
-  assert.equal(scan.attrs.body.inputs.map((i) => i.name), ['dh', 'dy']);
+  assert.equal(
+    scan.attrs.body.inputs.map((i) => i.name),
+    ['dh', 'dy'],
+  );
   assert.is(opsOf(g, 'dot'), 2);
   assert.is(opsOf(g, 'reduce'), 1);
 });
@@ -150,7 +164,13 @@ test('a sequence that is the same in each step becomes a number in the body; a l
   s.output('h', s.add(h, zero));
   s.output('n', n);
   s.output('sum', s.sum(s.add(xt, s.mul(zero, 3))));
-  const outs = b.emitAll('scan', [x.shape.length ? b.sum(x, [0]) : x, b.scalar(2), x, b.full([T, 3], 0)], { body: s.build(), carries: 2, xs: 2, length: T, reverse: false });
+  const outs = b.emitAll('scan', [x.shape.length ? b.sum(x, [0]) : x, b.scalar(2), x, b.full([T, 3], 0)], {
+    body: s.build(),
+    carries: 2,
+    xs: 2,
+    length: T,
+    reverse: false,
+  });
   outs.forEach((v, i) => b.output(`o${i}`, v));
   const g = b.build();
   const once = simplify(hoistScan(simplify(g)));

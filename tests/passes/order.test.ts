@@ -2,14 +2,15 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { orderItems, type OrderItem, peakOf } from '../../passes/order.js';
+import { type OrderItem, orderItems, peakOf } from '../../passes/order.js';
 import { random } from '../support/random-graph.js';
 
 function checkOrder(items: readonly OrderItem[], order: readonly number[]): void {
   assert.is(new Set(order).size, items.length);
   const at = new Map(order.map((i, k) => [i, k]));
   items.forEach((item, i) => {
-    for (const t of item.reads) items.forEach((w, j) => j < i && w.writes.includes(t) && assert.ok(at.get(j)! < at.get(i)!, `item ${i} before its operand's writer ${j}`));
+    for (const t of item.reads)
+      items.forEach((w, j) => j < i && w.writes.includes(t) && assert.ok(at.get(j)! < at.get(i)!, `item ${i} before its operand's writer ${j}`));
     for (const j of item.after ?? []) assert.ok(at.get(j)! < at.get(i)!);
   });
 }
@@ -67,7 +68,14 @@ test('kept tensors count to the end', () => {
     { reads: [], writes: [0] },
     { reads: [], writes: [1] },
   ];
-  assert.is(orderItems(items, () => 7, (t) => t === 0).peak, 14);
+  assert.is(
+    orderItems(
+      items,
+      () => 7,
+      (t) => t === 0,
+    ).peak,
+    14,
+  );
   assert.is(orderItems(items, () => 7).peak, 7);
 });
 
@@ -86,7 +94,14 @@ test('property: orders are valid and no worse than the given one', () => {
       const { order, peak } = orderItems(items, bytes);
       checkOrder(items, order);
       assert.is(peak, peakOf(items, order, bytes));
-      assert.ok(peak <= peakOf(items, items.map((_, i) => i), bytes));
+      assert.ok(
+        peak <=
+          peakOf(
+            items,
+            items.map((_, i) => i),
+            bytes,
+          ),
+      );
     }),
     { numRuns: 200, seed: 3 },
   );

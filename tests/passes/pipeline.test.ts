@@ -28,7 +28,11 @@ test('an LSTM trains the same: one dot in each loop, one for each set of weights
   const h = optimized(lstmStep(3, 4, 5, 2));
   const loops = h.nodes.filter((n) => n.op === 'scan');
   assert.is(loops.length, 2);
-  for (const l of loops) assert.is(subgraphsOf(l).reduce((n, g) => n + opsOf(g, 'dot'), 0), 1);
+  for (const l of loops)
+    assert.is(
+      subgraphsOf(l).reduce((n, g) => n + opsOf(g, 'dot'), 0),
+      1,
+    );
   // projection, input weights, recurrent weights; classifier forward, its weights, its input
   assert.is(opsOf(h, 'dot'), 6);
 });

@@ -33,7 +33,11 @@ function check(items: readonly MemoryItem[], tensors: readonly MemoryTensor[], p
         if (a >= b) continue;
         const [p, q] = [plan.offsets.get(a)!, plan.offsets.get(b)!];
         const disjoint = p + byId.get(a)!.bytes <= q || q + byId.get(b)!.bytes <= p;
-        const shared = p === q && (items[i]!.inPlace ?? []).some(([o, x]) => (rootOf(o) === a && rootOf(x) === b) || (rootOf(o) === b && rootOf(x) === a)) && [a, b].some((r) => last.get(r) === i) && [a, b].some((r) => first.get(r) === i);
+        const shared =
+          p === q &&
+          (items[i]!.inPlace ?? []).some(([o, x]) => (rootOf(o) === a && rootOf(x) === b) || (rootOf(o) === b && rootOf(x) === a)) &&
+          [a, b].some((r) => last.get(r) === i) &&
+          [a, b].some((r) => first.get(r) === i);
         assert.ok(disjoint || shared, `tensors ${a} at ${p} and ${b} at ${q} meet at item ${i}`);
       }
     }
@@ -48,7 +52,8 @@ function check(items: readonly MemoryItem[], tensors: readonly MemoryTensor[], p
 }
 
 /** A chain: item i reads tensor i-1 and writes tensor i. */
-const chain = (n: number, inPlace = false): MemoryItem[] => Array.from({ length: n }, (_, i) => ({ reads: i > 0 ? [i - 1] : [], writes: [i], inPlace: inPlace && i > 0 ? [[i, i - 1]] : [] }));
+const chain = (n: number, inPlace = false): MemoryItem[] =>
+  Array.from({ length: n }, (_, i) => ({ reads: i > 0 ? [i - 1] : [], writes: [i], inPlace: inPlace && i > 0 ? [[i, i - 1]] : [] }));
 const equal = (n: number, bytes: number): MemoryTensor[] => Array.from({ length: n }, (_, id) => ({ id, bytes }));
 
 test('a chain needs two buffers, in place one', () => {
@@ -112,7 +117,17 @@ test('pinned tensors share with nobody', () => {
 
 test('wrong input is named', () => {
   assert.throws(() => planMemory([{ reads: [7], writes: [] }], []), /tensor 7 is not declared/);
-  assert.throws(() => planMemory([], [{ id: 0, bytes: 4 }, { id: 1, bytes: 8, alias: { of: 0, offset: 0 } }]), /view 1 \(8 bytes at 0\) is not inside tensor 0 of 4 bytes/);
+  assert.throws(
+    () =>
+      planMemory(
+        [],
+        [
+          { id: 0, bytes: 4 },
+          { id: 1, bytes: 8, alias: { of: 0, offset: 0 } },
+        ],
+      ),
+    /view 1 \(8 bytes at 0\) is not inside tensor 0 of 4 bytes/,
+  );
 });
 
 /** Forward and backward of a residual net: every activation is read again on the way back. */
@@ -135,18 +150,30 @@ function training(blocks: number, seed: number): { items: MemoryItem[]; tensors:
   items.push({ reads: [x], writes: [g] });
   for (const s of saved.reverse()) {
     const [gb, ga, gx, w] = [make(s.bytes), make(s.bytes), make(tensors[s.x]!.bytes), make(3000 + Math.floor(r() * 60000))];
-    items.push({ reads: [g, s.b], writes: [gb], inPlace: [[gb, s.b]] }, { reads: [gb, s.a], writes: [ga, w], inPlace: [[ga, gb]] }, { reads: [ga, g, s.x], writes: [gx] });
+    items.push(
+      { reads: [g, s.b], writes: [gb], inPlace: [[gb, s.b]] },
+      { reads: [gb, s.a], writes: [ga, w], inPlace: [[ga, gb]] },
+      { reads: [ga, g, s.x], writes: [gx] },
+    );
     g = gx;
   }
   return { items, tensors };
 }
 
 test('training nets stay within 1.15 of the lower bound', () => {
-  for (const [blocks, seed] of [[4, 1], [16, 2], [16, 3], [54, 4]] as const) {
+  for (const [blocks, seed] of [
+    [4, 1],
+    [16, 2],
+    [16, 3],
+    [54, 4],
+  ] as const) {
     const { items, tensors } = training(blocks, seed);
     const plan = planMemory(items, tensors);
     check(items, tensors, plan);
-    assert.ok(plan.arenaBytes <= 1.15 * plan.lowerBound, `${blocks} blocks: arena ${plan.arenaBytes}, lower bound ${plan.lowerBound}, ratio ${plan.arenaBytes / plan.lowerBound}`);
+    assert.ok(
+      plan.arenaBytes <= 1.15 * plan.lowerBound,
+      `${blocks} blocks: arena ${plan.arenaBytes}, lower bound ${plan.lowerBound}, ratio ${plan.arenaBytes / plan.lowerBound}`,
+    );
   }
 });
 
@@ -161,7 +188,8 @@ test('property: no two live ranges meet', () => {
         const earlier = tensors.map((t) => t.id);
         const reads = earlier.filter(() => r() < 0.25).slice(-4);
         const writes: number[] = [];
-        for (let k = 0; k < 1 + Math.floor(r() * 2); k++) writes.push(tensors.push({ id: tensors.length, bytes: 1 + Math.floor(r() * 2000), pinned: r() < 0.05 }) - 1);
+        for (let k = 0; k < 1 + Math.floor(r() * 2); k++)
+          writes.push(tensors.push({ id: tensors.length, bytes: 1 + Math.floor(r() * 2000), pinned: r() < 0.05 }) - 1);
         if (r() < 0.3) {
           const of = tensors[writes[0]!]!;
           const bytes = 1 + Math.floor(r() * (of.bytes - 1));

@@ -8,7 +8,7 @@ import { cse } from '../../passes/cse.js';
 import { dce } from '../../passes/dce.js';
 import { decompose } from '../../passes/decompose.js';
 import { foldConstants } from '../../passes/fold-constants.js';
-import { any, binary, op, rewrite, rule, RuleSet, unary } from '../../passes/rewrite.js';
+import { any, binary, op, RuleSet, rewrite, rule, unary } from '../../passes/rewrite.js';
 import { simplify } from '../../passes/simplify.js';
 import { compareGraphs, randomArguments, randomGraph } from '../support/random-graph.js';
 
@@ -29,7 +29,12 @@ test('property: simplified graphs compute the same', () => {
 });
 
 test('property: the single passes keep the meaning too', () => {
-  for (const [pass, stage] of [[decompose, 'decomposed'], [dce, 'traced'], [cse, 'traced'], [foldConstants, 'traced']] as const) {
+  for (const [pass, stage] of [
+    [decompose, 'decomposed'],
+    [dce, 'traced'],
+    [cse, 'traced'],
+    [foldConstants, 'traced'],
+  ] as const) {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
         const g = randomGraph(seed, 18);
@@ -64,7 +69,10 @@ test('the number of applications can be limited, for bisection', () => {
 });
 
 test('replaced nodes keep their origin', () => {
-  assert.is(print(simplify(parse(chain(['neg', 'abs'])))), 'graph "g"\n  %0 = input "x" : float32[3]\n  %1 = unary(%0) {fn=abs} : float32[3]  // layer_1\n  output "y" = %1\n');
+  assert.is(
+    print(simplify(parse(chain(['neg', 'abs'])))),
+    'graph "g"\n  %0 = input "x" : float32[3]\n  %1 = unary(%0) {fn=abs} : float32[3]  // layer_1\n  output "y" = %1\n',
+  );
 });
 
 test('a name used twice means the same value; commutative operands match in either order', () => {
@@ -72,7 +80,12 @@ test('a name used twice means the same value; commutative operands match in eith
   const set = new RuleSet([
     rule('double', binary('add', any('x'), any('x')), null, ({ x }, { b }) => b.mul(x, 2)),
     rule('mul-exp', binary('mul', unary('exp', any('x')), any('y')), null, ({ x }) => x),
-    rule('sin', op('unary', 'n', any('x')), ({ n }) => n.attrs.fn === 'sin', ({ x }) => x),
+    rule(
+      'sin',
+      op('unary', 'n', any('x')),
+      ({ n }) => n.attrs.fn === 'sin',
+      ({ x }) => x,
+    ),
   ]);
   const text = `graph "g"
   %0 = input "x" : float32[3]

@@ -3,8 +3,16 @@ import type { GraphBuilder } from '../../ir/builder.js';
 import type { Value } from '../../ir/graph.js';
 import type { ConvDims, Pair } from '../../ir/op-attrs.js';
 
-export const nhwc: ConvDims = { input: { batch: 0, feature: 3, spatial: [1, 2] }, kernel: { spatial: [0, 1], input: 2, output: 3 }, output: { batch: 0, feature: 3, spatial: [1, 2] } };
-export const nchw: ConvDims = { input: { batch: 0, feature: 1, spatial: [2, 3] }, kernel: { output: 0, input: 1, spatial: [2, 3] }, output: { batch: 0, feature: 1, spatial: [2, 3] } };
+export const nhwc: ConvDims = {
+  input: { batch: 0, feature: 3, spatial: [1, 2] },
+  kernel: { spatial: [0, 1], input: 2, output: 3 },
+  output: { batch: 0, feature: 3, spatial: [1, 2] },
+};
+export const nchw: ConvDims = {
+  input: { batch: 0, feature: 1, spatial: [2, 3] },
+  kernel: { output: 0, input: 1, spatial: [2, 3] },
+  output: { batch: 0, feature: 1, spatial: [2, 3] },
+};
 
 export interface ConvOptions {
   readonly strides?: readonly number[];

@@ -2,8 +2,8 @@
 import { GraphBuilder } from '../../ir/builder.js';
 import { type Dim, equalDim, equalShape, isStatic, mulDim, type Shape, symbol } from '../../ir/dim.js';
 import { hostArray } from '../../ir/dtype.js';
-import type { Graph, Value } from '../../ir/graph.js';
 import { type EvaluateArguments, evaluate } from '../../ir/evaluate.js';
+import type { Graph, Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData, tensorData } from '../../ir/tensor-data.js';
 
 export type Random = () => number;
@@ -21,11 +21,16 @@ export function random(seed: number): Random {
 
 const pick = <T>(r: Random, xs: readonly T[]): T => xs[Math.floor(r() * xs.length)]!;
 const int = (r: Random, low: number, high: number): number => low + Math.floor(r() * (high - low + 1));
-const shuffled = <T>(r: Random, xs: readonly T[]): T[] => xs.map((x) => [r(), x] as const).sort((a, b) => a[0] - b[0]).map(([, x]) => x);
+const shuffled = <T>(r: Random, xs: readonly T[]): T[] =>
+  xs
+    .map((x) => [r(), x] as const)
+    .sort((a, b) => a[0] - b[0])
+    .map(([, x]) => x);
 
 export function randomTensor(r: Random, dtype: Value['dtype'], shape: readonly number[]): TensorData {
   const data = hostArray(dtype, sizeOf(shape));
-  for (let i = 0; i < data.length; i++) data[i] = dtype === 'bool' ? int(r, 0, 1) : dtype === 'int32' || dtype === 'uint32' ? int(r, 0, 3) : Math.fround(r() * 4 - 2);
+  for (let i = 0; i < data.length; i++)
+    data[i] = dtype === 'bool' ? int(r, 0, 1) : dtype === 'int32' || dtype === 'uint32' ? int(r, 0, 3) : Math.fround(r() * 4 - 2);
   return tensorData(dtype, shape, data);
 }
 
@@ -53,18 +58,32 @@ function step(r: Random, b: GraphBuilder, pool: readonly Value[], depth: number)
       return b.cast(b.cast(x, pick(r, ['float32', 'float64'])), 'float32');
     case 6:
     case 7:
-      return b.transpose(x, shuffled(r, x.shape.map((_, i) => i)));
+      return b.transpose(
+        x,
+        shuffled(
+          r,
+          x.shape.map((_, i) => i),
+        ),
+      );
     case 8:
     case 9: {
       const dims = x.shape.filter((d) => d !== 1);
       if (r() < 0.4) return b.reshape(x, [...dims, 1]);
       if (r() < 0.4) return b.reshape(x, [1, ...x.shape]);
       const at = int(r, 0, rank - 2);
-      return rank >= 2 && isStatic(x.shape[at]!) && isStatic(x.shape[at + 1]!) ? b.reshape(x, [...x.shape.slice(0, at), mulDim(x.shape[at]!, x.shape[at + 1]!), ...x.shape.slice(at + 2)]) : null;
+      return rank >= 2 && isStatic(x.shape[at]!) && isStatic(x.shape[at + 1]!)
+        ? b.reshape(x, [...x.shape.slice(0, at), mulDim(x.shape[at]!, x.shape[at + 1]!), ...x.shape.slice(at + 2)])
+        : null;
     }
     case 10:
     case 11:
-      return rank < 4 ? b.broadcast(x, [...x.shape.slice(0, axis), int(r, 1, 3), ...x.shape.slice(axis)], x.shape.map((_, i) => (i < axis ? i : i + 1))) : null;
+      return rank < 4
+        ? b.broadcast(
+            x,
+            [...x.shape.slice(0, axis), int(r, 1, 3), ...x.shape.slice(axis)],
+            x.shape.map((_, i) => (i < axis ? i : i + 1)),
+          )
+        : null;
     case 12: {
       const d = x.shape[axis];
       if (rank === 0 || !isStatic(d!) || d < 2) return null;
@@ -102,7 +121,11 @@ function step(r: Random, b: GraphBuilder, pool: readonly Value[], depth: number)
       const body = new GraphBuilder('body');
       const inner = body.input('x', 'float32', x.shape);
       grow(r, body, [inner], 4, depth + 1);
-      const last = body.nodes.flatMap((n) => n.outputs).filter((v) => v.dtype === 'float32').at(-1) ?? inner;
+      const last =
+        body.nodes
+          .flatMap((n) => n.outputs)
+          .filter((v) => v.dtype === 'float32')
+          .at(-1) ?? inner;
       body.output('y', last);
       return b.emit('composite', [x], { name: 'thing', attributes: { alpha: 0.5, kind: 'a "b" // c', axes: [1, 2], on: true }, body: body.build() });
     }
@@ -140,7 +163,11 @@ export function randomGraph(seed: number, steps = 14): Graph {
   const n: Dim = symbol('batch');
   const x = b.input('x', 'float32', [n, 3]);
   const y = b.input('y', 'float32', [2, 3, 2], { resident: r() < 0.5 });
-  const w = b.stateSlot('w', 'float32', [3, 2], { trainable: true, initial: randomTensor(r, 'float32', [3, 2]), views: [{ name: 'a/b', offset: 1, shape: [2, 2] }] });
+  const w = b.stateSlot('w', 'float32', [3, 2], {
+    trainable: true,
+    initial: randomTensor(r, 'float32', [3, 2]),
+    views: [{ name: 'a/b', offset: 1, shape: [2, 2] }],
+  });
   const big = b.stateSlot('big', 'float32', [7, 7], { initial: randomTensor(r, 'float32', [7, 7]) });
   const k = b.constant(randomTensor(r, 'float32', r() < 0.3 ? [6, 7] : [3]));
   const pool = grow(r, b, [x, y, w, big, k], steps, 0);
@@ -153,7 +180,19 @@ export function randomGraph(seed: number, steps = 14): Graph {
 /** Data for every input of a random graph. */
 export function randomArguments(graph: Graph, seed: number): EvaluateArguments {
   const r = random(seed ^ 0x5bd1e995);
-  return { inputs: Object.fromEntries(graph.inputs.map((i) => [i.name, randomTensor(r, i.value.dtype, i.value.shape.map((d) => (isStatic(d) ? d : 2)))])), bindings: { batch: 2 } };
+  return {
+    inputs: Object.fromEntries(
+      graph.inputs.map((i) => [
+        i.name,
+        randomTensor(
+          r,
+          i.value.dtype,
+          i.value.shape.map((d) => (isStatic(d) ? d : 2)),
+        ),
+      ]),
+    ),
+    bindings: { batch: 2 },
+  };
 }
 
 /** Outputs and updates of two graphs, as pairs of plain arrays with a name. */

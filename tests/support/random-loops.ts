@@ -3,7 +3,7 @@ import { GraphBuilder } from '../../ir/builder.js';
 import { equalShape } from '../../ir/dim.js';
 import type { Graph, Value } from '../../ir/graph.js';
 import type { ConvDims, Pair } from '../../ir/op-attrs.js';
-import { random, type Random } from './random-graph.js';
+import { type Random, random } from './random-graph.js';
 
 const pick = <T>(r: Random, xs: readonly T[]): T => xs[Math.floor(r() * xs.length)]!;
 const int = (r: Random, low: number, high: number): number => low + Math.floor(r() * (high - low + 1));
@@ -59,7 +59,8 @@ export function randomScan(seed: number): Graph {
   const free = inputs.filter((_, i) => i >= carries || r() < 0.6);
   const pool = [...free];
   for (let i = int(r, 2, 10); i > 0; i--) pool.push(bodyStep(r, s, pool, square));
-  const sums = (v: Value): Value => pick(r, [(): Value => v, () => s.sum(v, [0]), () => s.dot(v, pick(r, pool), { batchLeft: [], batchRight: [], contractLeft: [0], contractRight: [0] })])();
+  const sums = (v: Value): Value =>
+    pick(r, [(): Value => v, () => s.sum(v, [0]), () => s.dot(v, pick(r, pool), { batchLeft: [], batchRight: [], contractLeft: [0], contractRight: [0] })])();
   for (let i = 0; i < carries; i++) {
     const carry = inputs[i]!;
     if (free.includes(carry)) s.output(`c${i}`, r() < 0.1 ? carry : pick(r, pool));
@@ -76,7 +77,10 @@ export function randomScan(seed: number): Graph {
   return b.build();
 }
 
-const shuffled = (r: Random, n: number): number[] => Array.from({ length: n }, (_, i) => [r(), i] as const).sort((p, q) => p[0] - q[0]).map(([, i]) => i);
+const shuffled = (r: Random, n: number): number[] =>
+  Array.from({ length: n }, (_, i) => [r(), i] as const)
+    .sort((p, q) => p[0] - q[0])
+    .map(([, i]) => i);
 
 /** A convolution with random dimension numbers, padding, strides, dilations and groups, with transposes, pads and elementwise ops around it. */
 export function randomConv(seed: number): Graph {
@@ -107,7 +111,12 @@ export function randomConv(seed: number): Graph {
   const padding = window.map((k): Pair => (r() < 0.4 ? [0, 0] : [int(r, -1, k), int(r, 0, k)]));
   let x = b.input('x', 'float32', at(xa, [batch, ...sizes, perGroup * groups]));
   if (r() < 0.3) x = b.transpose(b.exp(b.transpose(x, [...x.shape.keys()].reverse())), [...x.shape.keys()].reverse());
-  if (r() < 0.3) x = b.pad(x, x.shape.map((_, a) => (dims.input.spatial.includes(a) ? 1 : 0)), x.shape.map(() => 0));
+  if (r() < 0.3)
+    x = b.pad(
+      x,
+      x.shape.map((_, a) => (dims.input.spatial.includes(a) ? 1 : 0)),
+      x.shape.map(() => 0),
+    );
   const k = b.input('k', 'float32', at(ka, [perGroup, ...window, features]));
   const y = b.emit('conv', [x, k], {
     strides: window.map(() => (holes ? 1 : int(r, 1, 2))),

@@ -3,13 +3,17 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, print } from '../../ir/text.js';
 import { verify } from '../../ir/verify.js';
-import { type Rule, rewrite, type RuleSet } from '../../passes/rewrite.js';
+import { type Rule, type RuleSet, rewrite } from '../../passes/rewrite.js';
 import { compareGraphs, randomArguments } from './random-graph.js';
 
 /** Types of the inputs %0, %1, …; then nodes and outputs before and after (types left out). */
 export type RuleCase = readonly [rule: string, inputs: readonly string[], before: string, after: string];
 
-const lines = (text: string): string[] => text.split('\n').map((l) => l.trim()).filter(Boolean);
+const lines = (text: string): string[] =>
+  text
+    .split('\n')
+    .map((l) => l.trim())
+    .filter(Boolean);
 
 function graphOf(inputs: readonly string[], body: string): string {
   const ports = inputs.map((t, i) => `  %${i} = input "x${i}" : ${t}`);
@@ -20,7 +24,10 @@ function graphOf(inputs: readonly string[], body: string): string {
 export function testRules(set: RuleSet, rules: readonly Rule[], cases: readonly RuleCase[]): void {
   test('every rule has a case, and its name is its own', () => {
     const names = rules.map((r) => r.name);
-    assert.equal(names.filter((n) => !cases.some(([rule]) => rule === n)), []);
+    assert.equal(
+      names.filter((n) => !cases.some(([rule]) => rule === n)),
+      [],
+    );
     assert.is(new Set(names).size, names.length);
   });
   for (const [name, inputs, before, after] of cases) {

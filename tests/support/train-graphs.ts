@@ -32,7 +32,10 @@ export function trainingStep(name: string, model: (b: GraphBuilder, param: (shap
     params.push(p);
     return p;
   });
-  const g = b.concat(gradients(b, loss, params).map((x, i) => b.reshape(x, [sizeOf(shapes[i]!)])), 0);
+  const g = b.concat(
+    gradients(b, loss, params).map((x, i) => b.reshape(x, [sizeOf(shapes[i]!)])),
+    0,
+  );
   b.withOrigin('adam', () => {
     const t = b.add(step, 1);
     const [m2, v2] = [b.add(b.mul(m, 0.9), b.mul(g, 0.1)), b.add(b.mul(v, 0.999), b.mul(b.square(g), 0.001))];
@@ -101,7 +104,9 @@ export function lstmStep(steps: number, features: number, units: number, batch =
     s.output('h', out);
     s.output('c', next);
     const zero = b.full([n, units], 0);
-    const last = b.withOrigin('lstm_1', () => b.emitAll('scan', [zero, zero, x, w, u, bias], { body: s.build(), carries: 2, xs: 1, length: steps, reverse: false }))[0]!;
+    const last = b.withOrigin('lstm_1', () =>
+      b.emitAll('scan', [zero, zero, x, w, u, bias], { body: s.build(), carries: 2, xs: 1, length: steps, reverse: false }),
+    )[0]!;
     const logits = b.add(b.matmul(last, param([units, 10])), param([10]));
     return crossentropy(b, logits, b.input('y', 'float32', [n, 10]));
   });
