@@ -9,7 +9,7 @@ import type { Kernel, Memory } from './kernel/ir.js';
 import { printKernel } from './kernel/print.js';
 import type { LoweredKernel } from './lower/frame.js';
 import type { LoweredStep } from './lower/region.js';
-import { dimSize } from './lower/space.js';
+import { collectSize, dimSize } from './lower/space.js';
 import { bytesOf, type Location, type Placement } from './place.js';
 import type { TargetInfo } from './target.js';
 import { buildModule } from './wasm/module.js';
@@ -202,7 +202,7 @@ export class PlanBuilder {
     const kernel = this.kernel(k, argBinding, bindings.map((b) => ({ access: b.access })));
     return {
       kind: 'dispatch', kernel, label: k.kernel.notes[0]!.replace(/^fuses /, ''), groups: k.kernel.grid, buffers: bindings.map((b) => b.buffer), offsets: places.map((p) => p.offset),
-      figures: k.figures, parallel: k.parallel && this.target.threads > 1,
+      figures: { flops: collectSize(k.figures.flops), bytesRead: collectSize(k.figures.bytesRead), bytesWritten: collectSize(k.figures.bytesWritten) }, parallel: k.parallel && this.target.threads > 1,
     };
   }
 

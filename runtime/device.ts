@@ -8,6 +8,9 @@ export interface DeviceInfo {
   readonly kind: 'webgpu' | 'wasm';
   /** One line for people, such as `WebAssembly SIMD, 2 threads`. */
   readonly description: string;
+  /** wasm: threads that run kernels, and whether the engine has relaxed SIMD: what to compile for. */
+  readonly threads?: number;
+  readonly relaxedSimd?: boolean;
 }
 
 export interface DeviceCounters {

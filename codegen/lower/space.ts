@@ -37,6 +37,27 @@ export function exprSize(e: Expr): SizeExpr {
   throw new InternalError(`${e.kind} in a size`);
 }
 
+/** The same size as a sum of products, one term for each combination of symbols: long sums of figures stay short. */
+export function collectSize(e: SizeExpr): SizeExpr {
+  const terms = new Map<string, { factors: SizeExpr[]; k: number }>();
+  const multiply = (x: SizeExpr): { factors: SizeExpr[]; k: number }[] => {
+    if (typeof x === 'number') return [{ factors: [], k: x }];
+    if ('op' in x && x.op === 'add') return [...multiply(x.args[0]), ...multiply(x.args[1])];
+    if ('op' in x && x.op === 'mul') {
+      const right = multiply(x.args[1]);
+      return multiply(x.args[0]).flatMap((a) => right.map((b) => ({ factors: [...a.factors, ...b.factors], k: a.k * b.k })));
+    }
+    return [{ factors: [x], k: 1 }];
+  };
+  for (const t of multiply(e)) {
+    const key = t.factors.map((f) => JSON.stringify(f)).sort().join('*');
+    const old = terms.get(key);
+    if (old) old.k += t.k;
+    else terms.set(key, t);
+  }
+  return [...terms.values()].filter((t) => t.k !== 0).map((t) => t.factors.reduce<SizeExpr>((a, f) => sizeMul(a, f), t.k)).reduce<SizeExpr>((a, b) => sizeAdd(a, b), 0);
+}
+
 /** Row-major linear index. */
 export function linearize(index: readonly Expr[], shape: Shape, max: SymbolMax): Expr {
   let e: Expr = i32(0);

@@ -5,8 +5,9 @@
  * An instruction's offset cannot be negative, and address + offset does not wrap: where the rest of the index may be negative, the constant is rounded down to a multiple of 64 KiB that
  * goes into the pointer. This cannot fall below zero since memory below `lowestAddress` holds no tensors.
  */
-import * as E from '../kernel/expr.js';
+
 import type { Expr } from '../kernel/expr.js';
+import * as E from '../kernel/expr.js';
 import type { Memory } from '../kernel/ir.js';
 import { elementBytes } from './instructions.js';
 import { op } from './opcodes.js';
@@ -76,7 +77,10 @@ export class Addresses extends Values {
         const [x, y] = atom.args.map((part) => {
           const t = new Map<Expr, number>();
           const constantPart = this.expand(part, 1, t);
-          return { plain: constantPart === 0 && t.size === 1 && t.get(part) === 1, parts: [...t, ...(constantPart === 0 ? [] : [[null, constantPart] as const])] };
+          return {
+            plain: constantPart === 0 && t.size === 1 && t.get(part) === 1,
+            parts: [...t, ...(constantPart === 0 ? [] : [[null, constantPart] as const])],
+          };
         }) as unknown as readonly [Factor, Factor];
         if (!(x.plain && y.plain) && x.parts.length * y.parts.length <= 16) {
           for (const [f, n] of x.parts) {
@@ -104,7 +108,10 @@ export class Addresses extends Values {
   /** Local that holds base + terms + bias, all terms being fixed. */
   private pointer(base: number, terms: ReadonlyMap<Expr, number>, bias: number): number {
     if (terms.size === 0 && bias === 0) return base;
-    const key = `${base}+${bias}${[...terms].sort(([a], [b]) => a.id - b.id).map(([a, k]) => `+${k}*${a.id}`).join('')}`;
+    const key = `${base}+${bias}${[...terms]
+      .sort(([a], [b]) => a.id - b.id)
+      .map(([a, k]) => `+${k}*${a.id}`)
+      .join('')}`;
     const found = this.find((s) => s.pointers.get(key));
     if (found !== undefined) return found;
     let place = this.root;
@@ -137,7 +144,14 @@ export class Addresses extends Values {
   }
 
   /** A pointer that the loop moves, when all inner terms are multiples of the loop variable; else null. */
-  private induction(place: Scope, loop: Loop, base: number, inner: readonly (readonly [Expr, number])[], outer: ReadonlyMap<Expr, number>, bias: number): number | null {
+  private induction(
+    place: Scope,
+    loop: Loop,
+    base: number,
+    inner: readonly (readonly [Expr, number])[],
+    outer: ReadonlyMap<Expr, number>,
+    bias: number,
+  ): number | null {
     let constantStep = 0;
     let step: Expr | null = null;
     const start = new Map(outer);

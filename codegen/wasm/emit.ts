@@ -8,8 +8,8 @@
  * with its last value.
  */
 import { InternalError, UnsupportedError } from '../../ir/errors.js';
-import { dependsOn, type Expr, type VarExpr } from '../kernel/expr.js';
 import * as E from '../kernel/expr.js';
+import { dependsOn, type Expr, type VarExpr } from '../kernel/expr.js';
 import { exprsOf, type Kernel, type Memory, type Stmt } from '../kernel/ir.js';
 import { effectsOf, loadsOf, substituteStmts, visitExprs, visitStmts } from '../kernel/walk.js';
 import { Addresses } from './addresses.js';
@@ -41,14 +41,20 @@ class KernelEmitter extends Addresses {
   private readonly scratch = new Map<Memory, number>();
   private scratchBytes = 0;
 
-  constructor(private readonly kernel: Kernel, options: EmitOptions) {
+  constructor(
+    private readonly kernel: Kernel,
+    options: EmitOptions,
+  ) {
     const words = new Map<number, number>();
     /** Local that holds a word of the argument block. */
     const word = (i: number): number => {
       let local = words.get(i);
       if (local === undefined) {
         local = this.root.allocate('i32');
-        this.root.code.get(blockParameter).memory(op.i32Load, 2, 4 * i).set(local);
+        this.root.code
+          .get(blockParameter)
+          .memory(op.i32Load, 2, 4 * i)
+          .set(local);
         words.set(i, local);
       }
       return local;
@@ -76,7 +82,8 @@ class KernelEmitter extends Addresses {
     super(options, kernelParameters.length, symbol, base);
     this.word = word;
     this.splatted = splattedLets(kernel.body);
-    if (kernel.workgroupSize.some((n) => n !== 1)) throw new UnsupportedError(`kernel '${kernel.name}': workgroups of ${kernel.workgroupSize.join('x')} on WASM; expected one thread`);
+    if (kernel.workgroupSize.some((n) => n !== 1))
+      throw new UnsupportedError(`kernel '${kernel.name}': workgroups of ${kernel.workgroupSize.join('x')} on WASM; expected one thread`);
     for (const m of kernel.locals) {
       this.scratch.set(m, this.scratchBytes);
       this.scratchBytes += Math.ceil((m.size * elementBytes(m)) / 16) * 16;
@@ -159,7 +166,10 @@ class KernelEmitter extends Addresses {
       case 'comment':
         return;
       case 'let': {
-        if (isFixed(s.value)) return this.bind(s.v, { kind: 'alias', scope, value: s.value });
+        if (isFixed(s.value)) {
+          this.bind(s.v, { kind: 'alias', scope, value: s.value });
+          return;
+        }
         const splats = this.splatted.get(s.v);
         if (splats && s.value.kind === 'load' && canLoadSplat(s.value.memory)) {
           // The load repeats the element at no cost; a splat of its own is one more instruction.
@@ -173,23 +183,27 @@ class KernelEmitter extends Addresses {
         this.value(s.value);
         const local = scope.allocate(typeOf(s.v));
         code.set(local);
-        return this.bind(s.v, { kind: 'local', scope, local });
+        this.bind(s.v, { kind: 'local', scope, local });
+        return;
       }
       case 'mutable': {
         this.value(s.init);
         const local = scope.allocate(typeOf(s.v));
         code.set(local);
-        return this.bind(s.v, { kind: 'local', scope, local });
+        this.bind(s.v, { kind: 'local', scope, local });
+        return;
       }
       case 'assign':
         this.value(s.value);
         code.set(this.localOf(s.v));
-        return this.forget(new Set([s.v]), false);
+        this.forget(new Set([s.v]), false);
+        return;
       case 'store': {
         const offset = this.address(s.memory, s.index);
         this.value(s.value);
         storeCode(code, s.memory, s.value.lanes, offset);
-        return this.forget(new Set(), true);
+        this.forget(new Set(), true);
+        return;
       }
       case 'if':
         this.branch(s.cond, s.then, s.else);
@@ -270,10 +284,18 @@ class KernelEmitter extends Addresses {
         preheader.code.get(last.local).op(op.i32Add).set(stop);
       });
       this.moveInductions(loop, body, last.local);
-      body.code.get(last.local).i32(last.step as number).op(op.i32Add).tee(last.local).get(stop).op(op.i32Ne).brIf(0);
+      body.code
+        .get(last.local)
+        .i32(last.step as number)
+        .op(op.i32Add)
+        .tee(last.local)
+        .get(stop)
+        .op(op.i32Ne)
+        .brIf(0);
       return;
     }
-    const counter = (loop.counter ??= preheader.allocate('i32'));
+    loop.counter ??= preheader.allocate('i32');
+    const { counter } = loop;
     this.withScope(preheader, () => this.value(loop.begin));
     preheader.code.set(counter);
     this.moveInductions(loop, body);

@@ -129,7 +129,10 @@ export class Code extends Bytes {
   }
   atomic(opcode: number, offset: number): this {
     const wide = opcode === atomic.i64Load || opcode === atomic.i64Store || opcode === atomic.i64RmwCmpxchg;
-    return this.byte(0xfe).unsigned(opcode).unsigned(wide ? 3 : 2).unsigned(offset);
+    return this.byte(0xfe)
+      .unsigned(opcode)
+      .unsigned(wide ? 3 : 2)
+      .unsigned(offset);
   }
   lane(opcode: number, lane: number): this {
     return this.simd(opcode).byte(lane);
@@ -205,7 +208,12 @@ export class ModuleBuilder {
 
   importMemory(module: string, name: string, m: MemoryType): void {
     if (m.shared && m.maximum === undefined) throw new InternalError('a shared memory needs a maximum');
-    this.imports.name(module).name(name).byte(0x02).byte((m.shared ? 2 : 0) | (m.maximum === undefined ? 0 : 1)).unsigned(m.initial);
+    this.imports
+      .name(module)
+      .name(name)
+      .byte(0x02)
+      .byte((m.shared ? 2 : 0) | (m.maximum === undefined ? 0 : 1))
+      .unsigned(m.initial);
     if (m.maximum !== undefined) this.imports.unsigned(m.maximum);
     this.counts.imports++;
   }
@@ -247,7 +255,11 @@ export class ModuleBuilder {
     const section = (id: number, count: number, content: Bytes): void => {
       if (count === 0) return;
       const head = new Bytes(8).unsigned(count);
-      out.byte(id).unsigned(head.length + content.length).append(head).append(content);
+      out
+        .byte(id)
+        .unsigned(head.length + content.length)
+        .append(head)
+        .append(content);
     };
     section(1, this.typeIndex.size, this.types);
     section(2, this.counts.imports, this.imports);
@@ -274,7 +286,11 @@ export class ModuleBuilder {
       }
       const head = new Bytes(16).unsigned(runs.length);
       for (const r of runs) head.unsigned(r.count).byte(typeByte[r.type]);
-      code.unsigned(head.length + body.code.length + 1).append(head).append(body.code).byte(op.end);
+      code
+        .unsigned(head.length + body.code.length + 1)
+        .append(head)
+        .append(body.code)
+        .byte(op.end);
     }
     section(10, this.functions.length, code);
     return out.view().slice();

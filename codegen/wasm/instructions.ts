@@ -56,7 +56,10 @@ export function loadCode(code: Code, m: Memory, lanes: Lanes, offset: number): v
   if (packed) {
     if (lanes !== 4) throw new UnsupportedError(`2-lane loads of packed bytes ('${m.name}') on WASM`);
     const signed = m.storage === 'i8';
-    code.simdMemory(simd.load32Zero, 0, offset).simd(signed ? simd.i16x8ExtendLowI8x16S : simd.i16x8ExtendLowI8x16U).simd(signed ? simd.i32x4ExtendLowI16x8S : simd.i32x4ExtendLowI16x8U);
+    code
+      .simdMemory(simd.load32Zero, 0, offset)
+      .simd(signed ? simd.i16x8ExtendLowI8x16S : simd.i16x8ExtendLowI8x16U)
+      .simd(signed ? simd.i32x4ExtendLowI16x8S : simd.i32x4ExtendLowI16x8U);
     if (m.scalar === 'f32') code.simd(simd.f32x4ConvertI32x4S);
     if (m.scalar === 'bool') code.simd(simd.i32x4Neg);
     return;
@@ -85,11 +88,22 @@ export function storeCode(code: Code, m: Memory, lanes: Lanes, offset: number): 
 }
 
 const scalarFloat: Partial<Record<UnaryFn, readonly [number, number]>> = {
-  neg: [op.f32Neg, op.f64Neg], abs: [op.f32Abs, op.f64Abs], floor: [op.f32Floor, op.f64Floor], ceil: [op.f32Ceil, op.f64Ceil], round: [op.f32Nearest, op.f64Nearest],
-  trunc: [op.f32Trunc, op.f64Trunc], sqrt: [op.f32Sqrt, op.f64Sqrt],
+  neg: [op.f32Neg, op.f64Neg],
+  abs: [op.f32Abs, op.f64Abs],
+  floor: [op.f32Floor, op.f64Floor],
+  ceil: [op.f32Ceil, op.f64Ceil],
+  round: [op.f32Nearest, op.f64Nearest],
+  trunc: [op.f32Trunc, op.f64Trunc],
+  sqrt: [op.f32Sqrt, op.f64Sqrt],
 };
 const vectorFloat: Partial<Record<UnaryFn, number>> = {
-  neg: simd.f32x4Neg, abs: simd.f32x4Abs, floor: simd.f32x4Floor, ceil: simd.f32x4Ceil, round: simd.f32x4Nearest, trunc: simd.f32x4Trunc, sqrt: simd.f32x4Sqrt,
+  neg: simd.f32x4Neg,
+  abs: simd.f32x4Abs,
+  floor: simd.f32x4Floor,
+  ceil: simd.f32x4Ceil,
+  round: simd.f32x4Nearest,
+  trunc: simd.f32x4Trunc,
+  sqrt: simd.f32x4Sqrt,
 };
 
 /** Pops the operand. */
@@ -168,15 +182,32 @@ export function unaryCode(code: Code, fn: UnaryFn, scalar: Scalar, lanes: Lanes,
 
 /** Indexed by f32, f64, i32, u32. */
 const scalarBinary: Partial<Record<BinaryFn, readonly (number | null)[]>> = {
-  add: [op.f32Add, op.f64Add, op.i32Add, op.i32Add], sub: [op.f32Sub, op.f64Sub, op.i32Sub, op.i32Sub], mul: [op.f32Mul, op.f64Mul, op.i32Mul, op.i32Mul],
-  div: [op.f32Div, op.f64Div, op.i32DivS, op.i32DivU], rem: [null, null, op.i32RemS, op.i32RemU], min: [op.f32Min, op.f64Min, null, null], max: [op.f32Max, op.f64Max, null, null],
-  and: [null, null, op.i32And, op.i32And], or: [null, null, op.i32Or, op.i32Or], xor: [null, null, op.i32Xor, op.i32Xor], shl: [null, null, op.i32Shl, op.i32Shl], shr: [null, null, op.i32ShrS, op.i32ShrU],
+  add: [op.f32Add, op.f64Add, op.i32Add, op.i32Add],
+  sub: [op.f32Sub, op.f64Sub, op.i32Sub, op.i32Sub],
+  mul: [op.f32Mul, op.f64Mul, op.i32Mul, op.i32Mul],
+  div: [op.f32Div, op.f64Div, op.i32DivS, op.i32DivU],
+  rem: [null, null, op.i32RemS, op.i32RemU],
+  min: [op.f32Min, op.f64Min, null, null],
+  max: [op.f32Max, op.f64Max, null, null],
+  and: [null, null, op.i32And, op.i32And],
+  or: [null, null, op.i32Or, op.i32Or],
+  xor: [null, null, op.i32Xor, op.i32Xor],
+  shl: [null, null, op.i32Shl, op.i32Shl],
+  shr: [null, null, op.i32ShrS, op.i32ShrU],
 };
 /** Indexed by f32, i32, u32. Shifts pop a scalar count. */
 const vectorBinary: Partial<Record<BinaryFn, readonly (number | null)[]>> = {
-  add: [simd.f32x4Add, simd.i32x4Add, simd.i32x4Add], sub: [simd.f32x4Sub, simd.i32x4Sub, simd.i32x4Sub], mul: [simd.f32x4Mul, simd.i32x4Mul, simd.i32x4Mul], div: [simd.f32x4Div, null, null],
-  min: [simd.f32x4Min, simd.i32x4MinS, simd.i32x4MinU], max: [simd.f32x4Max, simd.i32x4MaxS, simd.i32x4MaxU], and: [null, simd.and, simd.and], or: [null, simd.or, simd.or], xor: [null, simd.xor, simd.xor],
-  shl: [null, simd.i32x4Shl, simd.i32x4Shl], shr: [null, simd.i32x4ShrS, simd.i32x4ShrU],
+  add: [simd.f32x4Add, simd.i32x4Add, simd.i32x4Add],
+  sub: [simd.f32x4Sub, simd.i32x4Sub, simd.i32x4Sub],
+  mul: [simd.f32x4Mul, simd.i32x4Mul, simd.i32x4Mul],
+  div: [simd.f32x4Div, null, null],
+  min: [simd.f32x4Min, simd.i32x4MinS, simd.i32x4MinU],
+  max: [simd.f32x4Max, simd.i32x4MaxS, simd.i32x4MaxU],
+  and: [null, simd.and, simd.and],
+  or: [null, simd.or, simd.or],
+  xor: [null, simd.xor, simd.xor],
+  shl: [null, simd.i32x4Shl, simd.i32x4Shl],
+  shr: [null, simd.i32x4ShrS, simd.i32x4ShrU],
 };
 
 /** Whether binaryCode has a single instruction for it; the others are expanded by the emitter. */
@@ -197,11 +228,14 @@ export function binaryCode(code: Code, fn: BinaryFn, scalar: Scalar, lanes: Lane
 
 const compares: readonly CompareFn[] = ['eq', 'ne', 'lt', 'gt', 'le', 'ge'];
 const scalarCompare = {
-  f32: [op.f32Eq, op.f32Ne, op.f32Lt, op.f32Gt, op.f32Le, op.f32Ge], f64: [op.f64Eq, op.f64Ne, op.f64Lt, op.f64Gt, op.f64Le, op.f64Ge],
-  i32: [op.i32Eq, op.i32Ne, op.i32LtS, op.i32GtS, op.i32LeS, op.i32GeS], u32: [op.i32Eq, op.i32Ne, op.i32LtU, op.i32GtU, op.i32LeU, op.i32GeU],
+  f32: [op.f32Eq, op.f32Ne, op.f32Lt, op.f32Gt, op.f32Le, op.f32Ge],
+  f64: [op.f64Eq, op.f64Ne, op.f64Lt, op.f64Gt, op.f64Le, op.f64Ge],
+  i32: [op.i32Eq, op.i32Ne, op.i32LtS, op.i32GtS, op.i32LeS, op.i32GeS],
+  u32: [op.i32Eq, op.i32Ne, op.i32LtU, op.i32GtU, op.i32LeU, op.i32GeU],
 };
 const vectorCompare = {
-  f32: [simd.f32x4Eq, simd.f32x4Ne, simd.f32x4Lt, simd.f32x4Gt, simd.f32x4Le, simd.f32x4Ge], i32: [simd.i32x4Eq, simd.i32x4Ne, simd.i32x4LtS, simd.i32x4GtS, simd.i32x4LeS, simd.i32x4GeS],
+  f32: [simd.f32x4Eq, simd.f32x4Ne, simd.f32x4Lt, simd.f32x4Gt, simd.f32x4Le, simd.f32x4Ge],
+  i32: [simd.i32x4Eq, simd.i32x4Ne, simd.i32x4LtS, simd.i32x4GtS, simd.i32x4LeS, simd.i32x4GeS],
   u32: [simd.i32x4Eq, simd.i32x4Ne, simd.i32x4LtU, simd.i32x4GtU, simd.i32x4LeU, simd.i32x4GeU],
 };
 
@@ -223,7 +257,8 @@ export function selectCode(code: Code, lanes: Lanes, relaxed: boolean): void {
 /** Pops the operand. */
 export function castCode(code: Code, from: Scalar, to: Scalar, lanes: Lanes): void {
   const int = (s: Scalar): boolean => s === 'i32' || s === 'u32';
-  if (from === 'f16' || to === 'f16' || (lanes > 1 && (from === 'f64' || to === 'f64'))) throw new UnsupportedError(`cast of ${from}x${lanes} to ${to} on WASM`);
+  if (from === 'f16' || to === 'f16' || (lanes > 1 && (from === 'f64' || to === 'f64')))
+    throw new UnsupportedError(`cast of ${from}x${lanes} to ${to} on WASM`);
   if (int(from) && int(to)) return;
   if (to === 'bool') {
     constantCode(code, 0, from, lanes);

@@ -13,13 +13,18 @@
  * no harm, and the fork need not wait for workers that never woke. Finished chunks are counted; the main thread works too, then spins a little and sleeps until the count is full.
  */
 import type { Kernel } from '../kernel/ir.js';
-import { Code, ModuleBuilder } from './encoder.js';
 import { emitKernel, kernelParameters } from './emit.js';
+import { Code, ModuleBuilder } from './encoder.js';
 import { atomic, op } from './opcodes.js';
 
 /** Byte offsets in the control block (256 bytes, zeroed, then set up by the host). Words that different threads spin on and write lie in lines of their own. */
 export const control = {
-  ticket: 0, kernel: 8, block: 12, groups: 16, chunk: 20, module: 24,
+  ticket: 0,
+  kernel: 8,
+  block: 12,
+  groups: 16,
+  chunk: 20,
+  module: 24,
   /** 1: workers go back to their event loops. */
   leave: 28,
   /** Set by the host when a kernel failed on a worker. */
@@ -88,7 +93,8 @@ function runBody(kernelType: number, fork: number | null): Body {
   c.get(repeat).op(op.i32Eqz).brIf(1);
   c.get(table).set(e);
   c.loop();
-  const serial = (): void => void c.get(e).memory(op.i32Load, 2, 4).i32(0).get(e).memory(op.i32Load, 2, 8).get(e).memory(op.i32Load, 2, 0).callIndirect(kernelType);
+  const serial = (): void =>
+    void c.get(e).memory(op.i32Load, 2, 4).i32(0).get(e).memory(op.i32Load, 2, 8).get(e).memory(op.i32Load, 2, 0).callIndirect(kernelType);
   if (fork === null) serial();
   else {
     c.get(e).memory(op.i32Load, 2, 12).op(op.i32Eqz).if();
@@ -133,11 +139,30 @@ function forkBody(drain: number, controlGlobal: number): Body {
   const [kernel, block, groups, chunk, c0, generation, chunks, i, done] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const c = new Code();
   c.global(controlGlobal).set(c0);
-  for (const [local, offset] of [[kernel, control.kernel], [block, control.block], [groups, control.groups], [chunk, control.chunk]] as const) c.get(c0).get(local).atomic(atomic.i32Store, offset);
+  for (const [local, offset] of [
+    [kernel, control.kernel],
+    [block, control.block],
+    [groups, control.groups],
+    [chunk, control.chunk],
+  ] as const)
+    c.get(c0).get(local).atomic(atomic.i32Store, offset);
   c.get(c0).i32(0).atomic(atomic.i32Store, control.done);
-  c.get(c0).get(c0).atomic(atomic.i32Load, control.ticket + 4).i32(1).op(op.i32Add).tee(generation).op(op.i64ExtendI32U).i64(32).op(op.i64Shl).atomic(atomic.i64Store, control.ticket);
+  c.get(c0)
+    .get(c0)
+    .atomic(atomic.i32Load, control.ticket + 4)
+    .i32(1)
+    .op(op.i32Add)
+    .tee(generation)
+    .op(op.i64ExtendI32U)
+    .i64(32)
+    .op(op.i64Shl)
+    .atomic(atomic.i64Store, control.ticket);
   c.get(c0).atomic(atomic.i32Load, control.sleepers).if();
-  c.get(c0).i32(0x7fffffff).atomic(atomic.notify, control.ticket + 4).op(op.drop).end();
+  c.get(c0)
+    .i32(0x7fffffff)
+    .atomic(atomic.notify, control.ticket + 4)
+    .op(op.drop)
+    .end();
   c.get(generation).call(drain);
   c.get(groups).get(chunk).op(op.i32Add).i32(1).op(op.i32Sub).get(chunk).op(op.i32DivU).set(chunks);
   c.get(c0).atomic(atomic.i32Load, control.spins).set(i);
@@ -161,17 +186,27 @@ function workerBody(drain: number, controlGlobal: number): Body {
   const c = new Code();
   c.global(controlGlobal).set(c0);
   c.loop();
-  c.get(c0).atomic(atomic.i32Load, control.ticket + 4).set(generation);
+  c.get(c0)
+    .atomic(atomic.i32Load, control.ticket + 4)
+    .set(generation);
   c.get(c0).atomic(atomic.i32Load, control.leave).if().i32(-1).op(op.return).end();
   c.get(c0).atomic(atomic.i32Load, control.module).tee(wanted).get(module).op(op.i32Ne).if().get(wanted).op(op.return).end();
   c.get(generation).call(drain);
   c.get(c0).atomic(atomic.i32Load, control.spins).set(i);
   c.loop();
-  c.get(c0).atomic(atomic.i32Load, control.ticket + 4).get(generation).op(op.i32Ne).brIf(1);
+  c.get(c0)
+    .atomic(atomic.i32Load, control.ticket + 4)
+    .get(generation)
+    .op(op.i32Ne)
+    .brIf(1);
   c.get(i).i32(1).op(op.i32Sub).tee(i).brIf(0);
   c.end();
   c.get(c0).i32(1).atomic(atomic.i32RmwAdd, control.sleepers).op(op.drop);
-  c.get(c0).get(generation).i64(-1).atomic(atomic.wait32, control.ticket + 4).op(op.drop);
+  c.get(c0)
+    .get(generation)
+    .i64(-1)
+    .atomic(atomic.wait32, control.ticket + 4)
+    .op(op.drop);
   c.get(c0).i32(1).atomic(atomic.i32RmwSub, control.sleepers).op(op.drop);
   c.br(0).end();
   c.op(op.unreachable);

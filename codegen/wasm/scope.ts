@@ -40,7 +40,12 @@ export class Scope {
   private readonly free: number[] = [];
 
   /** `guarded`: runs only under a condition. */
-  constructor(readonly parent: Scope | null, private readonly types: ValueType[], private readonly parameters: number, readonly guarded = false) {
+  constructor(
+    readonly parent: Scope | null,
+    private readonly types: ValueType[],
+    private readonly parameters: number,
+    readonly guarded = false,
+  ) {
     this.depth = parent ? parent.depth + 1 : 0;
   }
 

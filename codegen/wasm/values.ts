@@ -6,11 +6,24 @@
  * kept in a local until a store or an assignment may change them.
  */
 import { InternalError } from '../../ir/errors.js';
-import { varsOf, type Expr, type VarExpr } from '../kernel/expr.js';
 import * as E from '../kernel/expr.js';
+import { type Expr, type VarExpr, varsOf } from '../kernel/expr.js';
 import type { Memory } from '../kernel/ir.js';
 import type { ValueType } from './encoder.js';
-import { binaryCode, bitcastCode, canLoadSplat, castCode, compareCode, constantCode, hasBinary, loadCode, loadSplatCode, selectCode, typeOf, unaryCode } from './instructions.js';
+import {
+  binaryCode,
+  bitcastCode,
+  canLoadSplat,
+  castCode,
+  compareCode,
+  constantCode,
+  hasBinary,
+  loadCode,
+  loadSplatCode,
+  selectCode,
+  typeOf,
+  unaryCode,
+} from './instructions.js';
 import { op, simd } from './opcodes.js';
 import { type Loop, Scope } from './scope.js';
 
@@ -32,7 +45,11 @@ export function isFixed(e: Expr): boolean {
   }
   return r;
 }
-const mayTrap = (e: Expr): boolean => e.kind === 'binary' && (e.fn === 'div' || e.fn === 'rem') && E.isInt(e.scalar) && !(e.args[1]!.lo > 0 || (e.args[1]!.kind === 'const' && e.args[1]!.value !== 0));
+const mayTrap = (e: Expr): boolean =>
+  e.kind === 'binary' &&
+  (e.fn === 'div' || e.fn === 'rem') &&
+  E.isInt(e.scalar) &&
+  !(e.args[1]!.lo > 0 || (e.args[1]!.kind === 'const' && e.args[1]!.value !== 0));
 const isLeaf = (e: Expr): boolean => e.kind === 'var' || (e.kind === 'const' && (e.lanes === 1 || e.value === 0));
 
 function cost(e: Expr, limit: number): number {
@@ -139,8 +156,14 @@ export abstract class Values {
   /** Pushes a value; `keep`: it will be asked for again. */
   value(e: Expr, keep = false): void {
     const code = this.current.code;
-    if (e.kind === 'var') return this.variable(e);
-    if (isLeaf(e)) return this.raw(e);
+    if (e.kind === 'var') {
+      this.variable(e);
+      return;
+    }
+    if (isLeaf(e)) {
+      this.raw(e);
+      return;
+    }
     if (!isFixed(e)) {
       const kept = this.current.volatile.get(e);
       if (kept) {
@@ -220,26 +243,32 @@ export abstract class Values {
     const lanes = e.lanes;
     switch (e.kind) {
       case 'const':
-        return constantCode(code(), e.value, e.scalar, lanes);
+        constantCode(code(), e.value, e.scalar, lanes);
+        return;
       case 'var':
-        return this.variable(e);
+        this.variable(e);
+        return;
       case 'unary':
         this.value(e.args[0]!);
-        return this.withTemporaries((t) => unaryCode(code(), e.fn, e.args[0]!.scalar, lanes, t));
+        this.withTemporaries((t) => unaryCode(code(), e.fn, e.args[0]!.scalar, lanes, t));
+        return;
       case 'binary':
-        return this.binary(e.fn, e.args[0]!, e.args[1]!);
+        this.binary(e.fn, e.args[0]!, e.args[1]!);
+        return;
       case 'compare':
         this.value(e.args[0]!);
         this.value(e.args[1]!);
         if (e.args[0]!.scalar === 'bool' && !['eq', 'ne'].includes(e.fn)) throw new InternalError(`'${e.fn}' of bool`);
-        return compareCode(code(), e.fn, e.args[0]!.scalar, lanes);
+        compareCode(code(), e.fn, e.args[0]!.scalar, lanes);
+        return;
       case 'select': {
         const [c, a, b] = e.args as readonly [Expr, Expr, Expr];
         this.value(a);
         this.value(b);
         const whole = lanes > 1 && c.kind === 'splat';
         this.value(whole ? c.args[0]! : c);
-        return selectCode(code(), whole ? 1 : lanes, this.options.relaxedSimd);
+        selectCode(code(), whole ? 1 : lanes, this.options.relaxedSimd);
+        return;
       }
       case 'mad':
         this.value(e.args[0]!);
@@ -255,18 +284,23 @@ export abstract class Values {
         return;
       case 'cast':
         this.value(e.args[0]!);
-        return castCode(code(), e.args[0]!.scalar, e.scalar, lanes);
+        castCode(code(), e.args[0]!.scalar, e.scalar, lanes);
+        return;
       case 'bitcast':
         this.value(e.args[0]!);
-        return bitcastCode(code(), e.args[0]!.scalar, e.scalar, lanes);
+        bitcastCode(code(), e.args[0]!.scalar, e.scalar, lanes);
+        return;
       case 'load': {
         const offset = this.address(e.memory, e.args[0]!);
-        return loadCode(code(), e.memory, lanes, offset);
+        loadCode(code(), e.memory, lanes, offset);
+        return;
       }
       case 'splat':
-        return this.splat(e.args[0]!);
+        this.splat(e.args[0]!);
+        return;
       case 'vector':
-        return this.vector(e.args);
+        this.vector(e.args);
+        return;
       case 'extract':
         this.value(e.args[0]!);
         code().lane(e.scalar === 'f32' ? simd.f32x4ExtractLane : simd.i32x4ExtractLane, e.lane);
@@ -278,7 +312,8 @@ export abstract class Values {
     const seen = this.current.volatile.has(a) || (this.counts.get(a) ?? 1) > 1;
     if (a.kind === 'load' && canLoadSplat(a.memory) && !seen) {
       const offset = this.address(a.memory, a.args[0]!);
-      return loadSplatCode(this.current.code, offset);
+      loadSplatCode(this.current.code, offset);
+      return;
     }
     this.value(a);
     if (a.scalar === 'bool') this.current.code.i32(-1).op(op.i32Mul);
@@ -299,10 +334,16 @@ export abstract class Values {
     const { scalar, lanes } = a;
     const code = (): Scope['code'] => this.current.code;
     const shift = fn === 'shl' || fn === 'shr';
-    if (lanes > 1 && (!hasBinary(fn, scalar, lanes) || (shift && b.kind !== 'splat' && b.kind !== 'const'))) return this.lanewise(fn, a, b);
+    if (lanes > 1 && (!hasBinary(fn, scalar, lanes) || (shift && b.kind !== 'splat' && b.kind !== 'const'))) {
+      this.lanewise(fn, a, b);
+      return;
+    }
     if ((fn === 'min' || fn === 'max') && scalar === 'f32' && lanes > 1) {
       // pmin and pmax are one instruction each and give their first operand when it is NaN: right where the second cannot be.
-      for (const [x, y] of [[a, b], [b, a]] as const) {
+      for (const [x, y] of [
+        [a, b],
+        [b, a],
+      ] as const) {
         if (y.kind !== 'const' || Number.isNaN(y.value)) continue;
         this.value(x);
         this.value(y);
@@ -313,22 +354,27 @@ export abstract class Values {
     if (shift && lanes > 1) {
       if (b.kind === 'const') code().i32(b.value);
       else this.value(b.args[0]!);
-      return binaryCode(code(), fn, scalar, lanes);
+      binaryCode(code(), fn, scalar, lanes);
+      return;
     }
     // Unsigned division is cheaper, and by powers of two a shift.
     if (lanes === 1 && (fn === 'div' || fn === 'rem') && a.lo >= 0 && b.lo >= 0) {
       const bits = b.kind === 'const' ? Math.log2(b.value) : Number.NaN;
-      if (Number.isInteger(bits)) return void code().i32(fn === 'div' ? bits : b.lo - 1).op(fn === 'div' ? op.i32ShrU : op.i32And);
+      if (Number.isInteger(bits))
+        return void code()
+          .i32(fn === 'div' ? bits : b.lo - 1)
+          .op(fn === 'div' ? op.i32ShrU : op.i32And);
       this.value(b);
       return void code().op(fn === 'div' ? op.i32DivU : op.i32RemU);
     }
     this.value(b);
     if (lanes === 1 && (fn === 'min' || fn === 'max') && (scalar === 'i32' || scalar === 'u32')) {
-      return this.withTemporaries((temporary) => {
+      this.withTemporaries((temporary) => {
         const [x, y] = [temporary('i32'), temporary('i32')];
         code().set(y).tee(x).get(y).get(x).get(y);
         code().op(scalar === 'i32' ? (fn === 'min' ? op.i32LtS : op.i32GtS) : fn === 'min' ? op.i32LtU : op.i32GtU, op.select);
       });
+      return;
     }
     binaryCode(code(), fn, scalar === 'bool' ? 'i32' : scalar, lanes);
   }

@@ -23,6 +23,9 @@ const natives: Partial<Record<UnaryFn, string>> = {
   atan: 'atan', sinh: 'sinh', cosh: 'cosh', tanh: 'tanh', asinh: 'asinh', acosh: 'acosh', atanh: 'atanh', sign: 'sign',
 };
 
+/** Nodes of an expression on one line. */
+const longest = 24;
+
 /** A finite number as a WGSL literal: the shortest that reads back as the same float32. */
 export function floatLiteral(v: number): string {
   for (let digits = 1; digits <= 9; digits++) {
@@ -67,7 +70,7 @@ export class ExpressionPrinter {
     private readonly load: (e: LoadExpr, printer: ExpressionPrinter) => string,
   ) {}
 
-  /** Starts a statement that evaluates `roots`: names what it uses twice. */
+  /** Starts a statement that evaluates `roots`: names what it uses twice, and parts of what would be too long to read. */
   share(roots: readonly Expr[]): void {
     this.temps = new Map();
     const uses = new Map<Expr, number>();
@@ -80,7 +83,16 @@ export class ExpressionPrinter {
       order.push(e);
     };
     roots.forEach(count);
-    for (const e of order) if (uses.get(e)! > 1 && !this.isShort(e)) this.bind(e, isInt(e.scalar) ? 'n' : e.scalar === 'bool' ? 'c' : 't');
+    /** Nodes that print in one line, named parts counting as one. */
+    const sizes = new Map<Expr, number>();
+    for (const e of order) {
+      let size = e.args.reduce((n, a) => n + sizes.get(a)!, 1);
+      if ((uses.get(e)! > 1 && !this.isShort(e)) || (size > longest && !roots.includes(e))) {
+        this.bind(e, e.kind === 'load' ? `${e.memory.name}_` : isInt(e.scalar) ? 'n' : e.scalar === 'bool' ? 'c' : 't');
+        size = 1;
+      }
+      sizes.set(e, size);
+    }
   }
 
   /** Binds an expression to a name before the current statement. */
@@ -145,10 +157,9 @@ export class ExpressionPrinter {
     const { value } = e;
     if (e.scalar === 'bool') return value ? 'true' : 'false';
     if (e.scalar === 'u32') return `${value}u`;
-    if (e.scalar === 'i32') return value < 0 ? wrap(value === -2147483648 ? '(-2147483647 - 1)' : String(value), 7, outer) : String(value);
+    if (e.scalar === 'i32') return value === -2147483648 ? '(-2147483647 - 1)' : String(value);
     if (Number.isFinite(value)) {
-      const text = `${floatLiteral(value)}${e.scalar === 'f16' ? 'h' : ''}`;
-      return value < 0 || Object.is(value, -0) ? wrap(text, 7, outer) : text;
+      return `${floatLiteral(value)}${e.scalar === 'f16' ? 'h' : ''}`;
     }
     // WGSL refuses constant expressions that are infinite or not a number: the bits are read from a variable.
     this.helpers.specials.add(Number.isNaN(value) ? 'nan' : 'inf');
@@ -183,7 +194,7 @@ export class ExpressionPrinter {
 
   private unary(e: Extract<Expr, { kind: 'unary' }>, outer: number): string {
     const [a] = e.args as readonly [Expr];
-    if (e.fn === 'neg') return wrap(`-${this.print(a, 10)}`, 7, outer);
+    if (e.fn === 'neg') return wrap(`-${a.kind === 'const' ? `(${this.print(a)})` : this.print(a, 10)}`, 7, outer);
     if (e.fn === 'not') return wrap(`!${this.print(a, 10)}`, 7, outer);
     if (e.fn === 'bitnot') return wrap(`~${this.print(a, 10)}`, 7, outer);
     const helper = isFloatScalar(a.scalar) ? this.helper(e) : null;

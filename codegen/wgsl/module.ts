@@ -78,7 +78,8 @@ export class ModulePrinter {
     const prologue = [
       ...builtins.filter((n) => used.has(n)).map((n) => `  let ${n} = i32(${n.slice(0, -1)}.${'xyz'[Number(n.at(-1))]});\n`),
       ...kernel.symbols.flatMap((s, i) => (used.has(s) ? [`  let ${this.symbolNames[i]} = i32(${word(kernel.args.length + i)});\n`] : [])),
-      ...[...this.offsets].map(([name, value]) => `  let ${name} = ${value};\n`),
+      // In the order of arguments.
+      ...[...this.offsets].sort(([, a], [, b]) => (a < b ? -1 : 1)).map(([name, value]) => `  let ${name} = ${value};\n`),
       ...kernel.locals.filter((m) => m.space === 'private').map((m) => `  var ${this.places.get(m)!.array}: ${this.arrayType(m)};\n`),
     ];
     return `${head.join('')}@compute @workgroup_size(${kernel.workgroupSize.join(', ')})\nfn main(${params}) {\n${prologue.join('')}${body}}\n`;

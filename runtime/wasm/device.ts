@@ -17,9 +17,11 @@ export interface WasmDeviceOptions {
 
 /** Opens the WASM device. Throws DeviceError where WebAssembly has no SIMD. */
 export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<WasmDevice> {
-  if (typeof WebAssembly === 'undefined' || !hasSimd()) throw new DeviceError('this host has no WebAssembly with SIMD; use a browser or Node version of the last years');
+  if (typeof WebAssembly === 'undefined' || !hasSimd())
+    throw new DeviceError('this host has no WebAssembly with SIMD; use a browser or Node version of the last years');
   const relaxed = options.relaxedSimd ?? 'auto';
-  if (relaxed === 'enable' && !hasRelaxedSimd() && isNode()) (await importNode<{ setFlagsFromString(flags: string): void }>('v8')).setFlagsFromString('--experimental-wasm-relaxed-simd');
+  if (relaxed === 'enable' && !hasRelaxedSimd() && isNode())
+    (await importNode<{ setFlagsFromString(flags: string): void }>('v8')).setFlagsFromString('--experimental-wasm-relaxed-simd');
   return new WasmDevice(await threadCount(options.threads), relaxed !== 'off' && hasRelaxedSimd());
 }
 

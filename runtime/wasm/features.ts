@@ -3,7 +3,9 @@ import { ArgumentError } from '../errors.js';
 
 /** A module of one function () -> v128 (or nothing) with the given body, to see whether it validates. */
 const probe = (result: number, ...body: number[]): boolean =>
-  WebAssembly.validate(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, result, 3, 2, 1, 0, 10, body.length + 4, 1, body.length + 2, 0, ...body, 0x0b]));
+  WebAssembly.validate(
+    new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, result, 3, 2, 1, 0, 10, body.length + 4, 1, body.length + 2, 0, ...body, 0x0b]),
+  );
 
 const zero = [0xfd, 0x0c, ...new Array<number>(16).fill(0)];
 
@@ -36,9 +38,12 @@ const mostThreads = 16;
 
 /** Threads to use: as asked, or one per core; 1 where memory cannot be shared. */
 export async function threadCount(asked: number | undefined): Promise<number> {
-  if (asked !== undefined && (!Number.isInteger(asked) || asked < 1 || asked > 64)) throw new ArgumentError(`threads must be an integer from 1 to 64, found ${asked}`);
+  if (asked !== undefined && (!Number.isInteger(asked) || asked < 1 || asked > 64))
+    throw new ArgumentError(`threads must be an integer from 1 to 64, found ${asked}`);
   if (!canShareMemory()) return 1;
   if (asked !== undefined) return asked;
-  const cores = isNode() ? (await importNode<{ availableParallelism(): number }>('os')).availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1);
+  const cores = isNode()
+    ? (await importNode<{ availableParallelism(): number }>('os')).availableParallelism()
+    : (globalThis.navigator?.hardwareConcurrency ?? 1);
   return Math.max(1, Math.min(cores, mostThreads));
 }

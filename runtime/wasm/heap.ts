@@ -88,7 +88,10 @@ export class Heap {
       if (pages < least) throw new RangeError(`the limit is ${this.maximum * page} bytes`);
       this.memory.grow(pages);
     } catch (cause) {
-      throw new OutOfMemoryError(`${what} needs ${size} bytes; WebAssembly memory of ${end} bytes cannot grow by as much: use a smaller batch or a smaller model`, { cause });
+      throw new OutOfMemoryError(
+        `${what} needs ${size} bytes; WebAssembly memory of ${end} bytes cannot grow by as much: use a smaller batch or a smaller model`,
+        { cause },
+      );
     }
     this.refresh();
     this.release({ address: end, bytes: pages * page, version: 0 });

@@ -42,7 +42,9 @@ export class WasmPlan implements LoadedPlan {
     const tensor = p.info.program.outputs[index]!;
     const shape = p.outputShape(index);
     if (this.compiled.plan.buffers[tensor.buffer]!.kind === 'arena' && this.session.arenaUser !== p)
-      throw new ArgumentError(`output '${output}' of program '${program}' lay in shared memory that another program has used since: read it before running the next program`);
+      throw new ArgumentError(
+        `output '${output}' of program '${program}' lay in shared memory that another program has used since: read it before running the next program`,
+      );
     const data = this.session.readBlock(p.memoryOf(tensor.buffer), tensor.offset, tensor.dtype, elementsOf(shape));
     return { dtype: tensor.dtype, shape, data };
   }

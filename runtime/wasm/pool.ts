@@ -64,7 +64,12 @@ async function spawn(): Promise<Thread> {
     // No loaders or flags of the parent: the worker runs plain JavaScript, and starts ten times faster without them.
     const w = new NodeThread(workerSource, { eval: true, execArgv: [], stdin: false });
     w.unref();
-    const thread: Thread = { post: (m) => w.postMessage(m), terminate: () => void w.terminate(), hold: (on) => (on ? w.ref() : w.unref()), onReply: () => undefined };
+    const thread: Thread = {
+      post: (m) => w.postMessage(m),
+      terminate: () => void w.terminate(),
+      hold: (on) => (on ? w.ref() : w.unref()),
+      onReply: () => undefined,
+    };
     w.on('message', (r) => thread.onReply(r));
     w.on('error', (e) => thread.onReply({ done: -1, error: e.message }));
     return thread;

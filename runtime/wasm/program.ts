@@ -80,7 +80,9 @@ export class WasmProgram {
     const changed = !this.ran || !same(this.next, this.values);
     const symbols = changed ? symbolRecord(info, this.next) : this.symbols;
     const shapes = changed ? program.inputs.map((i) => shapeOf(i, symbols)) : this.inputShapes;
-    const data = program.inputs.map((input, i) => (input.resident ? this.checkResident(options, i, shapes[i]!) : hostInput(program, input, shapes[i]!, options)));
+    const data = program.inputs.map((input, i) =>
+      input.resident ? this.checkResident(options, i, shapes[i]!) : hostInput(program, input, shapes[i]!, options),
+    );
     const residents = data.map((d) => (d instanceof WasmResident ? d : null));
     if (!same(this.next, this.values) || !same(residents, this.residents)) this.encoded = false;
     this.values = [...this.next];
@@ -138,7 +140,8 @@ export class WasmProgram {
   private checkResident(options: RunOptions | undefined, i: number, shape: readonly number[]): WasmResident {
     const input = this.info.program.inputs[i]!;
     const data = residentInput(this.info.program, input, shape, options);
-    if (!(data instanceof WasmResident) || data.owner !== this.plan.session) throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
+    if (!(data instanceof WasmResident) || data.owner !== this.plan.session)
+      throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
     if (data.disposed) throw new DisposedError(`resident input '${input.name}' was disposed`);
     return data;
   }
@@ -189,7 +192,8 @@ export class WasmProgram {
     const groups = d.groups.map((g) => evalSize(g, scope));
     const total = groups.reduce((a, g) => a * Math.max(0, g), 1);
     if (total === 0) return;
-    if (total > 0x7fffffff) throw new RuntimeInternalError(`kernel '${kernel.name}' (${d.label}) is dispatched with ${groups.join(' x ')} groups, which is more than WASM counts`);
+    if (total > 0x7fffffff)
+      throw new RuntimeInternalError(`kernel '${kernel.name}' (${d.label}) is dispatched with ${groups.join(' x ')} groups, which is more than WASM counts`);
     const varies = kernel.symbols.some((s) => loops.includes(s)) || d.groups.some((g) => mentions(g, loops));
     let block = varies ? undefined : shared.get(d);
     if (block === undefined) {

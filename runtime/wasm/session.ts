@@ -67,7 +67,8 @@ export class WasmSession implements Session {
     validateCompiled(compiled);
     const { plan } = compiled;
     if (plan.target !== 'wasm' || !compiled.wasm) throw new ArgumentError(`plan '${plan.name}' was compiled for ${plan.target}; this session is on wasm`);
-    if (plan.wasm?.relaxedSimd && !this.owner.relaxedSimd) throw new LimitError(`plan '${plan.name}' was compiled for relaxed SIMD, which this WebAssembly engine does not have: compile it without`);
+    if (plan.wasm?.relaxedSimd && !this.owner.relaxedSimd)
+      throw new LimitError(`plan '${plan.name}' was compiled for relaxed SIMD, which this WebAssembly engine does not have: compile it without`);
     this.checkState(plan);
     const module = await this.moduleOf(plan, compiled.wasm);
     this.check();
@@ -102,7 +103,8 @@ export class WasmSession implements Session {
         const memory = memories[s.buffer]!;
         this.slots.set(s.name, { name: s.name, dtype: s.dtype, shape: s.shape, offset: s.offset, memory, bufferName: plan.buffers[s.buffer]!.name });
         newSlots.push(s);
-        if (s.initial !== null) bytes.set(compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storageBytes[s.dtype]), memory.address + s.offset);
+        if (s.initial !== null)
+          bytes.set(compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storageBytes[s.dtype]), memory.address + s.offset);
       }
       plan.buffers.forEach((b, i) => {
         if (b.kind === 'constant') bytes.set(compiled.blob.subarray(b.blobOffset!, b.blobOffset! + b.bytes), memories[i]!.address);
@@ -128,7 +130,8 @@ export class WasmSession implements Session {
     try {
       return await this.engine.load(bytes, plan.wasm?.scratchBytes ?? 0, usesThreads(plan));
     } catch (e) {
-      if (e instanceof WebAssembly.CompileError || e instanceof WebAssembly.LinkError) throw new ModelFormatError(`the module of plan '${plan.name}' does not fit this host: ${e.message}`, { cause: e });
+      if (e instanceof WebAssembly.CompileError || e instanceof WebAssembly.LinkError)
+        throw new ModelFormatError(`the module of plan '${plan.name}' does not fit this host: ${e.message}`, { cause: e });
       throw e;
     } finally {
       this.loading--;
@@ -136,15 +139,20 @@ export class WasmSession implements Session {
   }
 
   private checkState(plan: Plan): void {
-    const describe = (s: { dtype: PlanDType; shape: readonly number[]; offset: number; bufferName: string }) => `${s.dtype}[${s.shape.join(',')}] at byte ${s.offset} of buffer '${s.bufferName}'`;
+    const describe = (s: { dtype: PlanDType; shape: readonly number[]; offset: number; bufferName: string }) =>
+      `${s.dtype}[${s.shape.join(',')}] at byte ${s.offset} of buffer '${s.bufferName}'`;
     for (const s of plan.state) {
       const mine = this.slots.get(s.name);
       const theirs = describe({ ...s, bufferName: plan.buffers[s.buffer]!.name });
-      if (mine && describe(mine) !== theirs) throw new ModelFormatError(`plan '${plan.name}' has state '${s.name}' as ${theirs}; this session holds it as ${describe(mine)}: compile both plans together`);
+      if (mine && describe(mine) !== theirs)
+        throw new ModelFormatError(
+          `plan '${plan.name}' has state '${s.name}' as ${theirs}; this session holds it as ${describe(mine)}: compile both plans together`,
+        );
     }
     for (const b of plan.buffers) {
       const mine = b.kind === 'state' ? this.stateBytes.get(b.name) : undefined;
-      if (mine !== undefined && this.states.has(b.name) && mine !== b.bytes) throw new ModelFormatError(`plan '${plan.name}' has a state buffer '${b.name}' of ${b.bytes} bytes; this session holds one of ${mine}`);
+      if (mine !== undefined && this.states.has(b.name) && mine !== b.bytes)
+        throw new ModelFormatError(`plan '${plan.name}' has a state buffer '${b.name}' of ${b.bytes} bytes; this session holds one of ${mine}`);
     }
   }
 
@@ -175,9 +183,13 @@ export class WasmSession implements Session {
   writeState(name: string, data: HostArray, offset = 0): void {
     this.check();
     const s = this.slot(name);
-    if (!isHostArray(s.dtype, data)) throw new ArgumentError(`state '${name}': ${s.dtype} data must be a ${hostTypeName(s.dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`);
+    if (!isHostArray(s.dtype, data))
+      throw new ArgumentError(
+        `state '${name}': ${s.dtype} data must be a ${hostTypeName(s.dtype)}, found ${(data as object)?.constructor?.name ?? typeof data}`,
+      );
     const n = elementsOf(s.shape);
-    if (!Number.isInteger(offset) || offset < 0 || offset + data.length > n) throw new ArgumentError(`state '${name}' has ${n} elements; ${data.length} from element ${offset} on do not fit`);
+    if (!Number.isInteger(offset) || offset < 0 || offset + data.length > n)
+      throw new ArgumentError(`state '${name}' has ${n} elements; ${data.length} from element ${offset} on do not fit`);
     this.write(s.memory.address + s.offset + offset * storageBytes[s.dtype], s.dtype, data);
     s.memory.version++;
   }

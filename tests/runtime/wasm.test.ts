@@ -18,7 +18,8 @@ async function rejects(promise: Promise<unknown>, type: new (message: string) =>
   assert.instance(error, type);
   assert.match((error as Error).message, pattern);
 }
-const throws = (body: () => void, type: new (message: string) => Error, pattern: RegExp) => assert.throws(body, (e: unknown) => e instanceof type && pattern.test((e as Error).message));
+const throws = (body: () => void, type: new (message: string) => Error, pattern: RegExp) =>
+  assert.throws(body, (e: unknown) => e instanceof type && pattern.test((e as Error).message));
 
 const x = Float32Array.from({ length: 64 * 4 }, (_, i) => (i % 7) - 3);
 const dot = (w: readonly number[], rows: number) => Array.from({ length: rows }, (_, i) => w.reduce((s, v, k) => s + 2 * v * x[i * 4 + k]!, 0));
@@ -130,11 +131,16 @@ deviceTest('names wrong arguments and stays usable', async (d, linear) => {
   const inputs = { x: x.subarray(0, 8) };
   throws(() => plan.run('fit'), ArgumentError, /no program 'fit'; it has 'predict', 'train'/);
   throws(() => plan.run('predict', { inputs }), ArgumentError, /needs a value for symbol 'batch' \(1 to 64\)/);
-  for (const bad of [0, 65, 1.5, Number.NaN]) throws(() => plan.run('predict', { symbols: { batch: bad }, inputs }), ArgumentError, /'batch' must be an integer from 1 to 64/);
+  for (const bad of [0, 65, 1.5, Number.NaN])
+    throws(() => plan.run('predict', { symbols: { batch: bad }, inputs }), ArgumentError, /'batch' must be an integer from 1 to 64/);
   throws(() => plan.run('predict', { symbols: { batch: 3 }, inputs }), ArgumentError, /shape \[3,4\] has 12 elements, the data has 8/);
   throws(() => plan.run('predict', { symbols: { batch: 2 }, inputs: { ...inputs, z: x } }), ArgumentError, /no input 'z'; it has 'x'/);
   const resident = s.upload('float32', [5, 8], data);
-  throws(() => plan.run('train', { symbols: { batch: 1, rows: 10 }, inputs: { index: new Int32Array(1) }, resident: { data: resident } }), ArgumentError, /expected float32\[10,4\], found float32\[5,8\]/);
+  throws(
+    () => plan.run('train', { symbols: { batch: 1, rows: 10 }, inputs: { index: new Int32Array(1) }, resident: { data: resident } }),
+    ArgumentError,
+    /expected float32\[10,4\], found float32\[5,8\]/,
+  );
   throws(() => s.writeState('weights', data), ArgumentError, /4 elements; 40 from element 0 on do not fit/);
   await rejects(plan.read('predict', 'y'), ArgumentError, /has not run yet/);
   plan.run('predict', { symbols: { batch: 2 }, inputs });
@@ -165,7 +171,7 @@ test('many small forks in a row give what one thread gives', async () => {
   const plan = await s.load(wasmLinearPlan({}, true));
   const y = new Float32Array(64);
   for (let round = 0; round < 200; round++) {
-    const batch = 1 + (round * 7) % 64;
+    const batch = 1 + ((round * 7) % 64);
     s.writeState('weights', new Float32Array([round, 1, 2, 3]));
     plan.run('predict', { symbols: { batch }, inputs: { x: x.subarray(0, 4 * batch) }, repeat: 50 });
     y.set((await plan.read('predict', 'y')).data);
@@ -177,7 +183,10 @@ test('many small forks in a row give what one thread gives', async () => {
 test('modules take the memory there is: shared or not', async () => {
   const shared = wasmLinearPlan({}, true);
   const plain = wasmLinearPlan({}, false);
-  for (const [threads, compiled] of [[1, shared], [2, plain]] as const) {
+  for (const [threads, compiled] of [
+    [1, shared],
+    [2, plain],
+  ] as const) {
     const d = await openWasmDevice({ threads });
     const p = await d.createSession().load(compiled);
     p.run('predict', { symbols: { batch: 64 }, inputs: { x } });

@@ -7,16 +7,41 @@ import * as K from '../../../codegen/kernel/ir.js';
 import { emitKernel } from '../../../codegen/wasm/emit.js';
 import { moduleBytes, runKernel } from './run.js';
 
-const memory = (name: string, access: K.Memory['access'], size: number, scalar: E.Scalar = 'f32', more: Partial<K.Memory> = {}): K.Memory => ({ name, space: 'global', scalar, storage: scalar === 'bool' ? 'bool32' : 'same', access, size, ...more });
-const kernel = (args: K.Memory[], body: K.Stmt[], more: Partial<K.Kernel> = {}): K.Kernel => ({ name: 'k', notes: [], args, symbols: [], grid: [1, 1, 1], workgroupSize: [1, 1, 1], locals: [], body, ...more });
+const memory = (name: string, access: K.Memory['access'], size: number, scalar: E.Scalar = 'f32', more: Partial<K.Memory> = {}): K.Memory => ({
+  name,
+  space: 'global',
+  scalar,
+  storage: scalar === 'bool' ? 'bool32' : 'same',
+  access,
+  size,
+  ...more,
+});
+const kernel = (args: K.Memory[], body: K.Stmt[], more: Partial<K.Kernel> = {}): K.Kernel => ({
+  name: 'k',
+  notes: [],
+  args,
+  symbols: [],
+  grid: [1, 1, 1],
+  workgroupSize: [1, 1, 1],
+  locals: [],
+  body,
+  ...more,
+});
 const i = E.i32;
 
 /** Gives what expressions of lanes 1 or 4 over inputs come to. */
-function values(scalar: E.Scalar, lanes: E.Lanes, inputs: readonly TypedArray[], inputScalars: readonly E.Scalar[], make: (...xs: E.Expr[]) => E.Expr): TypedArray {
+function values(
+  scalar: E.Scalar,
+  lanes: E.Lanes,
+  inputs: readonly TypedArray[],
+  inputScalars: readonly E.Scalar[],
+  make: (...xs: E.Expr[]) => E.Expr,
+): TypedArray {
   const mems = inputs.map((a, n) => memory(`x${n}`, 'read', a.length, inputScalars[n]));
   const n = inputs[0]!.length;
   const out = memory('out', 'write', n, scalar);
-  const result: TypedArray = scalar === 'f32' ? new Float32Array(n) : scalar === 'f64' ? new Float64Array(n) : scalar === 'i32' ? new Int32Array(n) : new Uint32Array(n);
+  const result: TypedArray =
+    scalar === 'f32' ? new Float32Array(n) : scalar === 'f64' ? new Float64Array(n) : scalar === 'i32' ? new Int32Array(n) : new Uint32Array(n);
   const v = E.variable('v', 'loop', 'i32', [0, n - lanes]);
   const body = [K.forLoop(v, i(0), i(n), [K.store(out, v, make(...mems.map((m) => E.load(m, v, lanes))))], { step: lanes })];
   runKernel(kernel([...mems, out], body), [...inputs, result]);
@@ -28,8 +53,19 @@ const u = (...xs: number[]): Uint32Array => Uint32Array.from(xs);
 const nan = Number.NaN;
 
 /** The same on scalars and on vectors. */
-function both(expected: readonly number[], scalar: E.Scalar, inputs: readonly TypedArray[], inputScalars: readonly E.Scalar[], make: (...xs: E.Expr[]) => E.Expr): void {
-  for (const lanes of [1, 4] as const) assert.equal([...values(scalar, lanes, inputs, inputScalars, make)], [...expected].map((x) => (scalar === 'f32' ? Math.fround(x) : x)), `${lanes} lanes`);
+function both(
+  expected: readonly number[],
+  scalar: E.Scalar,
+  inputs: readonly TypedArray[],
+  inputScalars: readonly E.Scalar[],
+  make: (...xs: E.Expr[]) => E.Expr,
+): void {
+  for (const lanes of [1, 4] as const)
+    assert.equal(
+      [...values(scalar, lanes, inputs, inputScalars, make)],
+      [...expected].map((x) => (scalar === 'f32' ? Math.fround(x) : x)),
+      `${lanes} lanes`,
+    );
 }
 
 test('float operations', () => {
@@ -63,7 +99,13 @@ test('float comparisons, select, NaN and infinity', () => {
   const expect: Record<E.CompareFn, number[]> = { eq: [0, 1, 0, 0], ne: [1, 0, 1, 1], lt: [1, 0, 0, 0], le: [1, 1, 0, 0], gt: [0, 0, 1, 0], ge: [0, 1, 1, 0] };
   for (const fn of Object.keys(expect) as E.CompareFn[]) {
     both(expect[fn], 'bool', [x, y], ['f32', 'f32'], (a, b) => E.compare(fn, a, b));
-    both(expect[fn].map((c) => (c ? 7 : 2)), 'f32', [x, y], ['f32', 'f32'], (a, b) => E.select(E.compare(fn, a, b), E.f32(7), b));
+    both(
+      expect[fn].map((c) => (c ? 7 : 2)),
+      'f32',
+      [x, y],
+      ['f32', 'f32'],
+      (a, b) => E.select(E.compare(fn, a, b), E.f32(7), b),
+    );
     both(expect[fn], 'i32', [x, y], ['f32', 'f32'], (a, b) => E.cast(E.compare(fn, a, b), 'i32'));
     both(expect[fn], 'f32', [x, y], ['f32', 'f32'], (a, b) => E.cast(E.compare(fn, a, b), 'f32'));
   }
@@ -128,7 +170,10 @@ test('bool logic in bool32 storage', () => {
 });
 
 test('packed bytes', () => {
-  for (const [storage, data] of [['u8', Uint8Array.from([0, 1, 128, 255])], ['i8', Int8Array.from([0, 1, -128, -1])]] as const) {
+  for (const [storage, data] of [
+    ['u8', Uint8Array.from([0, 1, 128, 255])],
+    ['i8', Int8Array.from([0, 1, -128, -1])],
+  ] as const) {
     for (const scalar of ['f32', 'i32'] as const) {
       for (const lanes of [1, 4] as const) {
         const x = memory('x', 'read', 4, scalar, { storage });
@@ -149,18 +194,24 @@ test('vectors: two lanes, splat, vector, extract', () => {
   const four = E.load(x, i(4), 4);
   const result = new Float32Array(8);
   runKernel(
-    kernel([x, out], [
-      K.store(out, i(0), E.add(a, E.splat(E.load(x, i(3)), 2))),
-      K.store(out, i(2), E.vector([E.extract(four, 3), E.extract(four, 0)])),
-      K.store(out, i(4), E.vector([E.extract(four, 2), E.extract(four, 1), E.f32(9), E.extract(E.add(four, four), 3)])),
-    ]),
+    kernel(
+      [x, out],
+      [
+        K.store(out, i(0), E.add(a, E.splat(E.load(x, i(3)), 2))),
+        K.store(out, i(2), E.vector([E.extract(four, 3), E.extract(four, 0)])),
+        K.store(out, i(4), E.vector([E.extract(four, 2), E.extract(four, 1), E.f32(9), E.extract(E.add(four, four), 3)])),
+      ],
+    ),
     [f(1, 2, 3, 4, 5, 6, 7, 8), result],
   );
   assert.equal([...result], [5, 6, 8, 5, 7, 6, 9, 16]);
   const mask = E.compare('gt', four, E.splat(E.f32(6), 4));
   const bits = memory('bits', 'write', 4, 'bool');
   const found = new Uint32Array(4);
-  runKernel(kernel([x, bits], [K.store(bits, i(0), E.vector([E.extract(mask, 3), E.extract(mask, 0), E.truth(true), E.extract(mask, 1)]))]), [f(1, 2, 3, 4, 5, 6, 7, 8), found]);
+  runKernel(kernel([x, bits], [K.store(bits, i(0), E.vector([E.extract(mask, 3), E.extract(mask, 0), E.truth(true), E.extract(mask, 1)]))]), [
+    f(1, 2, 3, 4, 5, 6, 7, 8),
+    found,
+  ]);
   assert.equal([...found], [1, 0, 1, 0]);
 });
 
@@ -198,7 +249,8 @@ test('a loop whose variable only forms addresses ends by comparing pointers', ()
   for (const bound of [1, 2, 3, 4, 9, 20]) {
     const result = new Float32Array(100);
     runKernel(k, [data, result], { n: bound });
-    for (let j = 0; j < 100; j++) assert.is(result[j], (j + 1) % 6 === 0 && (j + 1) / 3 < bound && j > 0 ? 50 - (j + 1) / 3 : 0, `element ${j} for n = ${bound}`);
+    for (let j = 0; j < 100; j++)
+      assert.is(result[j], (j + 1) % 6 === 0 && (j + 1) / 3 < bound && j > 0 ? 50 - (j + 1) / 3 : 0, `element ${j} for n = ${bound}`);
   }
 });
 
@@ -210,7 +262,11 @@ test('negative constants and symbolic strides in addresses', () => {
   const y = E.variable('y', 'loop', 'i32', [1, 14]);
   const c = E.variable('c', 'loop', 'i32', [1, 14]);
   const taps = [-1, 0, 1].flatMap((dy) => [-1, 0, 1].map((dx) => E.load(x, E.sum(E.mul(E.add(y, i(dy)), w), c, i(dx)))));
-  const k = kernel([x, out], [K.forLoop(y, i(1), E.sub(w, i(1)), [K.forLoop(c, i(1), E.sub(w, i(1)), [K.store(out, E.add(E.mul(y, w), c), E.sum(...taps))])])], { symbols: ['w'] });
+  const k = kernel(
+    [x, out],
+    [K.forLoop(y, i(1), E.sub(w, i(1)), [K.forLoop(c, i(1), E.sub(w, i(1)), [K.store(out, E.add(E.mul(y, w), c), E.sum(...taps))])])],
+    { symbols: ['w'] },
+  );
   const data = Float32Array.from({ length: 256 }, (_, j) => (j * 7) % 11);
   for (const width of [3, 4, 16]) {
     const expected = new Float32Array(256);
@@ -228,8 +284,16 @@ test('while, if and mutable variables', () => {
   const n = E.variable('n', 'mutable', 'i32');
   const steps = E.variable('steps', 'mutable', 'i32');
   const body = [
-    K.mutable(n, E.add(v, i(1))), K.mutable(steps, i(0)),
-    { kind: 'while', cond: E.compare('ne', n, i(1)), body: [...K.ifThen(E.compare('eq', E.binary('and', n, i(1)), i(0)), [K.assign(n, E.div(n, i(2)))], [K.assign(n, E.add(E.mul(n, i(3)), i(1)))]), K.assign(steps, E.add(steps, i(1)))] } as K.Stmt,
+    K.mutable(n, E.add(v, i(1))),
+    K.mutable(steps, i(0)),
+    {
+      kind: 'while',
+      cond: E.compare('ne', n, i(1)),
+      body: [
+        ...K.ifThen(E.compare('eq', E.binary('and', n, i(1)), i(0)), [K.assign(n, E.div(n, i(2)))], [K.assign(n, E.add(E.mul(n, i(3)), i(1)))]),
+        K.assign(steps, E.add(steps, i(1))),
+      ],
+    } as K.Stmt,
     K.store(out, v, steps),
   ];
   const result = new Int32Array(8);
@@ -244,11 +308,19 @@ test('values kept in a block are computed anew after assignments and stores', ()
   const out = memory('out', 'write', 4);
   const result = new Float32Array(4);
   runKernel(
-    kernel([x, out], [
-      K.mutable(a, E.f32(1)), K.store(out, i(0), E.mul(twice, twice)), K.assign(a, E.f32(2)), K.store(out, i(1), twice),
-      K.store(x, i(0), E.f32(10)), K.store(out, i(2), twice),
-      ...K.ifThen(E.compare('gt', a, E.f32(1)), [K.assign(a, E.f32(5)), K.store(x, i(0), E.f32(20))]), K.store(out, i(3), twice),
-    ]),
+    kernel(
+      [x, out],
+      [
+        K.mutable(a, E.f32(1)),
+        K.store(out, i(0), E.mul(twice, twice)),
+        K.assign(a, E.f32(2)),
+        K.store(out, i(1), twice),
+        K.store(x, i(0), E.f32(10)),
+        K.store(out, i(2), twice),
+        ...K.ifThen(E.compare('gt', a, E.f32(1)), [K.assign(a, E.f32(5)), K.store(x, i(0), E.f32(20))]),
+        K.store(out, i(3), twice),
+      ],
+    ),
     [f(3, 0, 0, 0), result],
   );
   assert.equal([...result], [16, 5, 12, 25]);
@@ -270,10 +342,15 @@ test('groups: one, two and three dimensions', () => {
   const index = E.sum(g[0], E.mul(g[1], i(10)), E.mul(g[2], i(100)));
   const result = new Int32Array(1000);
   runKernel(kernel([out], [K.store(out, index, E.add(index, i(1)))], { grid: [gx, gy, gz] }), [result]);
-  for (let z = 0; z < 10; z++) for (let y = 0; y < 10; y++) for (let x = 0; x < 10; x++) assert.is(result[x + 10 * y + 100 * z], x < gx && y < gy && z < gz ? x + 10 * y + 100 * z + 1 : 0);
+  for (let z = 0; z < 10; z++)
+    for (let y = 0; y < 10; y++)
+      for (let x = 0; x < 10; x++) assert.is(result[x + 10 * y + 100 * z], x < gx && y < gy && z < gz ? x + 10 * y + 100 * z + 1 : 0);
   const line = new Int32Array(1000);
   runKernel(kernel([out], [K.store(out, E.mul(g[0], i(3)), g[0])], { grid: [{ symbol: 'n' }, 1, 1], symbols: ['n'] }), [line], { n: 7 });
-  assert.equal([...line.subarray(0, 24)], Array.from({ length: 24 }, (_, j) => (j % 3 === 0 && j < 21 ? j / 3 : 0)));
+  assert.equal(
+    [...line.subarray(0, 24)],
+    Array.from({ length: 24 }, (_, j) => (j % 3 === 0 && j < 21 ? j / 3 : 0)),
+  );
 });
 
 test('scratch memory: private and workgroup', () => {
@@ -282,10 +359,15 @@ test('scratch memory: private and workgroup', () => {
   const out = memory('out', 'write', 4);
   const v = E.variable('v', 'loop', 'i32', [0, 3]);
   const w = E.variable('w', 'loop', 'i32', [0, 3]);
-  const k = kernel([out], [
-    K.forLoop(v, i(0), i(4), [K.store(p, v, E.cast(v, 'f32')), K.store(q, v, E.sub(i(3), v))]), K.barrier,
-    K.forLoop(w, i(0), i(4), [K.store(out, w, E.load(p, E.load(q, w)))]),
-  ], { locals: [p, q] });
+  const k = kernel(
+    [out],
+    [
+      K.forLoop(v, i(0), i(4), [K.store(p, v, E.cast(v, 'f32')), K.store(q, v, E.sub(i(3), v))]),
+      K.barrier,
+      K.forLoop(w, i(0), i(4), [K.store(out, w, E.load(p, E.load(q, w)))]),
+    ],
+    { locals: [p, q] },
+  );
   const result = new Float32Array(4);
   runKernel(k, [result]);
   assert.equal([...result], [3, 2, 1, 0]);

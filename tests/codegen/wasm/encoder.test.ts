@@ -39,12 +39,17 @@ test('a module with every section runs and binaryen accepts it', () => {
   const twice = m.importFunction('env', 'twice', m.type(['i32'], ['i32']));
   const binary = m.type(['i32', 'i32'], ['i32']);
   const sum = m.function(binary, { locals: [], code: new Code().get(0).get(1).op(op.i32Add) });
-  const pick = m.function(binary, { locals: ['i32', 'v128', 'v128', 'f64'], code: new Code().get(0).get(1).op(op.i32Const).signed(0).callIndirect(binary).call(twice).global(g).op(op.i32Add) });
+  const pick = m.function(binary, {
+    locals: ['i32', 'v128', 'v128', 'f64'],
+    code: new Code().get(0).get(1).op(op.i32Const).signed(0).callIndirect(binary).call(twice).global(g).op(op.i32Add),
+  });
   m.setTable([sum]);
   m.exportFunction('pick', pick);
   const bytes = m.finish();
   assert.ok(WebAssembly.validate(bytes as BufferSource));
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes as BufferSource), { env: { memory: new WebAssembly.Memory({ initial: 1, maximum: 2 }), base: 1000, twice: (x: number) => 2 * x } });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes as BufferSource), {
+    env: { memory: new WebAssembly.Memory({ initial: 1, maximum: 2 }), base: 1000, twice: (x: number) => 2 * x },
+  });
   assert.is((exports.pick as (a: number, b: number) => number)(20, 1), 1042);
   const parsed = binaryen.readBinary(bytes);
   parsed.setFeatures(binaryen.Features.All);
@@ -54,10 +59,31 @@ test('a module with every section runs and binaryen accepts it', () => {
 
 test('opcodes are what binaryen takes them for', () => {
   // One function per instruction of type (v128, v128) -> v128; the printed names are compared.
-  const names = { f32x4Add: 'f32x4.add', f32x4Mul: 'f32x4.mul', f32x4Pmin: 'f32x4.pmin', f32x4Pmax: 'f32x4.pmax', i32x4MaxU: 'i32x4.max_u', i32x4GeU: 'i32x4.ge_u', f32x4Ge: 'f32x4.ge', andnot: 'v128.andnot', i32x4Mul: 'i32x4.mul', f32x4Div: 'f32x4.div' } as const;
+  const names = {
+    f32x4Add: 'f32x4.add',
+    f32x4Mul: 'f32x4.mul',
+    f32x4Pmin: 'f32x4.pmin',
+    f32x4Pmax: 'f32x4.pmax',
+    i32x4MaxU: 'i32x4.max_u',
+    i32x4GeU: 'i32x4.ge_u',
+    f32x4Ge: 'f32x4.ge',
+    andnot: 'v128.andnot',
+    i32x4Mul: 'i32x4.mul',
+    f32x4Div: 'f32x4.div',
+  } as const;
   const m = new ModuleBuilder();
   const t = m.type(['v128', 'v128'], ['v128']);
-  for (const name of Object.keys(names)) m.exportFunction(name, m.function(t, { locals: [], code: new Code().get(0).get(1).simd(simd[name as keyof typeof names]) }));
+  for (const name of Object.keys(names))
+    m.exportFunction(
+      name,
+      m.function(t, {
+        locals: [],
+        code: new Code()
+          .get(0)
+          .get(1)
+          .simd(simd[name as keyof typeof names]),
+      }),
+    );
   const parsed = binaryen.readBinary(m.finish());
   parsed.setFeatures(binaryen.Features.All);
   const text = parsed.emitText();

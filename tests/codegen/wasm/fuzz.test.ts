@@ -91,7 +91,12 @@ function randomKernel(seed: number, group: E.Expr): K.Kernel {
   const tame = (e: E.Expr): E.Expr => E.min(E.max(e, E.constant(-64, 'f32', e.lanes)), E.constant(64, 'f32', e.lanes));
 
   const block = (outer: Scope): K.Stmt[] => {
-    const s: Scope = { ints: [...outer.ints], floats: { 1: [...outer.floats[1]], 4: [...outer.floats[4]] }, mutables: [...outer.mutables], depth: outer.depth + 1 };
+    const s: Scope = {
+      ints: [...outer.ints],
+      floats: { 1: [...outer.floats[1]], 4: [...outer.floats[4]] },
+      mutables: [...outer.mutables],
+      depth: outer.depth + 1,
+    };
     const stmts: K.Stmt[] = [];
     for (let k = 0; k < 2 + r(4); k++) {
       const lanes = pick([1, 4] as const);
@@ -185,7 +190,10 @@ test('random kernels give what the interpreter gives', () => {
     E.resetExpressions();
     const group = E.variable('group0', 'group', 'i32', [0, 2]);
     const kernel = randomKernel(seed, group);
-    for (const symbols of [{ n: 5, m: 2 }, { n: 1, m: 7 }]) {
+    for (const symbols of [
+      { n: 5, m: 2 },
+      { n: 1, m: 7 },
+    ]) {
       if (check(group, kernel, kernel, symbols)) compared++;
       check(group, kernel, finishKernel(kernel, wasmTarget(1, false)), symbols);
     }

@@ -1,7 +1,8 @@
 /** Runs one kernel as WASM, for tests: arguments are typed arrays in storage form (bool as Uint32Array), changed in place. */
-import { control, buildModule } from '../../../codegen/wasm/module.js';
-import type { Kernel } from '../../../codegen/kernel/ir.js';
+
 import type { TypedArray } from '../../../codegen/kernel/interpret.js';
+import type { Kernel } from '../../../codegen/kernel/ir.js';
+import { buildModule, control } from '../../../codegen/wasm/module.js';
 import { evalSize } from '../../../runtime/plan.js';
 
 export function moduleBytes(kernels: readonly Kernel[], relaxedSimd = false, threads = false): Uint8Array {
@@ -19,7 +20,9 @@ export function runKernel(kernel: Kernel, args: readonly TypedArray[], symbols: 
     next += Math.ceil(a.buffer.byteLength / 64 + 1) * 64;
   }
   const memory = new WebAssembly.Memory({ initial: Math.ceil(next / 65536) + 1, maximum: 65536 });
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes([kernel]) as BufferSource), { env: { memory, scratch, control: controlAddress } });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes([kernel]) as BufferSource), {
+    env: { memory, scratch, control: controlAddress },
+  });
   const bytes = new Uint8Array(memory.buffer);
   const words = new Uint32Array(memory.buffer);
   words[(controlAddress + control.spins) / 4] = 1;
