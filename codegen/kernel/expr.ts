@@ -58,7 +58,10 @@ let memoryIds = new WeakMap<Memory, number>();
 let nextMemory = 1;
 const memoryId = (m: Memory): number => {
   let id = memoryIds.get(m);
-  if (id === undefined) memoryIds.set(m, (id = nextMemory++));
+  if (id === undefined) {
+    id = nextMemory++;
+    memoryIds.set(m, id);
+  }
   return id;
 };
 

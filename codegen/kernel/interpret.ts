@@ -184,7 +184,10 @@ class Machine {
 
   private waits(stmts: readonly Stmt[]): boolean {
     let b = this.hasBarrier.get(stmts);
-    if (b === undefined) this.hasBarrier.set(stmts, (b = effectsOf(stmts).barrier));
+    if (b === undefined) {
+      b = effectsOf(stmts).barrier;
+      this.hasBarrier.set(stmts, b);
+    }
     return b;
   }
 
@@ -250,7 +253,10 @@ class Machine {
 
   private slot(v: VarExpr): number {
     let i = this.slots.get(v);
-    if (i === undefined) this.slots.set(v, (i = this.slots.size));
+    if (i === undefined) {
+      i = this.slots.size;
+      this.slots.set(v, i);
+    }
     return i;
   }
 
@@ -272,7 +278,10 @@ class Machine {
   private value(e: Expr): Value {
     if (e.kind === 'const' && e.lanes === 1) return e.value;
     let tape = this.tapes.get(e);
-    if (!tape) this.tapes.set(e, (tape = tapeOf(e)));
+    if (!tape) {
+      tape = tapeOf(e);
+      this.tapes.set(e, tape);
+    }
     return runTape(
       tape,
       (x, index) => {

@@ -31,7 +31,7 @@ const LN2_HI = 0.693145751953125;
 const LN2_LO = 1.428606765330187e-6;
 const LN2 = Math.LN2;
 /** pi / 2 in three parts of 8 bits and the rest: products with integers below 2^16 are exact. */
-const PIO2 = [1.5703125, 0.0004825592041015625, 0.00000126659870147705078125, 9.92093629470503e-10];
+const PIO2 = [1.5703125, 0.0004825592041015625, 1.2665987014770508e-6, 9.92093629470503e-10];
 const PIO2_HI = Math.fround(Math.PI / 2);
 const PIO2_LO = Math.PI / 2 - PIO2_HI;
 const INF = Number.POSITIVE_INFINITY;
