@@ -25,3 +25,7 @@ export const webgpuTarget: TargetInfo = {
 export const wasmTarget = (threads: number, relaxedSimd: boolean): TargetInfo => ({
   kind: 'wasm', threads, relaxedSimd, maxWorkgroupSize: 1, maxWorkgroupStorage: 4194304, maxStorageBuffers: 64, maxBufferSize: 4294967296, maxBindingSize: 4294967296, maxGroupsPerDimension: 2147483647,
 });
+
+/** What to compile for to run on an open device (Device.info). */
+export const targetOf = (info: { readonly kind: 'webgpu' | 'wasm'; readonly threads?: number; readonly relaxedSimd?: boolean }): TargetInfo =>
+  info.kind === 'webgpu' ? webgpuTarget : wasmTarget(info.threads ?? 1, info.relaxedSimd ?? false);

@@ -39,7 +39,12 @@ export class WasmDevice implements Device {
     readonly threads: number,
     readonly relaxedSimd: boolean,
   ) {
-    this.info = { kind: 'wasm', description: `WebAssembly SIMD${relaxedSimd ? ' (relaxed)' : ''}, ${threads} thread${threads === 1 ? '' : 's'}` };
+    this.info = {
+      kind: 'wasm',
+      description: `WebAssembly SIMD${relaxedSimd ? ' (relaxed)' : ''}, ${threads} thread${threads === 1 ? '' : 's'}`,
+      threads,
+      relaxedSimd,
+    };
   }
 
   check(): void {

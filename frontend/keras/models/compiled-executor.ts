@@ -1,14 +1,10 @@
 /** Runs graphs as compiled plans on a device. */
 import { compile } from '../../../codegen/compile.js';
-import { type TargetInfo, wasmTarget, webgpuTarget } from '../../../codegen/target.js';
+import { type TargetInfo, targetOf } from '../../../codegen/target.js';
 import type { DType, TypedArray } from '../../../ir/dtype.js';
 import type { Graph } from '../../../ir/graph.js';
 import type { Device, HostArray, ResidentArray, Session } from '../../../runtime/device.js';
-import { WasmDevice } from '../../../runtime/wasm/device.js';
 import type { Executor, Program, ResidentData } from './executor.js';
-
-/** Code for the threads and instructions that the device has. */
-const targetOf = (device: Device): TargetInfo => (device instanceof WasmDevice ? wasmTarget(device.threads, device.relaxedSimd) : webgpuTarget);
 
 export class CompiledExecutor implements Executor {
   readonly description: string;
@@ -16,7 +12,7 @@ export class CompiledExecutor implements Executor {
 
   constructor(
     readonly device: Device,
-    private readonly target: TargetInfo = targetOf(device),
+    private readonly target: TargetInfo = targetOf(device.info),
   ) {
     this.description = device.info.description;
     this.session = device.createSession();
