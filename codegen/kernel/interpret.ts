@@ -97,6 +97,8 @@ class Machine {
   private group = 0;
   private phase = 1;
   private steps = 0;
+  /** The statement under way is a `let`. */
+  private binding = false;
   private thread!: Thread;
   private readonly builtin: Record<string, number> = {};
 
@@ -232,6 +234,10 @@ class Machine {
         for (const t of this.value(s.cond) ? s.then : s.else) this.statement(t);
         return;
       case 'let':
+        this.binding = true;
+        this.bind(s.v, this.value(s.value));
+        this.binding = false;
+        return;
       case 'assign':
         this.bind(s.v, this.value(s.value));
         return;
@@ -261,12 +267,15 @@ class Machine {
   }
 
   private bind(v: VarExpr, value: Value): void {
-    if (isInt(v.scalar) && v.lanes === 1) this.checkRange(v, value as number);
+    if (v.role === 'loop') this.checkRange(v, value as number);
     this.thread.vars[this.slot(v)] = value;
   }
 
+  /**
+   * Lets are checked where statements other than lets read them: schedules bind indices of threads past the end, too, under the range that holds behind the guard.
+   */
   private checkRange(v: VarExpr, x: number): void {
-    if (v.role !== 'mutable' && (x < v.lo || x > v.hi)) this.report(`range ${v.name}`, `'${v.name}' is ${x} in ${this.where()}; its range was said to be [${v.lo}, ${v.hi}]`);
+    if (isInt(v.scalar) && v.lanes === 1 && v.role !== 'mutable' && (x < v.lo || x > v.hi)) this.report(`range ${v.name}`, `'${v.name}' is ${x} in ${this.where()}; its range was said to be [${v.lo}, ${v.hi}]`);
   }
 
   // ---- expressions
@@ -303,6 +312,7 @@ class Machine {
       return x;
     }
     const x = this.thread.vars[this.slot(v)];
+    if (v.role === 'let' && !this.binding && typeof x === 'number') this.checkRange(v, x);
     if (x === undefined) {
       this.report(`unbound ${v.name}`, `'${v.name}' is read before it is bound`);
       return v.lanes === 1 ? 0 : new Array<number>(v.lanes).fill(0);
