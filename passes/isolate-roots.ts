@@ -8,8 +8,12 @@ import { isFree } from './regions.js';
 export function isolateRoots(graph: Graph, strict = false): Graph {
   const seen = new Set<Value>();
   const must = (v: Value): boolean => {
-    const copy = seen.has(v) || !v.producer || v.producer.op === 'constant' || (strict && isFree(v.producer));
-    seen.add(v);
+    if (strict && v.producer && isFree(v.producer)) return true;
+    // a reshape is a view: it stands for the value behind it
+    let base = v;
+    while (base.producer?.op === 'reshape') base = base.producer.inputs[0]!;
+    const copy = seen.has(base) || !base.producer || base.producer.op === 'constant' || base.producer.op === 'slice' || (base !== v && isFree(base.producer));
+    if (!copy) seen.add(base);
     return copy;
   };
   const outputs = graph.outputs.map((o) => must(o.value));

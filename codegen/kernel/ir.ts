@@ -3,7 +3,7 @@
  * barriers. WASM kernels have workgroups of one thread. Expressions are in expr.ts.
  */
 import type { SizeExpr } from '../../runtime/plan.js';
-import type { Expr, Scalar, VarExpr } from './expr.js';
+import { type Expr, type Scalar, type VarExpr, variable } from './expr.js';
 
 /**
  * Memory that is loaded from and stored to by element index. global: a tensor argument. workgroup: shared by a workgroup. private: of one thread.
@@ -64,6 +64,15 @@ export const letVar = (v: VarExpr, value: Expr): Stmt => ({ kind: 'let', v, valu
 export const mutable = (v: VarExpr, init: Expr): Stmt => ({ kind: 'mutable', v, init });
 export const assign = (v: VarExpr, value: Expr): Stmt => ({ kind: 'assign', v, value });
 export const store = (memory: Memory, index: Expr, value: Expr): Stmt => ({ kind: 'store', memory, index, value });
+/**
+ * Several stores of one element. All values are computed before the first store: an output may lie where an input lies (in place), so a store can overwrite what another
+ * value reads.
+ */
+export function storeAll(stores: readonly { readonly memory: Memory; readonly index: Expr; readonly value: Expr }[]): Stmt[] {
+  if (stores.length === 1) return stores.map((s) => store(s.memory, s.index, s.value));
+  const names = stores.map((s) => variable('value', 'let', s.value.scalar, undefined, s.value.lanes));
+  return [...stores.map((s, i) => letVar(names[i]!, s.value)), ...stores.map((s, i) => store(s.memory, s.index, names[i]!))];
+}
 export const barrier: Stmt = { kind: 'barrier' };
 
 /** Sub-blocks of a statement. */

@@ -8,7 +8,7 @@
 import { evalDim } from '../../ir/dim.js';
 import type { Value } from '../../ir/graph.js';
 import { add, coefficient, compare, constant, div, type Expr, i32, linear, load, mad, min, mul, splat, sub, varsOf, type VarExpr, variable } from '../kernel/expr.js';
-import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
+import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import type { ContractionSpec } from './contraction-spec.js';
@@ -190,7 +190,7 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     const index = s.out(batch, at(row, s.m), at(add(column, lane), s.n));
     env.em.bind(s.output, () => value(lane));
     env.em.within(body, () => {
-      for (const v of env.outputs) body.push(store(env.memoryOf(v), add(env.baseOf(v), linearize(index, v.shape, max)), env.em.value(v, index)));
+      body.push(...storeAll(env.outputs.map((v) => ({ memory: env.memoryOf(v), index: add(env.baseOf(v), linearize(index, v.shape, max)), value: env.em.value(v, index) }))));
     });
     env.em.unbind(s.output);
     return forLoop(lane, i32(0), count, body, { parallel: true });

@@ -7,7 +7,7 @@
  */
 import { evalDim } from '../../ir/dim.js';
 import { add, and, coefficient, compare, constant, div, type Expr, extract, i32, type Lanes, load, mad, min, mul, rem, select, splat, truth, vector, type VarExpr, variable } from '../kernel/expr.js';
-import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
+import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import type { ContractionSpec } from './contraction-spec.js';
@@ -56,7 +56,7 @@ class Product {
     const index = this.s.out(this.batch, this.at(m, this.s.m), this.at(n, this.s.n));
     this.f.em.bind(this.s.output, () => value);
     this.f.em.within(body, () => {
-      for (const v of this.f.region.outputs) body.push(store(this.f.memoryOf(v), add(this.f.baseOf(v), linearize(index, v.shape, this.max)), this.f.em.value(v, index)));
+      body.push(...storeAll(this.f.region.outputs.map((v) => ({ memory: this.f.memoryOf(v), index: add(this.f.baseOf(v), linearize(index, v.shape, this.max)), value: this.f.em.value(v, index) }))));
     });
     this.f.em.unbind(this.s.output);
     return body;

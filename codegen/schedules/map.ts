@@ -4,7 +4,7 @@
  */
 import type { Region } from '../../passes/regions.js';
 import { add, compare, div, type Expr, i32, min, mul, variable } from '../kernel/expr.js';
-import { forLoop, ifThen, type Stmt, store } from '../kernel/ir.js';
+import { forLoop, ifThen, type Stmt, storeAll } from '../kernel/ir.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, maxSize, shapeSize, sizeCeilDiv } from '../lower/space.js';
@@ -30,7 +30,7 @@ export function lowerMap(region: Region, ctx: LowerContext): LoweredKernel {
   const raw = axesOf(domain, f);
   const index = raw.map((a) => a.v);
   const values = region.outputs.map((v) => f.em.value(v, index));
-  region.outputs.forEach((v, i) => f.block.push(store(f.memoryOf(v), add(f.baseOf(v), linearize(index, v.shape, ctx.symbols)), values[i]!)));
+  f.block.push(...storeAll(region.outputs.map((v, i) => ({ memory: f.memoryOf(v), index: add(f.baseOf(v), linearize(index, v.shape, ctx.symbols)), value: values[i]! }))));
   const { axes, stmts } = mergeAxes(raw, f.block);
   return ctx.target.kind === 'wasm' ? onWasm(f, axes, stmts, domain) : onGpu(f, axes, stmts, domain, ctx);
 }

@@ -10,7 +10,7 @@ import type { Graph, Node, Value } from '../../ir/graph.js';
 import { opDef } from '../../ir/ops/index.js';
 import { isContraction, type FusedGraph, type Region } from '../../passes/regions.js';
 import { add, div, type Expr, i32, min, mul, sub, variable } from '../kernel/expr.js';
-import { barrier, forLoop, type Memory, type Stmt, store } from '../kernel/ir.js';
+import { barrier, forLoop, type Memory, type Stmt, storeAll } from '../kernel/ir.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { ElementEmitter, type Place } from '../lower/element.js';
 import type { LowerContext } from '../lower/frame.js';
@@ -84,10 +84,14 @@ const innerAxes = (shape: Shape, ctx: LowerContext): Axis[] =>
 function storesAt(b: BlockRegions, em: ElementEmitter, outputs: readonly Value[], index: readonly Expr[], block: Stmt[]): void {
   em.within(block, () => {
     const values = outputs.map((v) => em.value(v, index));
-    outputs.forEach((v, i) => {
-      const place = b.places.get(v)!;
-      block.push(store(place.memory, add(place.base, linearize(index, v.shape, b.ctx.symbols)), values[i]!));
-    });
+    block.push(
+      ...storeAll(
+        outputs.map((v, i) => {
+          const place = b.places.get(v)!;
+          return { memory: place.memory, index: add(place.base, linearize(index, v.shape, b.ctx.symbols)), value: values[i]! };
+        }),
+      ),
+    );
   });
 }
 

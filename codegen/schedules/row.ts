@@ -11,7 +11,7 @@ import type { Node, Value } from '../../ir/graph.js';
 import type { Region } from '../../passes/regions.js';
 import { add, compare, type Expr, i32, load, min, mul, type Scalar, select, sub, type VarExpr, variable } from '../kernel/expr.js';
 import { substituteStmts } from '../kernel/walk.js';
-import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
+import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { argStep, combine, identityOf, scalarOf } from '../lower/element.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
@@ -99,25 +99,27 @@ export function lowerRow(region: Region, ctx: LowerContext): LoweredKernel {
 
 const indexOf = (p: RowPlan): Expr[] => p.domain.map((a) => a.v);
 
+/** Stores of values at one index each. */
+function storesAt(f: Frame, items: readonly { readonly v: Value; readonly index: readonly Expr[] }[]): Stmt[] {
+  const values = items.map((x) => f.em.value(x.v, x.index));
+  return storeAll(items.map((x, i) => ({ memory: f.memoryOf(x.v), index: add(f.baseOf(x.v), linearize(x.index, x.v.shape, f.ctx.symbols)), value: values[i]! })));
+}
+
 /** Stores row outputs; every reduction is bound to its result. */
 function storeRow(f: Frame, p: RowPlan, block: Stmt[]): void {
+  const isOne = (a: Axis): boolean => a.extent.kind === 'const' && a.extent.value === 1;
+  const kept = p.kept.filter((a) => !isOne(p.domain[a]!)).map((a): Expr => p.domain[a]!.v);
   f.em.within(block, () => {
-    for (const v of p.rowOutputs) {
+    const items = p.rowOutputs.map((v) => {
       let k = 0;
-      const keptIndex = p.kept.filter((a) => !(p.domain[a]!.extent.kind === 'const' && p.domain[a]!.extent.hi === 1)).map((a) => p.domain[a]!.v as Expr);
-      const ix = v.shape.map((d) => (d === 1 ? i32(0) : keptIndex[k++]!));
-      const e = f.em.value(v, ix);
-      block.push(store(f.memoryOf(v), add(f.baseOf(v), linearize(ix, v.shape, f.ctx.symbols)), e));
-    }
+      return { v, index: v.shape.map((d) => (d === 1 ? i32(0) : kept[k++]!)) };
+    });
+    block.push(...storesAt(f, items));
   });
 }
 
 function storeFull(f: Frame, p: RowPlan, level: number, block: Stmt[]): void {
-  for (const v of p.full[level] ?? []) {
-    const ix = indexOf(p);
-    const e = f.em.value(v, ix);
-    block.push(store(f.memoryOf(v), add(f.baseOf(v), linearize(ix, v.shape, f.ctx.symbols)), e));
-  }
+  block.push(...storesAt(f, (p.full[level] ?? []).map((v) => ({ v, index: indexOf(p) }))));
 }
 
 /** Declares accumulators of a level and gives the statements of one step and the finished values. */

@@ -6,6 +6,7 @@ import { hostArray } from '../../../ir/dtype.js';
 import { ShapeError, UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
+import type { CompiledPlan } from '../../../runtime/plan.js';
 import { type KerasShape, listOf, separateLayout, Trace } from '../backend/trace.js';
 import { type InputShape, Layer, type LayerOptions, symbolOfAxis } from '../layers/layer.js';
 import { EmbeddingClass } from '../layers/embedding.js';
@@ -22,7 +23,7 @@ import { ModelLayout } from './layout.js';
 import * as loops from './loops.js';
 import { type ArraySpec, type DataSpec, evaluateGraph, predictGraph, trainGraph } from './programs.js';
 import { initialContents, ModelSession } from './session.js';
-import { functionalRows, printSummary, type SummaryOptions } from './summary.js';
+import { printSummary, type SummaryOptions, type SummaryRow } from './summary.js';
 
 /** An input of a model; the shape has the batch axis. */
 export interface InputSpec {
@@ -156,6 +157,15 @@ export abstract class ModelBase extends Layer {
   get deviceDescription(): string | null {
     return this.current?.executor.description ?? null;
   }
+  /** Whether the device was chosen for the user, who wants to know which. */
+  get deviceWasChosen(): boolean {
+    return this.device === 'auto';
+  }
+
+  /** The plans that the model runs, by program (train, evaluate, predict), as far as they were made: for reports. */
+  get plans(): Readonly<Record<string, CompiledPlan>> {
+    return this.current?.plans ?? {};
+  }
 
   /**
    * Trains. `x` and `y` are arrays (one, a list, or an object by names). Defaults: batchSize 32, epochs 1, shuffle true, verbose 'auto'.
@@ -288,9 +298,7 @@ export abstract class ModelBase extends Layer {
     const slots = this.optimizer && this.compiledWith?.resolved ? this.optimizer.allSlots().length * this.trainableWeights.reduce((n, w) => n + w.size, 0) + 2 : 0;
     printSummary(this.name, this.summaryRows(), { trainable: this.trainableWeights, other: this.nonTrainableWeights, optimizer: slots }, o);
   }
-  protected summaryRows(): ReturnType<typeof functionalRows> {
-    return functionalRows(this.layers, (l) => l.inboundNodes);
-  }
+  protected abstract summaryRows(): SummaryRow[];
 
   /** The architecture as Keras writes it. */
   toJson(): string {

@@ -22,6 +22,7 @@ export class CompiledExecutor implements Executor {
     const plan = await this.session.load(compile({ [name]: graph }, { target: this.target, name }));
     const nonResident = new Set(graph.inputs.filter((i) => !i.resident).map((i) => i.name));
     return {
+      compiled: plan.compiled,
       run: (options = {}) =>
         plan.run(name, {
           symbols: options.symbols,

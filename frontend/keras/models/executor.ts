@@ -2,6 +2,7 @@
 import type { DType, TypedArray } from '../../../ir/dtype.js';
 import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
+import type { CompiledPlan } from '../../../runtime/plan.js';
 
 /** A data set on the device. */
 export interface ResidentData {
@@ -20,6 +21,8 @@ export interface ProgramRun {
 
 /** One graph, ready to run. */
 export interface Program {
+  /** What it runs; null for the reference evaluation. */
+  readonly compiled: CompiledPlan | null;
   run(options?: ProgramRun): void;
   /** An output of the last run. */
   read(output: string): Promise<TensorData>;

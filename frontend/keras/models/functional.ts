@@ -12,6 +12,7 @@ import { describe, resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
 import { serialize } from '../layers/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
+import { functionalRows, type SummaryRow } from './summary.js';
 
 interface Topology {
   readonly layers: readonly Layer[];
@@ -132,6 +133,11 @@ export class FunctionalClass extends ModelBase {
     }
     const results = this.outputs.map((k) => values.get(k)!);
     return this.singleOutput ? results[0]! : results;
+  }
+
+  protected override summaryRows(): SummaryRow[] {
+    const inModel = new Set(this.nodes);
+    return functionalRows(this.layers, (l) => l.inboundNodes.filter((n) => inModel.has(n)));
   }
 
   override getConfig(): JsonObject {

@@ -213,7 +213,9 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
     [train, validation] = [rowsOf(train, 0, at), rowsOf(train, at, train.count)];
   }
   const batch = batchFor('fit', model, o.batchSize, train.count);
+  const isFirst = model.deviceDescription === null;
   const session = await model.session();
+  if (isFirst && model.deviceWasChosen && verbose > 0) standardOutput().write(`device: ${session.executor.description}\n`);
   const history = new History();
   const steps = Math.ceil(train.count / batch);
   const callbacks = new CallbackList([...o.callbacks, history], model, { epochs, steps, verbose });

@@ -1,7 +1,7 @@
 /** Sequential: a stack of layers with one input and one output each. */
 import { ShapeError, ValueError } from '../../../ir/errors.js';
 import { GraphBuilder } from '../../../ir/builder.js';
-import { type KerasShape, kerasShape, separateLayout, SymbolicTensor, type Tensors, Trace } from '../backend/trace.js';
+import { type KerasShape, kerasShape, kerasShapeText, separateLayout, SymbolicTensor, type Tensors, Trace } from '../backend/trace.js';
 import { InputLayerClass } from '../layers/core.js';
 import { type CallArguments, type InputShape, Layer, singleShape, symbolOfAxis } from '../layers/layer.js';
 import { KerasTensor } from '../layers/node.js';
@@ -10,6 +10,7 @@ import { callable } from '../utils/callable.js';
 import { describe, isPlainObject, resolveOptions } from '../utils/options.js';
 import type { JsonObject, Semantics } from '../utils/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
+import type { SummaryRow } from './summary.js';
 
 export interface SequentialConfig {
   layers?: readonly (Layer | KerasTensor)[];
@@ -70,13 +71,21 @@ export class SequentialClass extends ModelBase {
     for (const layer of this.sublayers) {
       x = layer.compute(x, {});
       if (!(x instanceof SymbolicTensor)) throw new ShapeError(`Sequential: layer '${layer.name}' gives ${x.length} outputs; use a functional model`);
+      this.shapes.set(layer, kerasShape(x.shape));
     }
-    this.outputShapeOfBuild = kerasShape((x as SymbolicTensor).shape);
   }
-  private outputShapeOfBuild: KerasShape | null = null;
+  private readonly shapes = new Map<Layer, KerasShape>();
+
   /** Shape of the output; null before the model is built. */
   get outputShape(): KerasShape | null {
-    return this.outputShapeOfBuild;
+    const last = this.sublayers.at(-1);
+    return (last && this.shapes.get(last)) ?? this.input?.shape ?? null;
+  }
+  protected override summaryRows(): SummaryRow[] {
+    return this.sublayers.map((layer) => {
+      const shape = this.shapes.get(layer);
+      return { layer, outputShape: shape ? kerasShapeText(shape) : '?', connectedTo: [] };
+    });
   }
 
   override call(inputs: Tensors, args: CallArguments): Tensors {

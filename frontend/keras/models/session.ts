@@ -5,6 +5,7 @@ import { iterationSlot, seedSlot } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { Optimizer } from '../optimizers/index.js';
 import { learningRateSlot } from '../optimizers/optimizer.js';
+import type { CompiledPlan } from '../../../runtime/plan.js';
 import type { Executor, Program } from './executor.js';
 import type { ModelLayout } from './layout.js';
 
@@ -52,6 +53,12 @@ export class ModelSession {
     }
     this.programs.set(key, program);
     return program;
+  }
+
+  /** The plans of the programs made so far, the last of each name: train, evaluate, predict. */
+  get plans(): Record<string, CompiledPlan> {
+    const plans = [...this.programs.values()].flatMap((p) => (p.compiled ? [p.compiled] : []));
+    return Object.fromEntries(plans.map((c) => [c.plan.programs[0]!.name, c]));
   }
 
   /** Brings a learning rate that was set on the host to the device. */
