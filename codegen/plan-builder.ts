@@ -190,7 +190,8 @@ export class PlanBuilder {
     const bindings: { buffer: number; access: 'read' | 'read_write' }[] = [];
     const argBinding = places.map((p, i) => {
       const access = k.args[i]!.access === 'read' ? 'read' : 'read_write';
-      const at = bindings.findIndex((b) => b.buffer === p.buffer);
+      // WASM addresses every argument on its own, so that its kernels are shared whatever buffers they meet
+      const at = this.target.kind === 'wasm' ? -1 : bindings.findIndex((b) => b.buffer === p.buffer);
       if (at >= 0) {
         if (access === 'read_write') bindings[at]!.access = access;
         return at;

@@ -25,6 +25,7 @@ export class ReferenceExecutor implements Executor {
     }
     let outputs: Record<string, TensorData> = {};
     return Promise.resolve({
+      compiled: null,
       run: (options = {}) => {
         for (let i = 0; i < (options.repeat ?? 1); i++) outputs = this.step(graph, options);
       },
