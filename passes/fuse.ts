@@ -34,7 +34,11 @@ interface Cluster {
   /** kind row: reduced axes of the domain. */
   axes: readonly number[];
   alive: boolean;
+  /** Where it was merged to. */
+  into: Cluster | null;
 }
+
+const resolved = (c: Cluster): Cluster => (c.into ? resolved(c.into) : c);
 
 const isReduction = (n: Node): boolean => n.op === 'reduce' || n.op === 'arg_reduce';
 const reducedAxes = (n: Node): readonly number[] => (n.op === 'reduce' ? n.attrs.axes : n.op === 'arg_reduce' ? [n.attrs.axis] : []);
@@ -105,7 +109,7 @@ class Fuser {
       this.sources.set(n, sources);
       for (const s of sources) this.users.set(s, [...(this.users.get(s) ?? []), n]);
       const domain = isReduction(n) ? n.inputs[0]!.shape : n.outputs[0]!.shape;
-      this.cluster.set(n, { kind: kindOf(n), nodes: new Set([n]), hero: kindOf(n) === 'map' ? null : n, domain, axes: reducedAxes(n), alive: true });
+      this.cluster.set(n, { kind: kindOf(n), nodes: new Set([n]), hero: kindOf(n) === 'map' ? null : n, domain, axes: reducedAxes(n), alive: true, into: null });
     }
   }
 
@@ -134,9 +138,21 @@ class Fuser {
 
   // ---- legality
 
+  private readonly deps = new Map<Cluster, Set<Cluster>>();
+
+  /** Clusters that `c` reads from. Kept between merges: clusters that were merged away are resolved to where they went. */
   private clusterDeps(c: Cluster): Set<Cluster> {
+    const known = this.deps.get(c);
+    if (known) {
+      let stale = false;
+      for (const d of known) if (d.into || d === c) stale = true;
+      if (!stale) return known;
+    }
     const out = new Set<Cluster>();
-    for (const n of c.nodes) for (const s of this.sources.get(n)!) if (!c.nodes.has(s)) out.add(this.cluster.get(s)!);
+    if (known) for (const d of known) out.add(resolved(d));
+    else for (const n of c.nodes) for (const s of this.sources.get(n)!) out.add(this.cluster.get(s)!);
+    out.delete(c);
+    this.deps.set(c, out);
     return out;
   }
 
@@ -148,17 +164,13 @@ class Fuser {
 
   /** Whether any of `from` depends, directly or not, on `on`. */
   private depends(from: Iterable<Cluster>, on: Cluster): boolean {
-    const limit = this.minPosition(on);
     const seen = new Set<Cluster>();
     const stack = [...from];
     for (let c = stack.pop(); c; c = stack.pop()) {
       if (c === on) return true;
       if (seen.has(c)) continue;
       seen.add(c);
-      let latest = -1;
-      for (const n of c.nodes) latest = Math.max(latest, this.position.get(n)!);
-      if (latest < limit) continue;
-      for (const d of this.clusterDeps(c)) stack.push(d);
+      for (const d of this.clusterDeps(c)) if (!seen.has(d)) stack.push(d);
     }
     return false;
   }
@@ -246,7 +258,12 @@ class Fuser {
       into.nodes.add(n);
       this.cluster.set(n, into);
     }
+    const deps = new Set([...this.clusterDeps(into), ...this.clusterDeps(from)]);
+    deps.delete(into);
+    deps.delete(from);
+    this.deps.set(into, deps);
     from.alive = false;
+    from.into = into;
   }
 
   private usersOfCluster(c: Cluster): Cluster[] {
@@ -388,6 +405,7 @@ class Fuser {
         }
       }
       c.alive = false;
+      this.deps.clear();
     }
     return copies;
   }

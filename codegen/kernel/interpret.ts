@@ -267,12 +267,11 @@ class Machine {
   }
 
   private bind(v: VarExpr, value: Value): void {
-    if (v.role === 'loop') this.checkRange(v, value as number);
     this.thread.vars[this.slot(v)] = value;
   }
 
   /**
-   * Lets are checked where statements other than lets read them: schedules bind indices of threads past the end, too, under the range that holds behind the guard.
+   * Variables are checked where statements other than lets read them: schedules bind indices of threads past the end, too, under the range that holds behind the guard.
    */
   private checkRange(v: VarExpr, x: number): void {
     if (isInt(v.scalar) && v.lanes === 1 && v.role !== 'mutable' && (x < v.lo || x > v.hi)) this.report(`range ${v.name}`, `'${v.name}' is ${x} in ${this.where()}; its range was said to be [${v.lo}, ${v.hi}]`);
@@ -312,7 +311,7 @@ class Machine {
       return x;
     }
     const x = this.thread.vars[this.slot(v)];
-    if (v.role === 'let' && !this.binding && typeof x === 'number') this.checkRange(v, x);
+    if (!this.binding && typeof x === 'number') this.checkRange(v, x);
     if (x === undefined) {
       this.report(`unbound ${v.name}`, `'${v.name}' is read before it is bound`);
       return v.lanes === 1 ? 0 : new Array<number>(v.lanes).fill(0);

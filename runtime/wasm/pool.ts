@@ -92,8 +92,6 @@ export class WorkerPool {
   private readonly held = new Set<number>();
   private queue: Promise<void> = Promise.resolve();
   private ended = false;
-  /** Why there are no workers, if they could not be started. */
-  failure: string | null = null;
 
   constructor(
     private readonly heap: Heap,
@@ -148,7 +146,7 @@ export class WorkerPool {
       this.threads = await Promise.all(Array.from({ length: this.count }, spawn));
       await this.ask(() => ({ memory: this.heap.memory, control: controlAddress }));
     } catch (e) {
-      this.failure = messageOf(e);
+      console.warn(`Tenon: worker threads could not be started (${messageOf(e)}); kernels run on one thread`);
       this.end();
     }
     if (this.ended) this.end();

@@ -3,7 +3,7 @@
  * bound data sets change. A run is one call of the module's driver with the list and the number of repetitions. The prepare steps lie before the steps in the same list.
  */
 import type { RunOptions } from '../device.js';
-import { ArgumentError, DisposedError, RuntimeInternalError } from '../errors.js';
+import { ArgumentError, DeviceError, DisposedError, messageOf, RuntimeInternalError } from '../errors.js';
 import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep, type SizeExpr } from '../plan.js';
 import { analyse, bindSymbols, checkNames, hostInput, type ProgramInfo, residentInput, shapeOf, symbolRecord } from '../program.js';
 import { encodeInto } from '../storage.js';
@@ -116,7 +116,11 @@ export class WasmProgram {
       if (times === 0) return;
       const first = withPrepare ? 0 : this.prepareEntries;
       const count = this.prepareEntries + this.stepEntries - first;
-      module.run(this.table + first * entryWords * 4, count, times);
+      try {
+        module.run(this.table + first * entryWords * 4, count, times);
+      } catch (cause) {
+        throw new DeviceError(`a kernel of program '${this.info.program.name}' failed: ${messageOf(cause)}; its results and the state it writes are undefined`, { cause });
+      }
       counters.submits++;
       counters.dispatches += count * times;
     };

@@ -212,6 +212,16 @@ test('plans that do not fit are refused by name', async () => {
   throws(() => d.createSession(), DisposedError, /disposed/);
 });
 
+deviceTest('a kernel that fails is an error that names the program', async (d, linear) => {
+  const base = linear();
+  const buffers = base.plan.buffers.map((b) => (b.kind === 'io' ? { ...b, bytes: 2 ** 31 } : b));
+  const programs = base.plan.programs.map((p) => (p.name === 'predict' ? { ...p, steps: p.steps.map((s) => (s.kind === 'dispatch' ? { ...s, offsets: [2 ** 31 - 1024, 0, 0] } : s)) } : p));
+  // Not loaded with so much memory: the address is what lies beyond the end.
+  const s = d.createSession();
+  const plan = await s.load({ ...base, plan: { ...base.plan, programs: programs.map((p) => ({ ...p })), buffers } });
+  throws(() => plan.run('predict', { symbols: { batch: 64 }, inputs: { x } }), DeviceError, /program 'predict' failed: .*out of bounds/);
+});
+
 test('the heap reuses and joins what is released, aligned and zeroed', () => {
   const h = new Heap(false);
   const [a, b, c] = [h.allocate(100, 'a'), h.allocate(5000, 'b'), h.allocate(1, 'c')];
