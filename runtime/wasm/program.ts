@@ -119,7 +119,10 @@ export class WasmProgram {
       try {
         module.run(this.table + first * entryWords * 4, count, times);
       } catch (cause) {
-        throw new DeviceError(`a kernel of program '${this.info.program.name}' failed: ${messageOf(cause)}; its results and the state it writes are undefined`, { cause });
+        throw new DeviceError(
+          `a kernel of program '${this.info.program.name}' failed: ${messageOf(cause)}; its results and the state it writes are undefined`,
+          { cause },
+        );
       }
       counters.submits++;
       counters.dispatches += count * times;
