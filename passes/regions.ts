@@ -4,8 +4,9 @@ import type { Graph, Node, NodeOf, Value } from '../ir/graph.js';
 /**
  * map: every output is computed element by element over one domain (its shape). row: reductions over the same axes of one domain, with what produces and
  * consumes them. contraction: one dot or conv with prologue and epilogue. scatter, cumulative: one such node with a prologue. loop: a scan or while.
+ * sequence: regions that a workgroup runs one after the other for one row (`parts`).
  */
-export type RegionKind = 'map' | 'row' | 'contraction' | 'scatter' | 'cumulative' | 'loop';
+export type RegionKind = 'map' | 'row' | 'contraction' | 'scatter' | 'cumulative' | 'loop' | 'sequence';
 
 export interface Region {
   readonly id: number;
@@ -18,6 +19,8 @@ export interface Region {
   readonly inputs: readonly Value[];
   /** Values that it writes to memory. */
   readonly outputs: readonly Value[];
+  /** kind sequence: what runs, in order. */
+  readonly parts?: readonly Region[];
 }
 
 /** Regions in topological order; the values between them, the graph's inputs and its state are in memory. */

@@ -12,7 +12,7 @@ import {
 } from './expr.js';
 import { assign, blocksOf, exprsOf, type Kernel, mutable, type Stmt, store } from './ir.js';
 import { inlineIndexLets } from './hoist.js';
-import { effectsOf, type ForStmt, freeVars, hintOf, loadsOf, renameBound, tripCount, visitStmts } from './walk.js';
+import { effectsOf, type ForStmt, freeVars, hintOf, loadsOf, renameBound, tripCount, visitExprs, visitStmts } from './walk.js';
 
 export interface VectorizeOptions {
   readonly width: 2 | 4;
@@ -44,23 +44,64 @@ export function vectorizeFor(s: ForStmt, width: 2 | 4): Stmt[] | null {
   if (s.step !== 1 || (trips !== null && trips < width)) return null;
   const span = sub(s.end, s.begin);
   const count = div(span, i32(width));
-  const q = variable(hintOf(s.v), 'loop', 'i32', [0, Math.max(0, count.hi - 1)]);
-  const wide = vectorize(s.body, s.v, width, add(s.begin, mul(q, i32(width))), s.parallel === true);
-  if (!wide) return null;
-  const main: Stmt = { kind: 'for', v: q, begin: i32(0), end: count, step: 1, body: wide.body };
+  /** A loop over `vectors` times `ways` vectors from `from` on, each way with accumulators of its own. */
+  const loop = (from: Expr, vectors: Expr, ways: number): { main: Stmt; parts: Widened[] } | null => {
+    const q = variable(hintOf(s.v), 'loop', 'i32', [0, Math.max(0, vectors.hi - 1)]);
+    const parts: Widened[] = [];
+    for (let w = 0; w < ways; w++) {
+      const part = vectorize(s.body, s.v, width, add(add(from, mul(q, i32(width * ways))), i32(w * width)), s.parallel === true);
+      if (!part) return null;
+      parts.push(part);
+    }
+    return { main: { kind: 'for', v: q, begin: i32(0), end: vectors, step: 1, body: parts.flatMap((p) => p.body) }, parts };
+  };
+  const loops: { main: Stmt; parts: Widened[] }[] = [];
+  const single = loop(s.begin, count, 1);
+  if (!single) return null;
+  if (isLightReduction(s, single.parts[0]!)) {
+    const fours = div(count, i32(4));
+    const done = mul(fours, i32(4));
+    const main = loop(s.begin, fours, 4);
+    const left = sub(count, done);
+    const rest = left === i32(0) ? null : loop(add(s.begin, mul(done, i32(width))), left, 1);
+    loops.push(...[main, rest].flatMap((l) => l ?? []));
+  } else loops.push(single);
+  const parts = loops.flatMap((l) => l.parts);
+  const before = parts.flatMap((p) => p.accumulators.map((a) => mutable(a.wide, constant(identity(a.fn, a.of.scalar), a.of.scalar, width))));
+  const after = parts[0]!.accumulators.map(({ of, fn }, i) => assign(of, binary(fn, of, horizontal(fn, combined(fn, parts.map((p) => p.accumulators[i]!.wide))))));
   const rest = mul(count, i32(width));
-  const left = sub(span, rest);
-  const exact = left.kind === 'const' && left.value === 0;
-  const tail: Stmt[] = exact ? [] : [{ ...s, parallel: undefined, v: s.v, begin: add(s.begin, rest) }];
-  return [...wide.before, main, ...wide.after, ...tail];
+  const tail: Stmt[] = sub(span, rest) === i32(0) ? [] : [{ ...s, parallel: undefined, begin: add(s.begin, rest) }];
+  return [...before, ...loops.map((l) => l.main), ...after, ...tail];
+}
+
+/** A reduction over many elements that does little with each: it waits for its accumulators, so that four of them make it faster. */
+function isLightReduction(s: ForStmt, w: Widened): boolean {
+  if (s.parallel || w.accumulators.length === 0 || w.accumulators.length > 2 || sub(s.end, s.begin).hi < 64) return false;
+  let nodes = 0;
+  let plain = !hasLoop(s.body, (t) => t.kind !== 'let' && t.kind !== 'assign');
+  visitExprs(s.body, (e) => {
+    if (isFloatScalar(e.scalar)) nodes++;
+    if ((e.kind === 'unary' || e.kind === 'binary') && costly.has(e.fn)) plain = false;
+  });
+  return plain && nodes <= 12;
+}
+
+/** Pairwise, so that few steps depend on each other. */
+function combined(fn: ReduceFn, xs: readonly Expr[]): Expr {
+  if (xs.length === 1) return xs[0]!;
+  const half = Math.ceil(xs.length / 2);
+  return binary(fn, combined(fn, xs.slice(0, half)), combined(fn, xs.slice(half)));
+}
+
+function horizontal(fn: ReduceFn, wide: Expr): Expr {
+  const [a, b, c, d] = Array.from({ length: wide.lanes }, (_, l) => extract(wide, l)) as [Expr, Expr, Expr | undefined, Expr | undefined];
+  return c && d ? binary(fn, binary(fn, a, c), binary(fn, b, d)) : binary(fn, a, b);
 }
 
 export interface Widened {
-  /** Declarations of vector accumulators. */
-  readonly before: Stmt[];
   readonly body: Stmt[];
-  /** Combination of the accumulators' lanes. */
-  readonly after: Stmt[];
+  /** Variables from outside into which the loop combines values, with the vector that stands for each. */
+  readonly accumulators: readonly { readonly of: VarExpr; readonly wide: VarExpr; readonly fn: ReduceFn }[];
 }
 
 /**
@@ -71,24 +112,21 @@ export function vectorize(body: readonly Stmt[], v: VarExpr, width: 2 | 4, start
   const own = renameBound(inlineIndexLets(body));
   const effects = effectsOf(own);
   if (effects.barrier || (!independent && effects.stored.size > 0)) return null;
-  const outer = [...effects.assigned].filter((x) => freeVars(own).has(x));
+  const free = freeVars(own);
+  const outer = [...effects.assigned].filter((x) => free.has(x));
   if (!independent && outer.length === 0) return null;
   const w = new Widener(v, width, start);
-  const before: Stmt[] = [];
-  const after: Stmt[] = [];
+  const accumulators: { of: VarExpr; wide: VarExpr; fn: ReduceFn }[] = [];
   for (const acc of outer) {
     const fn = reductionOf(own, acc);
     if (!fn || acc.lanes !== 1) return null;
     const wide = variable(hintOf(acc), 'mutable', acc.scalar, undefined, width);
     w.vars.set(acc, wide);
-    before.push(mutable(wide, constant(identity(fn, acc.scalar), acc.scalar, width)));
-    const lanes = Array.from({ length: width }, (_, l) => extract(wide, l));
-    const total = width === 4 ? binary(fn, binary(fn, lanes[0]!, lanes[2]!), binary(fn, lanes[1]!, lanes[3]!)) : binary(fn, lanes[0]!, lanes[1]!);
-    after.push(assign(acc, binary(fn, acc, total)));
+    accumulators.push({ of: acc, wide, fn });
   }
   try {
     const wideBody = w.statements(own);
-    return w.gain > 0 ? { before, body: wideBody, after } : null;
+    return w.gain > 0 ? { body: wideBody, accumulators } : null;
   } catch (e) {
     if (e instanceof NotPossible) return null;
     throw e;

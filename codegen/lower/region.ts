@@ -7,6 +7,7 @@ import { lowerCumulative } from '../schedules/cumulative.js';
 import { lowerLoop } from '../schedules/loop.js';
 import { lowerMap } from '../schedules/map.js';
 import { lowerRow } from '../schedules/row.js';
+import { lowerSequence } from '../schedules/sequence.js';
 import { lowerScatter } from '../schedules/scatter.js';
 import type { LoweredKernel, LowerContext, Temp } from './frame.js';
 
@@ -35,6 +36,8 @@ export function lowerRegion(region: Region, ctx: LowerContext): LoweredRegion {
       return one(lowerScatter(region, ctx));
     case 'cumulative':
       return one(lowerCumulative(region, ctx));
+    case 'sequence':
+      return one(lowerSequence(region, ctx));
     case 'loop':
       return lowerLoop(region, ctx);
   }

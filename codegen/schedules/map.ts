@@ -15,7 +15,7 @@ import type { Shape } from '../../ir/dim.js';
 const chunk = 8192;
 
 /** Loop axes over a shape. */
-export function axesOf(shape: Shape, f: Frame, hint = 'i'): Axis[] {
+export function axesOf(shape: Shape, f: Pick<Frame, 'dim'>, hint = 'i'): Axis[] {
   return shape.map((d) => {
     const extent = f.dim(d);
     return { v: variable(hint, 'loop', 'i32', [0, Math.max(0, extent.hi - 1)]), extent };

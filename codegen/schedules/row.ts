@@ -18,6 +18,9 @@ import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv } from '../low
 import { linearGrid, mergeAxes } from './grid.js';
 import { axesOf } from './map.js';
 
+/** What a row schedule needs of its surroundings: a frame, or a region inside a kernel of several. */
+export type RowEnv = Pick<Frame, 'region' | 'em' | 'ctx' | 'memoryOf' | 'baseOf' | 'local' | 'dim'>;
+
 type Reduction = Extract<Node, { op: 'reduce' | 'arg_reduce' }>;
 
 interface RowPlan {
@@ -34,7 +37,7 @@ interface RowPlan {
 
 const isReduction = (n: Node): n is Reduction => n.op === 'reduce' || n.op === 'arg_reduce';
 
-function planRow(f: Frame): RowPlan {
+function planRow(f: RowEnv): RowPlan {
   const { region } = f;
   const hero = region.hero;
   if (!hero || !isReduction(hero)) throw new InternalError('a row region has no reduction');
@@ -100,13 +103,13 @@ export function lowerRow(region: Region, ctx: LowerContext): LoweredKernel {
 const indexOf = (p: RowPlan): Expr[] => p.domain.map((a) => a.v);
 
 /** Stores of values at one index each. */
-function storesAt(f: Frame, items: readonly { readonly v: Value; readonly index: readonly Expr[] }[]): Stmt[] {
+function storesAt(f: RowEnv, items: readonly { readonly v: Value; readonly index: readonly Expr[] }[]): Stmt[] {
   const values = items.map((x) => f.em.value(x.v, x.index));
   return storeAll(items.map((x, i) => ({ memory: f.memoryOf(x.v), index: add(f.baseOf(x.v), linearize(x.index, x.v.shape, f.ctx.symbols)), value: values[i]! })));
 }
 
 /** Stores row outputs; every reduction is bound to its result. */
-function storeRow(f: Frame, p: RowPlan, block: Stmt[]): void {
+function storeRow(f: RowEnv, p: RowPlan, block: Stmt[]): void {
   const isOne = (a: Axis): boolean => a.extent.kind === 'const' && a.extent.value === 1;
   const kept = p.kept.filter((a) => !isOne(p.domain[a]!)).map((a): Expr => p.domain[a]!.v);
   f.em.within(block, () => {
@@ -118,7 +121,7 @@ function storeRow(f: Frame, p: RowPlan, block: Stmt[]): void {
   });
 }
 
-function storeFull(f: Frame, p: RowPlan, level: number, block: Stmt[]): void {
+function storeFull(f: RowEnv, p: RowPlan, level: number, block: Stmt[]): void {
   block.push(...storesAt(f, (p.full[level] ?? []).map((v) => ({ v, index: indexOf(p) }))));
 }
 
@@ -135,7 +138,7 @@ function declare(level: readonly Reduction[], block: Stmt[]): { acc: Accumulator
 }
 
 /** One element of the row into the accumulators of a level. */
-function step(f: Frame, p: RowPlan, accs: ReturnType<typeof declare>, block: Stmt[]): void {
+function step(f: RowEnv, p: RowPlan, accs: ReturnType<typeof declare>, block: Stmt[]): void {
   for (const a of accs) {
     const n = a.acc.node;
     const e = f.em.value(n.inputs[0]!, indexOf(p));
@@ -150,12 +153,12 @@ function step(f: Frame, p: RowPlan, accs: ReturnType<typeof declare>, block: Stm
   }
 }
 
-function bindFinished(f: Frame, accs: ReturnType<typeof declare>): void {
+function bindFinished(f: RowEnv, accs: ReturnType<typeof declare>): void {
   for (const a of accs) f.em.bind(a.acc.node.outputs[0]!, () => a.position ?? a.value);
 }
 
 /** All passes over one row, walked by one thread. */
-function walkRow(f: Frame, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt[]) => readonly Stmt[]): void {
+function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt[]) => readonly Stmt[]): void {
   for (let l = 0; l <= p.levels.length; l++) {
     const level = p.levels[l] ?? [];
     const full = p.full[l] ?? [];
@@ -302,9 +305,19 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   while (threads < 256 && threads * 4 < maxOf(length)) threads *= 2;
   const { grid, id } = linearGrid(exprSize(count), maxOf(count), f.ctx.target);
   const local = variable('local0', 'local', 'i32', [0, threads - 1]);
+  // a folded grid has a few groups too many: they repeat the last row
+  const row = grid[1] === 1 ? id : min(id, sub(count, i32(1)));
+  return f.finish(rowInWorkgroup(f, p, row, local, threads), { grid, workgroupSize: [threads, 1, 1], schedule: `row in workgroup(${threads})` });
+}
+
+/** One row (given by its linear index over the kept axes) on all threads of a workgroup. */
+function rowInWorkgroup(f: RowEnv, p: RowPlan, rowIndex: Expr, local: Expr, threads: number): Stmt[] {
+  const keptAxes = p.kept.map((a) => p.domain[a]!);
+  const count = product(keptAxes);
+  const length = product(p.reduced.map((a) => p.domain[a]!));
   const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
-  const block: Stmt[] = [letVar(row, id), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
+  const block: Stmt[] = [letVar(row, rowIndex), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
   const shared = new Map<Scalar, Memory>();
   const sharedOf = (s: Scalar): Memory => {
     const old = shared.get(s);
@@ -333,10 +346,11 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const rowBlock: Stmt[] = [];
   storeRow(f, p, rowBlock);
   block.push(...ifThen(compare('eq', local, i32(0)), rowBlock));
-  // the row id is uniform in the workgroup: no guard is needed, since the grid has exactly one group a row (or a folded remainder)
-  const whole = grid[1] === 1 ? block : [letVar(row, min(id, sub(count, i32(1)))), ...block.slice(1)];
-  return f.finish(whole, { grid, workgroupSize: [threads, 1, 1], schedule: `row in workgroup(${threads})` });
+  return block;
 }
+
+/** The statements of a row region for one row of its leading axis, on all threads of a workgroup. */
+export const rowStatements = (f: RowEnv, row: Expr, local: Expr, threads: number): Stmt[] => rowInWorkgroup(f, planRow(f), row, local, threads);
 
 /** All threads' accumulators into one value that every thread then has. */
 function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: (s: Scalar) => Memory, local: Expr, threads: number, block: Stmt[]): Expr {
