@@ -231,10 +231,10 @@ export function randomKernel(seed: number): Kernel {
 /** A random loop that can be vectorized: parallel with inner loops and gathers, or a reduction. */
 export function randomLoop(seed: number): Kernel {
   const pick = random(seed);
-  const [x, sel, y] = [global('x', 'read', 256), global('sel', 'read', 64, 'i32'), global('y', 'write', 256)];
-  const n = symbolVar('n', 40);
+  const [x, sel, y] = [global('x', 'read', 256), global('sel', 'read', 96, 'i32'), global('y', 'write', 256)];
+  const n = symbolVar('n', 80);
   const one = <T>(xs: readonly T[]): T => xs[pick(xs.length)]!;
-  const v = loopVar('v', 40);
+  const v = loopVar('v', 80);
   const r = loopVar('r', 3);
   const index = (inner: boolean): Expr => {
     const i = inner ? one([v, r, add(v, r)]) : v;
@@ -246,7 +246,7 @@ export function randomLoop(seed: number): Kernel {
     if (pick(5) === 0) return select(compare('lt', index(inner), i32(9)), a, value(inner, depth - 1));
     return binary(one(['add', 'sub', 'max', 'min', 'mul'] as const), a, depth === 1 ? f32(1 + pick(3)) : value(inner, depth - 1));
   };
-  const end = one<Expr>([i32(16), i32(19), n, i32(3), i32(32)]);
+  const end = one<Expr>([i32(16), i32(19), n, n, i32(3), i32(32), i32(80), i32(64)]);
   const begin = one<Expr>([i32(0), i32(0), i32(2)]);
   const t = variable('t', 'let', 'f32');
   const acc = variable('acc', 'mutable', 'f32');

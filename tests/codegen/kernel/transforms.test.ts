@@ -37,19 +37,23 @@ test('unroll and promotion to variables, then hoist, keep results', () => {
   fc.assert(fc.property(seeds, sizes, (seed, n) => same(randomKernel(seed), hoist(promotePrivate(unrollLoops(randomKernel(seed)))), n)), { seed: 5, numRuns: 200 });
 });
 
-const wideArgs = [floats(256, (i) => (i * 7) % 11), ints(64, (i) => (i * 29) % 64), floats(256, () => -1)];
+const wideArgs = [floats(256, (i) => (i * 7) % 11), ints(96, (i) => (i * 29) % 64), floats(256, () => -1)];
 
 test('vectorized loops keep results', () => {
   let vectors = 0;
+  let interleaved = 0;
   fc.assert(
-    fc.property(seeds, fc.constantFrom(0, 1, 4, 7, 40), (seed, n) => {
+    fc.property(seeds, fc.constantFrom(0, 1, 4, 7, 40, 75), (seed, n) => {
       const after = vectorizeLoops(randomLoop(seed));
-      if (printKernel(after).includes('x4')) vectors++;
+      const text = printKernel(after);
+      if (text.includes('x4')) vectors++;
+      if (text.includes('/ 16') || text.includes('in 0..5 {')) interleaved++;
       same(randomLoop(seed), hoist(after), n, wideArgs);
     }),
     { seed: 6, numRuns: 400 },
   );
   assert.ok(vectors > 100, `only ${vectors} of 400 loops were vectorized`);
+  assert.ok(interleaved > 20, `only ${interleaved} of 400 loops have several accumulators`);
 });
 
 test.run();
