@@ -67,15 +67,24 @@ const memoryId = (m: Memory): number => {
 
 type Fields = { kind: Expr['kind']; scalar: Scalar; lanes: Lanes; args?: readonly Expr[]; lo?: number; hi?: number; value?: number; name?: string; role?: VarRole; fn?: string; memory?: Memory; lane?: number };
 
+const noArgs: readonly Expr[] = [];
+
 function make(f: Fields): Expr {
-  const args = f.args ?? [];
-  const value = f.value === undefined ? '' : Object.is(f.value, -0) ? '-0' : String(f.value);
+  const args = f.args ?? noArgs;
+  let key = `${f.kind}|${f.scalar}${f.lanes}`;
+  if (f.value !== undefined) key += Object.is(f.value, -0) ? '|-0' : `|${f.value}`;
+  if (f.fn !== undefined) key += `|${f.fn}`;
   // A variable's range is part of it: 'group0' of two kernels, or a symbol with two maxima, are different variables.
-  const range = f.kind === 'var' ? `${f.role}:${f.lo}:${f.hi}` : '';
-  const key = `${f.kind}|${f.scalar}${f.lanes}|${value}|${f.name ?? ''}|${range}|${f.fn ?? ''}|${f.lane ?? ''}|${f.memory ? memoryId(f.memory) : ''}|${args.map((a) => a.id).join(',')}`;
+  if (f.name !== undefined) key += `|${f.name}|${f.role}:${f.lo}:${f.hi}`;
+  if (f.lane !== undefined) key += `|${f.lane}`;
+  if (f.memory) key += `|${memoryId(f.memory)}`;
+  for (const a of args) key += `,${a.id}`;
   const old = table.get(key);
   if (old) return old;
-  const e = { ...f, args, id: nextId++, lo: f.lo ?? Number.NEGATIVE_INFINITY, hi: f.hi ?? Number.POSITIVE_INFINITY } as unknown as Expr;
+  const e = {
+    kind: f.kind, scalar: f.scalar, lanes: f.lanes, args, id: nextId++, lo: f.lo ?? Number.NEGATIVE_INFINITY, hi: f.hi ?? Number.POSITIVE_INFINITY, value: f.value, fn: f.fn, name: f.name,
+    role: f.role, memory: f.memory, lane: f.lane,
+  } as unknown as Expr;
   table.set(key, e);
   return e;
 }
@@ -83,6 +92,7 @@ function make(f: Fields): Expr {
 /** Forgets interned expressions (between compilations, so that memory and names do not grow). Expressions made before must not be mixed with later ones. */
 export function resetExpressions(): void {
   table.clear();
+  sums.clear();
   memoryIds = new WeakMap();
   nextVar = 0;
 }
@@ -121,6 +131,8 @@ export interface Linear {
 }
 
 const linearOf = new WeakMap<Expr, Linear>();
+/** Sums by their coefficients. */
+const sums = new Map<string, Expr>();
 
 export function linear(e: Expr): Linear {
   if (e.kind === 'const') return { constant: e.value, terms: new Map() };
@@ -141,6 +153,10 @@ function fromLinear(scalar: Scalar, constantIn: number, termMap: Map<Expr, numbe
   const terms = [...termMap].filter(([, c]) => c !== 0).sort(([a], [b]) => a.id - b.id);
   if (terms.length === 0) return constant(constantPart, scalar);
   if (constantPart === 0 && terms.length === 1 && terms[0]![1] === 1) return terms[0]![0];
+  let key = `${scalar}${constantPart}`;
+  for (const [a, c] of terms) key += `|${c}*${a.id}`;
+  const known = sums.get(key);
+  if (known) return known;
   let e: Expr | null = null;
   let partial = new Map<Expr, number>();
   const note = (x: Expr, c: number, t: ReadonlyMap<Expr, number>): Expr => {
@@ -153,6 +169,7 @@ function fromLinear(scalar: Scalar, constantIn: number, termMap: Map<Expr, numbe
     e = e === null ? term : note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], ...rangeOf([...partial], 0) }), 0, partial);
   }
   if (constantPart !== 0) e = note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], ...rangeOf(terms, constantPart) }), constantPart, partial);
+  sums.set(key, e!);
   return e!;
 }
 
@@ -428,17 +445,22 @@ export function extract(a: Expr, lane: number): Expr {
 // ---- walking
 
 const freeVars = new WeakMap<Expr, ReadonlySet<VarExpr>>();
+const noVars: ReadonlySet<VarExpr> = new Set();
+
+/** The union, which is one of the sets where the other adds nothing. */
+function union(a: ReadonlySet<VarExpr>, b: ReadonlySet<VarExpr>): ReadonlySet<VarExpr> {
+  const [big, small] = a.size >= b.size ? [a, b] : [b, a];
+  let out: Set<VarExpr> | null = null;
+  for (const v of small) if (!big.has(v)) out = (out ?? new Set(big)).add(v);
+  return out ?? big;
+}
+
 /** The variables in an expression. */
 export function varsOf(e: Expr): ReadonlySet<VarExpr> {
   let s = freeVars.get(e);
   if (!s) {
     if (e.kind === 'var') s = new Set([e]);
-    else if (e.args.length === 1) s = varsOf(e.args[0]!);
-    else {
-      const all = new Set<VarExpr>();
-      for (const a of e.args) for (const v of varsOf(a)) all.add(v);
-      s = all;
-    }
+    else s = e.args.reduce((all: ReadonlySet<VarExpr>, a) => union(all, varsOf(a)), noVars);
     freeVars.set(e, s);
   }
   return s;
@@ -483,8 +505,14 @@ export function substitute(e: Expr, map: ReadonlyMap<Expr, Expr>, memo = new Map
   if (e.args.length === 0) return e;
   const done = memo.get(e);
   if (done) return done;
-  const args = e.args.map((a) => substitute(a, map, memo));
-  const out = args.every((a, i) => a === e.args[i]) ? e : withArgs(e, args);
+  let args: Expr[] | null = null;
+  for (let i = 0; i < e.args.length; i++) {
+    const old = e.args[i]!;
+    const mapped = substitute(old, map, memo);
+    if (mapped !== old) args ??= e.args.slice();
+    if (args) args[i] = mapped;
+  }
+  const out = args ? withArgs(e, args) : e;
   memo.set(e, out);
   return out;
 }

@@ -1,11 +1,13 @@
 /** Readable names that are the same in every run: hints of variables and memories, numbered only where two meet. */
-import type { VarExpr } from './expr.js';
+import type { Expr, VarExpr } from './expr.js';
 import { hintOf } from './walk.js';
 
 export class Names {
   private readonly used: Set<string>;
   private readonly names = new Map<object, string>();
   private readonly fixed = new Map<string, string>();
+  /** Labels of long expressions that were printed once. */
+  readonly labels = new Map<Expr, string>();
 
   constructor(private readonly reserved: Iterable<string> = []) {
     this.used = new Set(reserved);

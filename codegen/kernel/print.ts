@@ -15,8 +15,21 @@ export function printNumber(e: Extract<Expr, { kind: 'const' }>): string {
   return e.scalar === 'i32' || e.scalar === 'u32' ? (e.scalar === 'u32' ? `${text}u` : text) : /[.eIN]/.test(text) ? text : `${text}.0`;
 }
 
-/** An expression in infix form. */
+/** Shared expressions (random bits share hundreds) longer than this get a label and are printed once: as a tree the text would grow exponentially. */
+const longExpression = 400;
+
+/** An expression in infix form. Long ones are `$1{…}` where they stand first, and `$1` from then on. */
 export function printExpr(e: Expr, names: Names = new Names(), outer = 0): string {
+  const label = names.labels.get(e);
+  if (label !== undefined) return label;
+  const text = printTree(e, names, outer);
+  if (text.length <= longExpression) return text;
+  const fresh = `$${names.labels.size + 1}`;
+  names.labels.set(e, fresh);
+  return `${fresh}{${text}}`;
+}
+
+function printTree(e: Expr, names: Names, outer: number): string {
   const p = (x: Expr, level = 0): string => printExpr(x, names, level);
   const wrap = (text: string, level: number): string => (level < outer ? `(${text})` : text);
   const call = (fn: string): string => `${fn}(${e.args.map((a) => p(a)).join(', ')})`;

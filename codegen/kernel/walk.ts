@@ -8,8 +8,15 @@ export type ForStmt = Extract<Stmt, { kind: 'for' }>;
 export function mapExpr(e: Expr, f: (e: Expr) => Expr, memo: Map<Expr, Expr> = new Map()): Expr {
   const done = memo.get(e);
   if (done) return done;
-  const args = e.args.map((a) => mapExpr(a, f, memo));
-  const out = f(args.every((a, i) => a === e.args[i]) ? e : withArgs(e, args));
+  // New arguments from the first that changes: most do not.
+  let args: Expr[] | null = null;
+  for (let i = 0; i < e.args.length; i++) {
+    const old = e.args[i]!;
+    const mapped = mapExpr(old, f, memo);
+    if (mapped !== old) args ??= e.args.slice();
+    if (args) args[i] = mapped;
+  }
+  const out = f(args ? withArgs(e, args) : e);
   memo.set(e, out);
   return out;
 }
