@@ -230,7 +230,9 @@ export function cosh(x: Expr, target: Target): Expr {
 
 export function tanh(x: Expr): Expr {
   const a = abs(x);
-  const far = sub(k(x, 1), div(k(x, 2), add(unary('exp', add(a, a)), k(x, 1))));
+  // Bounded, since WGSL promises nothing for an exp that overflows.
+  const bounded = select(gt(a, 10), k(x, 10), a);
+  const far = sub(k(x, 1), div(k(x, 2), add(unary('exp', add(bounded, bounded)), k(x, 1))));
   return select(lt(a, 0.625), odd(TANH, x, mul(x, x)), copySign(far, x));
 }
 
