@@ -190,9 +190,9 @@ export function divideNoNan(a: SymbolicTensor, b: SymbolicTensor): SymbolicTenso
   return where(zero, 0, divide(a, where(zero, 1, b)));
 }
 
-/** 1 with probability 1 - rate, else 0, as a condition: random bits of the named op. */
-export function keepMask(like: SymbolicTensor, shape: Shape, rate: number, name: string, seed: number | null): SymbolicTensor {
+/** True with probability 1 - rate; other bits at each step and each call. */
+export function keepMask(like: SymbolicTensor, shape: Shape, rate: number, seed: number | null): SymbolicTensor {
   const t = like.trace;
-  const bits = t.b.emit('random_bits', [t.randomKey(name, seed)], { shape });
+  const bits = t.b.emit('random_bits', [t.randomKey(seed)], { shape });
   return t.tensor(t.b.compare('ge', bits, Math.min(4294967295, Math.floor(rate * 4294967296))));
 }

@@ -68,7 +68,7 @@ export class Trace {
   readonly sparseReads = new Map<Variable, SymbolicTensor[]>();
   private readonly reads = new Map<Variable, Value>();
   private readonly current = new Map<Variable, Value>();
-  private readonly randomNames = new Map<string, number>();
+  private randomOps = 0;
 
   constructor(
     readonly b: GraphBuilder,
@@ -113,12 +113,13 @@ export class Trace {
     this.current.set(v, x.value);
   }
 
-  /** uint32 key of the random op with this name: its bits depend on the seed, the step, and the op alone. */
-  randomKey(name: string, seed: number | null): Value {
+  /**
+   * uint32 key of the next random op: its bits depend on the seed, the step, and the op's place among the random ops of the model (not on names, which are numbered through the
+   * process, so that a seed gives the same bits for each new model).
+   */
+  randomKey(seed: number | null): Value {
     const { b } = this;
-    const n = this.randomNames.get(name) ?? 0;
-    this.randomNames.set(name, n + 1);
-    const salt = hashText(`${name}#${n}`);
+    const salt = hashText(`random op ${this.randomOps++}`);
     const model = b.stateSlot(seedSlot, 'uint32', []);
     const first = seed === null ? b.binary('xor', model, salt) : b.scalar((salt ^ seed) >>> 0, 'uint32');
     const step = b.bitcast(b.stateSlot(iterationSlot, 'int32', []), 'uint32');

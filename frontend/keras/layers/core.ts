@@ -287,7 +287,7 @@ export function dropout(x: SymbolicTensor, rate: number, name: string, seed: num
   if (rate >= 1) return ops.multiply(x, 0);
   if (noiseShape && noiseShape.length !== x.rank) throw new ShapeError(`${name}: the noise shape ${kerasShapeText(noiseShape)} must have the rank of the input ${kerasShapeText(kerasShape(x.shape))}`);
   const shape = noiseShape ? noiseShape.map((d, i) => d ?? x.shape[i]!) : x.shape;
-  const keep = ops.keepMask(x, shape, rate, name, seed);
+  const keep = ops.keepMask(x, shape, rate, seed);
   return ops.where(keep, ops.multiply(x, 1 / (1 - rate)), 0);
 }
 

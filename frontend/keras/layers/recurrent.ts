@@ -201,7 +201,7 @@ export class LSTMClass extends Layer {
 
   private recurrentMask(h: SymbolicTensor): SymbolicTensor {
     const rate = this.options.recurrentDropout;
-    const keep = ops.keepMask(h, h.shape, rate, `${this.name}/recurrent_dropout`, this.options.seed);
+    const keep = ops.keepMask(h, h.shape, rate, this.options.seed);
     return ops.where(keep, ops.full(h, h.shape, 1 / (1 - rate)), 0);
   }
 

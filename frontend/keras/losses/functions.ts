@@ -1,5 +1,5 @@
 /** Loss functions: one value per sample (the mean or sum over the last axis), as in `tf.keras.losses`. Keras 2 and 3 differ where noted. */
-import { isStatic } from '../../../ir/dim.js';
+import { equalShape, isStatic } from '../../../ir/dim.js';
 import { ShapeError } from '../../../ir/errors.js';
 import * as nn from '../backend/nn.js';
 import * as ops from '../backend/ops.js';
@@ -36,8 +36,7 @@ function logitsBehind(prediction: SymbolicTensor, fn: 'softmax' | 'sigmoid', axi
 }
 
 function requireEqualShapes(what: string, target: SymbolicTensor, prediction: SymbolicTensor): void {
-  const fits = target.rank === prediction.rank && target.shape.every((d, i) => d === 1 || prediction.shape[i] === 1 || String(d) === String(prediction.shape[i]));
-  if (!fits) {
+  if (!equalShape(target.shape, prediction.shape)) {
     const [t, p] = [target, prediction].map((x) => kerasShapeText(kerasShape(x.shape)));
     const hint = what === 'categorical_crossentropy' ? '; for integer class labels use sparse_categorical_crossentropy' : '';
     throw new ShapeError(`${what}: the target has shape ${t}, the output of the model ${p}${hint}`);

@@ -48,7 +48,8 @@ export class ReferenceExecutor implements Executor {
       state: Object.fromEntries(this.state),
       bindings: options.symbols,
     });
-    for (const [slot, value] of Object.entries(result.updates)) this.state.set(slot, value);
+    // state is kept in its own dtype, as on a device: what is read is what the next run sees
+    for (const [slot, value] of Object.entries(result.updates)) this.state.set(slot, toHost(value));
     return result.outputs;
   }
 
