@@ -69,6 +69,9 @@ function nodeCost(n: Node): number {
 
 const isLoop = (n: Node): boolean => n.op === 'scan' || n.op === 'while';
 
+/** Nodes that may be copied into their consumers. */
+const isInlinable = (n: Node): boolean => isElementwise(n) || n.op === 'pad' || n.op === 'gather' || n.op === 'random_bits' || n.op === 'concat';
+
 function kindOf(n: Node): RegionKind {
   if (isContraction(n)) return 'contraction';
   if (isReduction(n)) return 'row';
@@ -88,6 +91,9 @@ class Fuser {
   readonly aliases = new Map<Value, Alias>();
   /** The device buffer of what does not lie in the arena. */
   private readonly bufferOf = new Map<Value, string>();
+  private readonly updatedSlot = new Map<Value, string>();
+  /** Nodes that read a slot's contents. */
+  private readonly readersOf = new Map<string, Set<Node>>();
 
   constructor(
     private readonly graph: Graph,
@@ -99,7 +105,19 @@ class Fuser {
     graph.nodes.forEach((n, i) => this.position.set(n, i));
     for (const s of graph.state) this.bufferOf.set(s.value, `state ${s.name}`);
     for (const o of graph.outputs) this.bufferOf.set(o.value, `output ${o.name}`);
-    for (const u of graph.updates) this.bufferOf.set(u.value, `state ${u.slot}`);
+    for (const u of graph.updates) {
+      this.bufferOf.set(u.value, `state ${u.slot}`);
+      this.updatedSlot.set(u.value, u.slot);
+    }
+    // a root that is a view lies where the value behind it is written
+    for (const v of [...this.roots]) {
+      const base = this.aliasTarget(v, 0)?.of;
+      if (!base || base === v) continue;
+      this.roots.add(base);
+      const buffer = this.bufferOf.get(v);
+      if (buffer) this.bufferOf.set(base, buffer);
+    }
+    const slots = new Map(graph.state.map((s) => [s.value, s.name] as const));
     for (const n of graph.nodes) {
       if (n.op === 'constant') continue;
       const free = isFree(n);
@@ -107,6 +125,7 @@ class Fuser {
       if (free && !(n.outputs.some((v) => this.roots.has(v)) && !this.viewOf(n))) continue;
       const sources = sourceNodes(n).filter((s) => s.op !== 'constant');
       this.sources.set(n, sources);
+      for (const v of n.inputs) for (const r of traceBack(v, null)) if (slots.has(r.value)) this.readersOf.set(slots.get(r.value)!, (this.readersOf.get(slots.get(r.value)!) ?? new Set<Node>()).add(n));
       for (const s of sources) this.users.set(s, [...(this.users.get(s) ?? []), n]);
       const domain = isReduction(n) ? n.inputs[0]!.shape : n.outputs[0]!.shape;
       this.cluster.set(n, { kind: kindOf(n), nodes: new Set([n]), hero: kindOf(n) === 'map' ? null : n, domain, axes: reducedAxes(n), alive: true, into: null });
@@ -290,8 +309,9 @@ class Fuser {
       again = false;
       for (const u of this.usersOfCluster(c)) {
         const n = this.pointwiseNode(u);
-        if (!n || this.classOf(c, n.outputs[0]!) !== 'full' || !this.aligned(c, n, 'full') || !this.acyclic(c, u)) continue;
-        if (!this.fits([...c.nodes, n])) continue;
+        if (n && !this.floating.has(u) && this.recomputed(c, n)) this.floating.add(u);
+        if (!n || this.floating.has(u) || this.classOf(c, n.outputs[0]!) !== 'full' || !this.aligned(c, n, 'full') || !this.acyclic(c, u)) continue;
+        if (!this.fits([...c.nodes, n]) || this.overtakesReaders(c, u)) continue;
         this.merge(c, u);
         again = true;
       }
@@ -303,7 +323,7 @@ class Fuser {
     for (let again = true; again; ) {
       again = false;
       for (const u of this.usersOfCluster(c)) {
-        const n = u.nodes.size === 1 ? [...u.nodes][0]! : null;
+        const n = u.nodes.size === 1 && !this.floating.has(u) ? [...u.nodes][0]! : null;
         if (!n) continue;
         let ok = false;
         if (isReduction(n)) {
@@ -321,7 +341,7 @@ class Fuser {
       for (const p of [...this.clusterDeps(c)]) {
         const n = this.pointwiseNode(p);
         // a producer over the rows only is left alone: it is read once per row
-        if (!n || !equalShape(n.outputs[0]!.shape, c.domain)) continue;
+        if (!n || this.floating.has(p) || !equalShape(n.outputs[0]!.shape, c.domain)) continue;
         const trial: Cluster = { ...c, nodes: new Set([...c.nodes, n]) };
         const users = (this.users.get(n) ?? []).filter((x) => c.nodes.has(x));
         const fine = users.every((x) => {
@@ -354,14 +374,79 @@ class Fuser {
   }
 
   private growMap(c: Cluster): void {
+    if (this.floating.has(c)) return;
     this.growEpilogue(c);
+    const pointwise = (x: Cluster): boolean => x.kind === 'map' && !this.floating.has(x) && [...x.nodes].every(isElementwise);
+    if (!pointwise(c)) return;
+    // along edges: whole clusters that consume this one at the same index
+    for (let again = true; again; ) {
+      again = false;
+      for (const u of this.usersOfCluster(c)) {
+        if (!u.alive || !pointwise(u) || !equalShape(u.domain, c.domain)) continue;
+        const trial: Cluster = { ...c, nodes: new Set([...c.nodes, ...u.nodes]) };
+        if (![...u.nodes].every((n) => this.aligned(trial, n, 'full')) || !this.acyclic(c, u) || !this.fits(trial.nodes) || this.overtakesReaders(c, u)) continue;
+        this.merge(c, u);
+        again = true;
+      }
+    }
+    // side by side; what only updates state waits until all have read the old contents, so it joins its like only
+    const final = this.isFinal(c);
     for (const other of this.clusters()) {
-      if (other === c || other.kind !== 'map' || !equalShape(other.domain, c.domain) || !c.alive) continue;
-      if ([...other.nodes].some((n) => !isElementwise(n)) || [...c.nodes].some((n) => !isElementwise(n))) continue;
-      if (this.depends([other], c) || this.depends([c], other)) continue;
-      if (!this.fits([...c.nodes, ...other.nodes])) continue;
+      if (other === c || this.isFinal(other) !== final || !pointwise(other) || !equalShape(other.domain, c.domain)) continue;
+      if (this.depends([other], c) || this.depends([c], other) || !this.fits([...c.nodes, ...other.nodes]) || this.overtakesReaders(c, other)) continue;
       this.merge(c, other);
     }
+  }
+
+  /**
+   * Whether a merge would make an update of a state slot come before a reader of its old contents: the update could then not be written in place.
+   */
+  private overtakesReaders(a: Cluster, b: Cluster): boolean {
+    const nodes = [...a.nodes, ...b.nodes];
+    return nodes.some((n) =>
+      n.outputs.some((v) => {
+        const slot = this.updatedSlot.get(v);
+        return slot !== undefined && this.lateReaders(slot).some((r) => !nodes.includes(r) && (this.depends([this.cluster.get(r)!], a) || this.depends([this.cluster.get(r)!], b)));
+      }),
+    );
+  }
+
+  /** Nodes that read a slot, directly or through cheap producers that will be copied into them. */
+  private lateReaders(slot: string): Node[] {
+    const out = new Set<Node>();
+    const stack = [...(this.readersOf.get(slot) ?? [])];
+    for (let n = stack.pop(); n; n = stack.pop()) {
+      if (out.has(n)) continue;
+      out.add(n);
+      if (isInlinable(n) && nodeCost(n) <= 6 && !n.outputs.some((v) => this.roots.has(v))) stack.push(...(this.users.get(n) ?? []));
+    }
+    return [...out];
+  }
+
+  /** Whether all that a cluster makes are state updates. */
+  private isFinal(c: Cluster): boolean {
+    return [...c.nodes].every((n) => (this.users.get(n) ?? []).every((u) => c.nodes.has(u)));
+  }
+
+  /** Clusters of one cheap node that is computed again in its consumers rather than stored. */
+  private readonly floating = new Set<Cluster>();
+
+  /**
+   * Whether node `n`, a consumer of cluster `c`, is cheaper to compute again from a value of `c` that is stored anyway than to store and load: the mask of a ReLU.
+   */
+  private recomputed(c: Cluster, n: Node): boolean {
+    if (nodeCost(n) > 2 || n.outputs.some((v) => this.roots.has(v)) || (this.users.get(n) ?? []).some((u) => c.nodes.has(u))) return false;
+    const reached = new Set(n.inputs.flatMap((v) => traceBack(v, null)).map((r) => r.value));
+    const inside = [...reached].filter((v) => v.producer && c.nodes.has(v.producer));
+    if (inside.length !== 1 || [...reached].some((v) => v !== inside[0] && sizeAt(v.shape, this.bindings) > 1)) return false;
+    // its consumers could not join this cluster either: they wait for something computed later
+    const later = (u: Node): boolean => {
+      const of = this.cluster.get(u)!;
+      return !isElementwise(u) || this.depends([...this.clusterDeps(of)].filter((d) => d !== c && !d.nodes.has(n)), c);
+    };
+    if (!(this.users.get(n) ?? []).every(later)) return false;
+    const source = inside[0]!;
+    return this.roots.has(source) || this.users.get(source.producer!)!.some((u) => u !== n && !c.nodes.has(u) && later(u));
   }
 
   /** Copies cheap clusters into their consumers. `copies`: nodes each cluster computes besides its own. */
@@ -371,7 +456,7 @@ class Fuser {
     for (const c of order) {
       const nodes = [...c.nodes];
       if (nodes.some((n) => n.outputs.some((v) => this.roots.has(v)))) continue;
-      if (nodes.some((n) => !(isElementwise(n) || n.op === 'pad' || n.op === 'gather' || n.op === 'random_bits' || n.op === 'concat'))) continue;
+      if (nodes.some((n) => !isInlinable(n))) continue;
       const users = this.usersOfCluster(c);
       if (users.length === 0 || users.some((u) => !u.alive)) continue;
       const cost = nodes.reduce((s, n) => s + nodeCost(n), 0);
@@ -438,10 +523,10 @@ class Fuser {
 
   run(): FusedGraph {
     const byPosition = (): Cluster[] => this.clusters().sort((a, b) => this.minPosition(a) - this.minPosition(b));
+    this.placeConcats();
     for (const c of byPosition()) if (c.alive && c.kind === 'contraction') this.growEpilogue(c);
     for (const c of byPosition()) if (c.alive && c.kind === 'row') this.growRow(c);
     for (const c of byPosition()) if (c.alive && c.kind === 'map') this.growMap(c);
-    this.placeConcats();
     const copies = this.inlinePrologues();
     return this.finish(copies);
   }
