@@ -47,7 +47,12 @@ class MinMaxNormClass extends Constraint {
   readonly axis: Axis;
   constructor(options?: { minValue?: number; maxValue?: number; rate?: number; axis?: Axis }) {
     super();
-    const o = resolveOptions<{ minValue: number; maxValue: number; rate: number; axis: Axis }>('MinMaxNorm', [options], [], { minValue: 0, maxValue: 1, rate: 1, axis: 0 });
+    const o = resolveOptions<{ minValue: number; maxValue: number; rate: number; axis: Axis }>('MinMaxNorm', [options], [], {
+      minValue: 0,
+      maxValue: 1,
+      rate: 1,
+      axis: 0,
+    });
     this.minValue = o.minValue;
     this.maxValue = o.maxValue;
     this.rate = o.rate;

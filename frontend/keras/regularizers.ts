@@ -74,7 +74,11 @@ export type RegularizerIdentifier = string | Regularizer | SerializedObject;
 
 const registry: Registry<Regularizer> = {
   what: 'regularizer',
-  classes: { L1: (o) => L1({ l1: 0.01, ...o }), L2: (o) => L2({ l2: 0.01, ...o }), L1L2: (o) => (Object.keys(o).length ? L1L2(o) : L1L2({ l1: 0.01, l2: 0.01 })) },
+  classes: {
+    L1: (o) => L1({ l1: 0.01, ...o }),
+    L2: (o) => L2({ l2: 0.01, ...o }),
+    L1L2: (o) => (Object.keys(o).length ? L1L2(o) : L1L2({ l1: 0.01, l2: 0.01 })),
+  },
   aliases: { l1: 'L1', l2: 'L2', l1_l2: 'L1L2', l1l2: 'L1L2' },
 };
 

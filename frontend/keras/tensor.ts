@@ -24,7 +24,8 @@ export class Tensor {
   readonly dtype: DType;
   constructor(data: TypedArray | readonly number[], shape: readonly number[], dtype?: DType) {
     this.dtype = dtype ?? dtypeOfArray(data);
-    if (data.length !== sizeOf(shape)) throw new ShapeError(`a tensor of shape [${shape.join(', ')}] has ${sizeOf(shape)} elements, the data has ${data.length}`);
+    if (data.length !== sizeOf(shape))
+      throw new ShapeError(`a tensor of shape [${shape.join(', ')}] has ${sizeOf(shape)} elements, the data has ${data.length}`);
     this.data = Array.isArray(data) ? hostArray(this.dtype, data) : (data as TypedArray);
     this.shape = [...shape];
   }
@@ -96,7 +97,8 @@ export function toTensor(what: string, x: unknown): Tensor {
   if (Array.isArray(x)) return nested(what, x as readonly NestedArray[]);
   if (typeof x === 'object' && x !== null && 'data' in x && 'shape' in x) {
     const { data, shape, dtype } = x as ArrayWithShape;
-    if (!(isTyped(data) || Array.isArray(data)) || !Array.isArray(shape)) throw new ValueError(`${what}: expected data as an array and shape as a list of numbers`);
+    if (!(isTyped(data) || Array.isArray(data)) || !Array.isArray(shape))
+      throw new ValueError(`${what}: expected data as an array and shape as a list of numbers`);
     return new Tensor(data, shape, dtype);
   }
   throw new ValueError(`${what}: expected a nested array, a typed array, a Tensor or { data, shape }, got ${describe(x)}`);
@@ -117,7 +119,9 @@ function nested(what: string, x: readonly NestedArray[]): Tensor {
       return;
     }
     if (!(Array.isArray(v) || isTyped(v)) || v.length !== shape[axis]) {
-      throw new ShapeError(`${what}: the nested array is ragged: expected ${shape[axis]} elements at depth ${axis + 1}, got ${Array.isArray(v) || isTyped(v) ? v.length : describe(v)}`);
+      throw new ShapeError(
+        `${what}: the nested array is ragged: expected ${shape[axis]} elements at depth ${axis + 1}, got ${Array.isArray(v) || isTyped(v) ? v.length : describe(v)}`,
+      );
     }
     if (isTyped(v)) {
       out.set(v, n);

@@ -1,11 +1,11 @@
 /** Golden cases: where they lie, what they hold, and how results are compared with them. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { DeviceOption } from '../../frontend/keras/models/device-option.js';
+import type { Executor } from '../../frontend/keras/models/executor.js';
+import type { Semantics } from '../../frontend/keras/utils/serialization.js';
 import { UnsupportedError } from '../../ir/errors.js';
 import type { TensorData } from '../../ir/tensor-data.js';
-import type { Executor } from '../../frontend/keras/models/executor.js';
-import type { DeviceOption } from '../../frontend/keras/models/device-option.js';
-import type { Semantics } from '../../frontend/keras/utils/serialization.js';
 import { type Arrays, readNpz } from './npz.js';
 
 /** An array that the JSON describes and the npz holds. */
@@ -39,7 +39,13 @@ export function available<T>(make: () => T): T {
   try {
     return make();
   } catch (e) {
-    if (e instanceof UnsupportedError) throw new Skip(e.message.split('. ')[0]!.split('.Did')[0]!.replace(/ Did you mean.*/, ''));
+    if (e instanceof UnsupportedError)
+      throw new Skip(
+        e.message
+          .split('. ')[0]!
+          .split('.Did')[0]!
+          .replace(/ Did you mean.*/, ''),
+      );
     throw e;
   }
 }

@@ -1,14 +1,15 @@
 /** Family `layers`: outputs, gradients, losses, masks and state of single layers. */
+
+import { listOf, SymbolicTensor, separateLayout, Trace } from '../../frontend/keras/backend/trace.js';
+import type { CallArguments, Layer } from '../../frontend/keras/layers/layer.js';
+import { deserialize } from '../../frontend/keras/layers/serialization.js';
+import { toCamel } from '../../frontend/keras/utils/options.js';
+import type { SerializedObject } from '../../frontend/keras/utils/serialization.js';
 import { gradients } from '../../ir/autodiff.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import { isFloat, type TypedArray } from '../../ir/dtype.js';
-import type { TensorData } from '../../ir/tensor-data.js';
 import type { Graph } from '../../ir/graph.js';
-import { toCamel } from '../../frontend/keras/utils/options.js';
-import { listOf, separateLayout, SymbolicTensor, Trace } from '../../frontend/keras/backend/trace.js';
-import type { CallArguments, Layer } from '../../frontend/keras/layers/layer.js';
-import { deserialize } from '../../frontend/keras/layers/serialization.js';
-import type { SerializedObject } from '../../frontend/keras/utils/serialization.js';
+import type { TensorData } from '../../ir/tensor-data.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, type Target } from './cases.js';
 
 interface Step {
@@ -43,14 +44,24 @@ function graphOf(layer: Layer, c: LayerCase, step: Step, check: Checker): { grap
     return t.tensor(b.input(at, given[at].dtype, given[at].shape));
   };
   const xs = step.inputs.map((r, i) => bring(r, `input_${i}`));
-  const mask: CallArguments['mask'] = isRef(step.mask) ? bring(step.mask, 'mask') : step.mask === null ? undefined : step.mask.map((m, i) => (m ? bring(m, `mask_${i}`) : null));
+  const mask: CallArguments['mask'] = isRef(step.mask)
+    ? bring(step.mask, 'mask')
+    : step.mask === null
+      ? undefined
+      : step.mask.map((m, i) => (m ? bring(m, `mask_${i}`) : null));
   const extra = Object.fromEntries(
     Object.entries(step.call).map(([k, v]) => {
       const value = isRef(v) ? bring(v, `call_${k}`) : Array.isArray(v) && v.every(isRef) ? v.map((r, i) => bring(r, `call_${k}_${i}`)) : v;
       return [toCamel(k), k === 'initial_state' && value instanceof SymbolicTensor ? [value] : value];
     }),
   );
-  const out = listOf(layer.compute(xs.length === 1 ? xs[0]! : xs, { ...extra, ...(mask === undefined ? {} : { mask }), ...(c.training === null ? {} : { training: c.training }) }));
+  const out = listOf(
+    layer.compute(xs.length === 1 ? xs[0]! : xs, {
+      ...extra,
+      ...(mask === undefined ? {} : { mask }),
+      ...(c.training === null ? {} : { training: c.training }),
+    }),
+  );
   const names: string[] = [];
   const output = (name: string, v: SymbolicTensor['value'] | null) => {
     if (!v) return;
@@ -66,8 +77,16 @@ function graphOf(layer: Layer, c: LayerCase, step: Step, check: Checker): { grap
     output(`loss_${i}`, l.value);
   });
   const seeds = step.cotangents.map((r, i) => ({ value: out[i]!.value, cotangent: bring(r, `cotangent_${i}`).value })).filter((s) => isFloat(s.value.dtype));
-  const wrt = [...xs.map((x, i) => [`input_gradient_${i}`, x.value] as const), ...layer.weights.map((w, i) => [`weight_gradient_${i}`, t.firstRead(w)] as const)].flatMap(([name, v]) => (v !== null && isFloat(v.dtype) ? [{ name, value: v }] : []));
-  const found = gradients(b, seeds, wrt.map((w) => w.value), { missing: 'null' });
+  const wrt = [
+    ...xs.map((x, i) => [`input_gradient_${i}`, x.value] as const),
+    ...layer.weights.map((w, i) => [`weight_gradient_${i}`, t.firstRead(w)] as const),
+  ].flatMap(([name, v]) => (v !== null && isFloat(v.dtype) ? [{ name, value: v }] : []));
+  const found = gradients(
+    b,
+    seeds,
+    wrt.map((w) => w.value),
+    { missing: 'null' },
+  );
   wrt.forEach(({ name }, i) => {
     output(name, found[i]!);
   });
@@ -84,7 +103,11 @@ export async function runLayerCase(json: CaseHeader, check: Checker, target: Tar
       const program = await executor.load(c.name, graph);
       if (s === 0) {
         check.truth('number of weights', layer.weights.length, c.weights.length);
-        check.truth('shapes of weights', layer.weights.map((w) => w.shape), c.weights.map((w) => w.shape));
+        check.truth(
+          'shapes of weights',
+          layer.weights.map((w) => w.shape),
+          c.weights.map((w) => w.shape),
+        );
         layer.weights.forEach((w, i) => {
           if (executor.hasState(w.path)) executor.writeState(w.path, check.array(c.weights[i]!).data);
         });
@@ -93,11 +116,17 @@ export async function runLayerCase(json: CaseHeader, check: Checker, target: Tar
       const read = async (name: string): Promise<TensorData | null> => (outputs.includes(name) ? program.read(name) : null);
       const label = c.steps.length > 1 ? `step ${s} ` : '';
       for (const [i, ref] of step.outputs.entries()) check.equal(`${label}output ${i}`, await read(`output_${i}`), ref);
-      for (const [i, ref] of step.input_gradients.entries()) if (ref) check.equal(`${label}gradient of input ${i}`, (await read(`input_gradient_${i}`)) ?? zeros(ref), ref);
-      for (const [i, ref] of step.weight_gradients.entries()) if (ref) check.equal(`${label}gradient of ${layer.weights[i]!.path}`, (await read(`weight_gradient_${i}`)) ?? zeros(ref), ref);
+      for (const [i, ref] of step.input_gradients.entries())
+        if (ref) check.equal(`${label}gradient of input ${i}`, (await read(`input_gradient_${i}`)) ?? zeros(ref), ref);
+      for (const [i, ref] of step.weight_gradients.entries())
+        if (ref) check.equal(`${label}gradient of ${layer.weights[i]!.path}`, (await read(`weight_gradient_${i}`)) ?? zeros(ref), ref);
       const losses: number[] = [];
       for (const name of outputs.filter((n) => n.startsWith('loss_'))) losses.push((await program.read(name)).data[0]!);
-      check.numbers(`${label}losses`, losses.sort((x, y) => x - y), [...step.losses].sort((x, y) => x - y));
+      check.numbers(
+        `${label}losses`,
+        losses.sort((x, y) => x - y),
+        [...step.losses].sort((x, y) => x - y),
+      );
       const masks = isRef(step.output_mask) ? [step.output_mask] : (step.output_mask ?? []);
       for (const [i, ref] of masks.entries()) if (ref) check.equal(`${label}mask of output ${i}`, await read(`mask_${i}`), ref);
       for (const u of step.state_updates) {

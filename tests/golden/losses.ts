@@ -1,10 +1,11 @@
 /** Family `losses`: values and gradients for all reductions and kinds of sample weights, as one graph. */
+
+import { type SymbolicTensor, separateLayout, Trace } from '../../frontend/keras/backend/trace.js';
+import { deserialize } from '../../frontend/keras/losses/index.js';
+import type { JsonObject } from '../../frontend/keras/utils/serialization.js';
 import { gradients } from '../../ir/autodiff.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import type { TensorData } from '../../ir/tensor-data.js';
-import { separateLayout, type SymbolicTensor, Trace } from '../../frontend/keras/backend/trace.js';
-import { deserialize } from '../../frontend/keras/losses/index.js';
-import type { JsonObject } from '../../frontend/keras/utils/serialization.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, type Target } from './cases.js';
 
 interface LossCase extends CaseHeader {

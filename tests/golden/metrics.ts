@@ -1,9 +1,10 @@
 /** Family `metrics`: results and state after three updates, without and with sample weights, and after a reset. */
-import { GraphBuilder } from '../../ir/builder.js';
-import type { TensorData } from '../../ir/tensor-data.js';
-import { separateLayout, type SymbolicTensor, Trace } from '../../frontend/keras/backend/trace.js';
+
+import { type SymbolicTensor, separateLayout, Trace } from '../../frontend/keras/backend/trace.js';
 import { deserialize } from '../../frontend/keras/metrics/index.js';
 import type { JsonObject } from '../../frontend/keras/utils/serialization.js';
+import { GraphBuilder } from '../../ir/builder.js';
+import type { TensorData } from '../../ir/tensor-data.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, type Target } from './cases.js';
 
 interface Update {

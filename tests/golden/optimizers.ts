@@ -1,12 +1,13 @@
 /** Family `optimizers`: ten steps with given gradients, and the optimizer's state at the end. */
-import { GraphBuilder } from '../../ir/builder.js';
-import type { TensorData } from '../../ir/tensor-data.js';
+
 import { iterationSlot, type SymbolicTensor, Trace } from '../../frontend/keras/backend/trace.js';
 import { Variable } from '../../frontend/keras/backend/variable.js';
 import { ModelLayout } from '../../frontend/keras/models/layout.js';
 import { initialContents } from '../../frontend/keras/models/session.js';
 import { deserialize, type Optimizer, type OptimizerApi } from '../../frontend/keras/optimizers/index.js';
 import type { SerializedObject } from '../../frontend/keras/utils/serialization.js';
+import { GraphBuilder } from '../../ir/builder.js';
+import type { TensorData } from '../../ir/tensor-data.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, type Target } from './cases.js';
 
 interface OptimizerCase extends CaseHeader {
@@ -24,13 +25,16 @@ interface OptimizerCase extends CaseHeader {
 const slotNames: Readonly<Record<string, readonly string[]>> = {
   m: ['m', 'momentum'],
   momentum: ['momentum', 'm'],
-  v: ['v'],
+  v: ['v', 'u'],
   vhat: ['vhat'],
   velocity: ['velocity', 'v'],
   velocity_hat: ['vhat'],
   rms: ['velocity'],
   mg: ['average_gradient'],
   average_gradient: ['average_gradient'],
+  accumulator: ['accumulator'],
+  u: ['u'],
+  norm: ['u'],
   average: ['average'],
 };
 
@@ -113,7 +117,8 @@ export async function runOptimizerCase(json: CaseHeader, check: Checker, target:
       check.truth(`a slot for ${ref.name}`, found !== null, true);
       if (found) check.equal(ref.name!, partOf(await executor.readState(optimizer.stateName(found.slot)), found.parameter), ref);
     }
-    for (const [i, ref] of (c.finalized ?? []).entries()) check.equal(`finalized parameter ${i}`, partOf(await executor.readState(optimizer.stateName('average')), i), ref);
+    for (const [i, ref] of (c.finalized ?? []).entries())
+      check.equal(`finalized parameter ${i}`, partOf(await executor.readState(optimizer.stateName('average')), i), ref);
   } finally {
     executor.dispose();
   }

@@ -6,10 +6,10 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { openDevice } from '../../runtime/open.js';
 import { CompiledExecutor } from '../../frontend/keras/models/compiled-executor.js';
 import { ReferenceExecutor } from '../../frontend/keras/models/reference-executor.js';
-import { arraysOf, type CaseHeader, casesOf, Checker, Skip, type Target } from './cases.js';
+import { openDevice } from '../../runtime/open.js';
+import { arraysOf, type CaseHeader, Checker, casesOf, Skip, type Target } from './cases.js';
 import { runLayerCase } from './layers.js';
 import { runLossCase } from './losses.js';
 import { runMetricCase } from './metrics.js';
@@ -28,7 +28,8 @@ export const families: Readonly<Record<string, Runner>> = {
 
 /** What cases run on. */
 export async function openTarget(name: string): Promise<{ readonly target: Target; readonly description: string; readonly close: () => void }> {
-  if (name === 'reference') return { target: { device: 'reference', executor: () => new ReferenceExecutor() }, description: 'reference evaluation', close: () => undefined };
+  if (name === 'reference')
+    return { target: { device: 'reference', executor: () => new ReferenceExecutor() }, description: 'reference evaluation', close: () => undefined };
   if (name !== 'wasm' && name !== 'webgpu') throw new Error(`unknown device '${name}': expected reference, wasm or webgpu`);
   const device = await openDevice(name);
   return { target: { device, executor: () => new CompiledExecutor(device) }, description: device.info.description, close: () => device.dispose() };
@@ -47,7 +48,11 @@ export async function* runFamily(dir: string, target: Target, only: RegExp | nul
     const check = new Checker(arraysOf(c), c.json.tolerance);
     try {
       await families[c.json.family]!(c.json, check, target);
-      yield { name, result: check.problems.length === 0 && check.compared > 0 ? 'passed' : 'failed', notes: check.compared === 0 ? ['nothing was compared'] : check.problems };
+      yield {
+        name,
+        result: check.problems.length === 0 && check.compared > 0 ? 'passed' : 'failed',
+        notes: check.compared === 0 ? ['nothing was compared'] : check.problems,
+      };
     } catch (e) {
       if (e instanceof Skip) yield { name, result: 'skipped', notes: [e.message] };
       else yield { name, result: 'failed', notes: [e instanceof Error ? (e.stack ?? e.message) : String(e)] };
@@ -58,7 +63,12 @@ export async function* runFamily(dir: string, target: Target, only: RegExp | nul
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { device: { type: 'string', default: 'wasm' }, only: { type: 'string' }, family: { type: 'string' }, verbose: { type: 'boolean', default: false } },
+    options: {
+      device: { type: 'string', default: 'wasm' },
+      only: { type: 'string' },
+      family: { type: 'string' },
+      verbose: { type: 'boolean', default: false },
+    },
   });
   const [dir] = positionals;
   if (dir === undefined || !existsSync(dir) || !statSync(dir).isDirectory()) {
@@ -66,7 +76,11 @@ async function main(): Promise<void> {
     process.exit(2);
   }
   const one = Object.keys(families).find((f) => path.basename(path.resolve(dir)) === f);
-  const folders = one ? [path.resolve(dir)] : Object.keys(families).filter((f) => (!values.family || f === values.family) && existsSync(path.join(dir, f))).map((f) => path.join(dir, f));
+  const folders = one
+    ? [path.resolve(dir)]
+    : Object.keys(families)
+        .filter((f) => (!values.family || f === values.family) && existsSync(path.join(dir, f)))
+        .map((f) => path.join(dir, f));
   if (folders.length === 0) {
     console.error(`no golden families in ${dir}${values.family ? ` named ${values.family}` : ''}: expected ${Object.keys(families).join(', ')}`);
     process.exit(2);
@@ -78,7 +92,13 @@ async function main(): Promise<void> {
   for (const folder of folders) {
     for await (const o of runFamily(folder, target, values.only ? new RegExp(values.only) : null)) {
       counts[o.result]++;
-      if (o.result === 'failed') console.log(`FAIL ${o.name}\n${o.notes.slice(0, 6).map((n) => `  ${n.split('\n').slice(0, 8).join('\n  ')}`).join('\n')}`);
+      if (o.result === 'failed')
+        console.log(
+          `FAIL ${o.name}\n${o.notes
+            .slice(0, 6)
+            .map((n) => `  ${n.split('\n').slice(0, 8).join('\n  ')}`)
+            .join('\n')}`,
+        );
       if (o.result === 'skipped') skips.set(o.notes[0]!, [...(skips.get(o.notes[0]!) ?? []), o.name]);
       if (o.result === 'passed' && values.verbose) console.log(`ok   ${o.name}`);
     }

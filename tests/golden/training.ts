@@ -1,5 +1,5 @@
 /** Family `training`: whole models through fit, evaluate and predict. */
-import { UnsupportedError } from '../../ir/errors.js';
+
 import * as callbacks from '../../frontend/keras/callbacks/index.js';
 import * as losses from '../../frontend/keras/losses/index.js';
 import * as metrics from '../../frontend/keras/metrics/index.js';
@@ -9,6 +9,7 @@ import { modelFromConfig } from '../../frontend/keras/models/serialization.js';
 import * as optimizers from '../../frontend/keras/optimizers/index.js';
 import { Tensor } from '../../frontend/keras/tensor.js';
 import { isSerialized, type JsonObject, type Semantics, type SerializedObject } from '../../frontend/keras/utils/serialization.js';
+import { UnsupportedError } from '../../ir/errors.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, finite, type Target } from './cases.js';
 
 interface Compile {
@@ -22,7 +23,12 @@ interface Compile {
 interface TrainingCase extends CaseHeader {
   readonly model: SerializedObject;
   readonly compile: Compile;
-  readonly fit: { readonly epochs: number; readonly batch_size: number; readonly validation_split?: number; readonly class_weight?: Readonly<Record<number, number>> };
+  readonly fit: {
+    readonly epochs: number;
+    readonly batch_size: number;
+    readonly validation_split?: number;
+    readonly class_weight?: Readonly<Record<number, number>>;
+  };
   readonly callbacks: readonly { readonly class_name: string; readonly attributes: JsonObject }[];
   readonly data: Readonly<Record<'x' | 'y' | 'sample_weight' | 'validation_x' | 'validation_y', readonly ArrayRef[] | null | undefined>>;
   readonly weights: readonly ArrayRef[];
@@ -46,7 +52,14 @@ function mapped(x: unknown, make: (s: SerializedObject) => unknown): unknown {
 }
 
 /** Names of losses, to find unknown ones before the model runs. */
-const leaves = (x: unknown): unknown[] => (Array.isArray(x) ? x.flatMap(leaves) : typeof x === 'object' && x !== null && !isSerialized(x) ? Object.values(x).flatMap(leaves) : x === null || x === undefined ? [] : [x]);
+const leaves = (x: unknown): unknown[] =>
+  Array.isArray(x)
+    ? x.flatMap(leaves)
+    : typeof x === 'object' && x !== null && !isSerialized(x)
+      ? Object.values(x).flatMap(leaves)
+      : x === null || x === undefined
+        ? []
+        : [x];
 
 function compileOptions(c: TrainingCase, semantics: Semantics): CompileOptions {
   const o = c.compile.optimizer;
@@ -98,19 +111,25 @@ export async function runTrainingCase(json: CaseHeader, check: Checker, target: 
     options: compileOptions(c, c.semantics),
     list: c.callbacks.map(callbackOf),
   }));
-  const arrays = (refs: readonly ArrayRef[] | null | undefined) => refs?.map((r) => {
-    const t = check.array(r);
-    return new Tensor(t.data, t.shape, t.dtype);
-  });
+  const arrays = (refs: readonly ArrayRef[] | null | undefined) =>
+    refs?.map((r) => {
+      const t = check.array(r);
+      return new Tensor(t.data, t.shape, t.dtype);
+    });
   const argument = (refs: readonly ArrayRef[] | null | undefined) => {
     const list = arrays(refs);
     return list && (list.length === 1 ? list[0]! : list);
   };
-  check.truth('shapes of weights', model.weights.map((w) => w.shape), c.weights.map((w) => w.shape));
+  check.truth(
+    'shapes of weights',
+    model.weights.map((w) => w.shape),
+    c.weights.map((w) => w.shape),
+  );
   model.setWeights(arrays(c.weights)!);
   model.compile({ ...options, device: target.device });
   // the optimizer was serialized after training: callbacks have changed its rate
-  if (c.callbacks.some((cb) => cb.class_name === 'LearningRateScheduler' || cb.class_name === 'ReduceLROnPlateau')) model.optimizer!.learningRate = c.learning_rate_at_epoch_end[0]!;
+  if (c.callbacks.some((cb) => cb.class_name === 'LearningRateScheduler' || cb.class_name === 'ReduceLROnPlateau'))
+    model.optimizer!.learningRate = c.learning_rate_at_epoch_end[0]!;
   const rates: number[] = [];
   const observer = { onEpochEnd: () => void rates.push(model.optimizer!.schedule ? Number.NaN : model.optimizer!.learningRate) };
   const x = argument(c.data.x)!;

@@ -20,7 +20,12 @@ const samples: readonly Sample[] = [
   { make: () => layers.Reshape([6, -1]), input: [4, 3, 2], output: [6, 4] },
   { make: () => layers.Dropout(0.5, { seed: 3 }), input: [3], output: [3] },
   { make: () => layers.Conv2D(8, 3, { padding: 'same', strides: 2 }), input: [7, 8, 3], output: [4, 4, 8], weights: { kernel: [3, 3, 3, 8], bias: [8] } },
-  { make: () => layers.Conv2D(8, [3, 1], { groups: 2, dataFormat: 'channels_first' }), input: [4, 7, 8], output: [8, 5, 8], weights: { kernel: [3, 1, 2, 8], bias: [8] } },
+  {
+    make: () => layers.Conv2D(8, [3, 1], { groups: 2, dataFormat: 'channels_first' }),
+    input: [4, 7, 8],
+    output: [8, 5, 8],
+    weights: { kernel: [3, 1, 2, 8], bias: [8] },
+  },
   { make: () => layers.DepthwiseConv2D(3, { depthMultiplier: 2 }), input: [7, 8, 3], output: [5, 6, 6], weights: { kernel: [3, 3, 3, 2], bias: [6] } },
   { make: () => layers.MaxPool2D(), input: [7, 8, 3], output: [3, 4, 3] },
   { make: () => layers.MaxPooling2D({ poolSize: 3, strides: 2, padding: 'same' }), input: [7, 8, 3], output: [4, 4, 3] },
@@ -35,7 +40,12 @@ const samples: readonly Sample[] = [
   { make: () => layers.LayerNormalization({ axis: [1, 2] }), input: [4, 3], output: [4, 3], weights: { gamma: [4, 3], beta: [4, 3] } },
   { make: () => layers.Embedding(10, 4, { maskZero: true }), input: [5], output: [5, 4], weights: { embeddings: [10, 4] } },
   { make: () => layers.LSTM(4), input: [5, 3], output: [4], weights: { kernel: [3, 16], recurrent_kernel: [4, 16], bias: [16] } },
-  { make: () => layers.LSTM(4, { returnSequences: true, goBackwards: true, dropout: 0.1 }), input: [null, 3], output: [null, 4], weights: { kernel: [3, 16], recurrent_kernel: [4, 16], bias: [16] } },
+  {
+    make: () => layers.LSTM(4, { returnSequences: true, goBackwards: true, dropout: 0.1 }),
+    input: [null, 3],
+    output: [null, 4],
+    weights: { kernel: [3, 16], recurrent_kernel: [4, 16], bias: [16] },
+  },
 ];
 
 for (const [i, s] of samples.entries()) {

@@ -33,7 +33,9 @@ for (const device of ['reference', 'wasm'] as const) {
     assert.ok(results.accuracy! > 0.9);
     const p = await model.predict(x, { batchSize: 32 });
     assert.equal(p.shape, [100, 3]);
-    const hits = Array.from({ length: 100 }, (_, i) => p.data.subarray(3 * i, 3 * i + 3)).filter((row, i) => row.indexOf(Math.max(...row)) === y.data[i]).length;
+    const hits = Array.from({ length: 100 }, (_, i) => p.data.subarray(3 * i, 3 * i + 3)).filter(
+      (row, i) => row.indexOf(Math.max(...row)) === y.data[i],
+    ).length;
     assert.ok(Math.abs(hits / 100 - results.accuracy!) < 1e-6, 'the accuracy counts what predict says');
     model.dispose();
   });
@@ -91,7 +93,10 @@ test('callbacks set the learning rate, EarlyStopping restores the best weights',
   const before: number[][] = [];
   const weights = { onEpochEnd: async () => void before.push(Array.from((await model.getWeights())[0]!.data)) };
   const { history } = await model.fit(x, y, { epochs: 3, batchSize: 8, callbacks: [schedule, weights], ...quiet });
-  assert.equal(history.learning_rate!.map((r) => Math.round(r * 100) / 100), [0.05, 0, 0]);
+  assert.equal(
+    history.learning_rate!.map((r) => Math.round(r * 100) / 100),
+    [0.05, 0, 0],
+  );
   assert.equal(before[1], before[0], 'a rate of 0 leaves the weights as they are');
   const worse = classifier();
   worse.optimizer!.learningRate = 50;
@@ -121,7 +126,19 @@ test('trainOnBatch takes a step; several outputs, weights of losses and class we
   const h = layers.Dense(3, { name: 'h' })(a);
   const model = Model({ inputs: a, outputs: [layers.Dense(1, { name: 'p' })(h), layers.Dense(2, { name: 'q' })(h)] });
   model.compile({ optimizer: 'sgd', loss: { p: 'mse', q: 'mae' }, lossWeights: { p: 2, q: 0.5 }, metrics: { p: ['mae'] }, device: 'reference' });
-  const data = [[[1, 2], [3, 4]], { p: [1, 2], q: [[1, 2], [3, 4]] }] as const;
+  const data = [
+    [
+      [1, 2],
+      [3, 4],
+    ],
+    {
+      p: [1, 2],
+      q: [
+        [1, 2],
+        [3, 4],
+      ],
+    },
+  ] as const;
   const first = (await model.trainOnBatch(...data, { returnDict: true })) as Record<string, number>;
   assert.equal(Object.keys(first), ['loss', 'p_loss', 'p_mae', 'q_loss']);
   assert.ok(Math.abs(first.loss! - (2 * first.p_loss! + 0.5 * first.q_loss!)) < 1e-4);

@@ -16,4 +16,5 @@ export const sparseSoftmaxCrossEntropy = (logits: SymbolicTensor, classes: Symbo
   logits.trace.tensor(math.sparseSoftmaxCrossEntropy(logits.trace.b, logits.value, classes.value, axis));
 
 /** max(x, 0) - x * labels + log(1 + exp(-|x|)), element by element. */
-export const sigmoidCrossEntropy = (logits: SymbolicTensor, labels: SymbolicTensor): SymbolicTensor => logits.trace.tensor(math.sigmoidCrossEntropy(logits.trace.b, logits.value, labels.value));
+export const sigmoidCrossEntropy = (logits: SymbolicTensor, labels: SymbolicTensor): SymbolicTensor =>
+  logits.trace.tensor(math.sigmoidCrossEntropy(logits.trace.b, logits.value, labels.value));

@@ -14,7 +14,7 @@ export type TensorLike = SymbolicTensor | Variable | number;
 
 function traceOf(args: readonly TensorLike[]): Trace {
   for (const a of args) if (a instanceof SymbolicTensor) return a.trace;
-  throw new ShapeError('an operation needs at least one symbolic tensor among its arguments: use it inside a layer\'s call');
+  throw new ShapeError("an operation needs at least one symbolic tensor among its arguments: use it inside a layer's call");
 }
 
 /** The IR value of an argument, in a trace. Numbers take the dtype of `like`. */
@@ -109,13 +109,15 @@ export function axisOf(x: { readonly shape: Shape }, axis: number): number {
 /** One dimension may be -1. */
 export const reshape = (x: TensorLike & object, shape: Shape, t = traceOf([x])): SymbolicTensor => t.tensor(t.b.reshape(valueIn(t, x, 'float32'), shape));
 export const transpose = (x: SymbolicTensor, perm: readonly number[]): SymbolicTensor => x.trace.tensor(x.trace.b.transpose(x.value, perm));
-export const expandDims = (x: SymbolicTensor, axis: number): SymbolicTensor => x.trace.tensor(x.trace.b.expandDims(x.value, axis < 0 ? axis + x.rank + 1 : axis));
+export const expandDims = (x: SymbolicTensor, axis: number): SymbolicTensor =>
+  x.trace.tensor(x.trace.b.expandDims(x.value, axis < 0 ? axis + x.rank + 1 : axis));
 export const squeeze = (x: SymbolicTensor, axis: number): SymbolicTensor => x.trace.tensor(x.trace.b.squeeze(x.value, [axisOf(x, axis)]));
 export const broadcastTo = (x: SymbolicTensor, shape: Shape): SymbolicTensor => x.trace.tensor(x.trace.b.broadcastTo(x.value, shape));
 export const reverse = (x: SymbolicTensor, axes: readonly number[]): SymbolicTensor => x.trace.tensor(x.trace.b.reverse(x.value, axes));
 
 /** Elements [start, limit) of one axis. */
-export const sliceAxis = (x: SymbolicTensor, axis: number, start: Dim, limit: Dim): SymbolicTensor => x.trace.tensor(x.trace.b.sliceAxis(x.value, axisOf(x, axis), start, limit));
+export const sliceAxis = (x: SymbolicTensor, axis: number, start: Dim, limit: Dim): SymbolicTensor =>
+  x.trace.tensor(x.trace.b.sliceAxis(x.value, axisOf(x, axis), start, limit));
 
 /** Equal parts along an axis. */
 export function split(x: SymbolicTensor, parts: number, axis: number): SymbolicTensor[] {
@@ -127,7 +129,12 @@ export function split(x: SymbolicTensor, parts: number, axis: number): SymbolicT
 
 export function concatenate(xs: readonly SymbolicTensor[], axis: number): SymbolicTensor {
   const t = traceOf(xs);
-  return t.tensor(t.b.concat(xs.map((x) => x.value), axisOf(xs[0]!, axis)));
+  return t.tensor(
+    t.b.concat(
+      xs.map((x) => x.value),
+      axisOf(xs[0]!, axis),
+    ),
+  );
 }
 
 /** Rows of `x` along `axis` at int32 indices. */
@@ -139,7 +146,14 @@ export function take(x: TensorLike & object, indices: SymbolicTensor, axis = 0):
 const reduction =
   (fn: ReduceFunction) =>
   (x: SymbolicTensor, axes?: readonly number[], keepdims = false): SymbolicTensor =>
-    x.trace.tensor(x.trace.b.reduce(fn, x.value, axes?.map((a) => axisOf(x, a)), keepdims));
+    x.trace.tensor(
+      x.trace.b.reduce(
+        fn,
+        x.value,
+        axes?.map((a) => axisOf(x, a)),
+        keepdims,
+      ),
+    );
 
 export const sum = reduction('sum');
 export const max = reduction('max');
@@ -148,10 +162,17 @@ export const prod = reduction('prod');
 export const any = reduction('any');
 export const all = reduction('all');
 export const mean = (x: SymbolicTensor, axes?: readonly number[], keepdims = false): SymbolicTensor =>
-  x.trace.tensor(x.trace.b.mean(x.value, axes?.map((a) => axisOf(x, a)), keepdims));
+  x.trace.tensor(
+    x.trace.b.mean(
+      x.value,
+      axes?.map((a) => axisOf(x, a)),
+      keepdims,
+    ),
+  );
 
 /** int32 index of the first largest value along an axis. */
-export const argmax = (x: SymbolicTensor, axis = -1): SymbolicTensor => x.trace.tensor(x.trace.b.emit('arg_reduce', [x.value], { fn: 'argmax', axis: axisOf(x, axis) }));
+export const argmax = (x: SymbolicTensor, axis = -1): SymbolicTensor =>
+  x.trace.tensor(x.trace.b.emit('arg_reduce', [x.value], { fn: 'argmax', axis: axisOf(x, axis) }));
 
 /** Contracts the last axis of `a` with the first of `b`. */
 export function matmul(a: SymbolicTensor, b: TensorLike & object): SymbolicTensor {
@@ -169,15 +190,19 @@ export function conv(x: SymbolicTensor, kernel: TensorLike & object, attrs: OpAt
   return t.tensor(t.b.emit('conv', [x.value, valueIn(t, kernel, x.dtype)], attrs));
 }
 
-export const reduceWindow = (x: SymbolicTensor, attrs: OpAttrs['reduce_window']): SymbolicTensor => x.trace.tensor(x.trace.b.emit('reduce_window', [x.value], attrs));
+export const reduceWindow = (x: SymbolicTensor, attrs: OpAttrs['reduce_window']): SymbolicTensor =>
+  x.trace.tensor(x.trace.b.emit('reduce_window', [x.value], attrs));
 
 /** Elements are added at both ends of each axis. */
-export const pad = (x: SymbolicTensor, low: readonly number[], high: readonly number[], value = 0): SymbolicTensor => x.trace.tensor(x.trace.b.pad(x.value, low, high, value));
+export const pad = (x: SymbolicTensor, low: readonly number[], high: readonly number[], value = 0): SymbolicTensor =>
+  x.trace.tensor(x.trace.b.pad(x.value, low, high, value));
 
 /** A constant of the trace of `like`. */
-export const full = (like: SymbolicTensor, shape: Shape, value: number, dtype: DType = 'float32'): SymbolicTensor => like.trace.tensor(like.trace.b.full(shape, value, dtype));
+export const full = (like: SymbolicTensor, shape: Shape, value: number, dtype: DType = 'float32'): SymbolicTensor =>
+  like.trace.tensor(like.trace.b.full(shape, value, dtype));
 export const zeros = (like: SymbolicTensor, shape: Shape, dtype: DType = 'float32'): SymbolicTensor => full(like, shape, 0, dtype);
-export const iota = (like: SymbolicTensor, shape: Shape, axis: number, dtype: DType = 'int32'): SymbolicTensor => like.trace.tensor(like.trace.b.iota(shape, axis, dtype));
+export const iota = (like: SymbolicTensor, shape: Shape, axis: number, dtype: DType = 'int32'): SymbolicTensor =>
+  like.trace.tensor(like.trace.b.iota(shape, axis, dtype));
 /** The size of a dimension as a scalar. */
 export const size = (like: SymbolicTensor, d: Dim, dtype: DType = 'float32'): SymbolicTensor => like.trace.tensor(like.trace.b.dimSize(d, dtype));
 

@@ -55,7 +55,8 @@ export class Variable {
   }
   /** Sets the value on the host; a copy is taken. */
   assign(value: ArrayLike<number>): void {
-    if (value.length !== this.size) throw new ShapeError(`${this.path}: expected shape [${this.shape.join(',')}], which has ${this.size} elements, got ${value.length}`);
+    if (value.length !== this.size)
+      throw new ShapeError(`${this.path}: expected shape [${this.shape.join(',')}], which has ${this.size} elements, got ${value.length}`);
     this.data = hostArray(this.dtype, value);
   }
 }

@@ -101,7 +101,8 @@ interface EarlyStoppingOptions {
 }
 
 /** Whether smaller values of a metric are better: all but accuracies and the like. */
-const smallerIsBetter = (mode: string | undefined, monitor: string): boolean => (mode === 'min' ? true : mode === 'max' ? false : !/acc$|accuracy$|auc$|precision|recall|f1/i.test(monitor));
+const smallerIsBetter = (mode: string | undefined, monitor: string): boolean =>
+  mode === 'min' ? true : mode === 'max' ? false : !/acc$|accuracy$|auc$|precision|recall|f1/i.test(monitor);
 
 /** Stops when a monitored value (default val_loss) has stopped getting better. */
 class EarlyStoppingClass extends CallbackClass {
@@ -173,7 +174,8 @@ class LearningRateSchedulerClass extends CallbackClass {
     const { optimizer } = this.model;
     if (!optimizer) throw new ValueError('LearningRateScheduler: the model is not compiled');
     const rate = this.schedule(epoch, optimizer.learningRate);
-    if (typeof rate !== 'number' || !Number.isFinite(rate)) throw new ValueError(`LearningRateScheduler: the schedule gave ${describe(rate)} for epoch ${epoch}, expected a number`);
+    if (typeof rate !== 'number' || !Number.isFinite(rate))
+      throw new ValueError(`LearningRateScheduler: the schedule gave ${describe(rate)} for epoch ${epoch}, expected a number`);
     optimizer.learningRate = rate;
     if ((this.options.verbose ?? 0) > 0) console.log(`Epoch ${epoch + 1}: LearningRateScheduler setting learning rate to ${rate}.`);
   }
@@ -201,7 +203,16 @@ class ReduceLROnPlateauClass extends CallbackClass {
   private cooling = 0;
   constructor(options?: ReduceLROnPlateauOptions) {
     super();
-    this.options = resolveOptions<ReduceLROnPlateauOptions>('ReduceLROnPlateau', [options], [], { monitor: 'val_loss', factor: 0.1, patience: 10, verbose: 0, mode: 'auto', minDelta: 1e-4, cooldown: 0, minLr: 0 }) as Required<ReduceLROnPlateauOptions>;
+    this.options = resolveOptions<ReduceLROnPlateauOptions>('ReduceLROnPlateau', [options], [], {
+      monitor: 'val_loss',
+      factor: 0.1,
+      patience: 10,
+      verbose: 0,
+      mode: 'auto',
+      minDelta: 1e-4,
+      cooldown: 0,
+      minLr: 0,
+    }) as Required<ReduceLROnPlateauOptions>;
     if (this.options.factor >= 1) throw new ValueError(`ReduceLROnPlateau: 'factor' must be below 1, got ${this.options.factor}`);
   }
   private get down(): boolean {

@@ -147,7 +147,12 @@ class VarianceScalingClass extends RandomInitializer {
   readonly mode: VarianceScalingOptions['mode'];
   readonly distribution: VarianceScalingOptions['distribution'];
   constructor(options?: Partial<VarianceScalingOptions>) {
-    const o = resolveOptions<VarianceScalingOptions>('VarianceScaling', [options], [], { scale: 1, mode: 'fan_in', distribution: 'truncated_normal', seed: null });
+    const o = resolveOptions<VarianceScalingOptions>('VarianceScaling', [options], [], {
+      scale: 1,
+      mode: 'fan_in',
+      distribution: 'truncated_normal',
+      seed: null,
+    });
     super(o.seed);
     if (!(o.scale > 0)) throw new ValueError(`VarianceScaling: 'scale' must be positive, got ${o.scale}`);
     this.scale = o.scale;
@@ -286,7 +291,16 @@ const registry: Registry<Initializer> = {
     LecunUniform: (o) => LecunUniform(seedOnly(o)),
     LecunNormal: (o) => LecunNormal(seedOnly(o)),
   },
-  aliases: { zero: 'Zeros', one: 'Ones', uniform: 'RandomUniform', normal: 'RandomNormal', identity: 'Identity', eye: 'Identity', IdentityInitializer: 'Identity', OrthogonalInitializer: 'Orthogonal' },
+  aliases: {
+    zero: 'Zeros',
+    one: 'Ones',
+    uniform: 'RandomUniform',
+    normal: 'RandomNormal',
+    identity: 'Identity',
+    eye: 'Identity',
+    IdentityInitializer: 'Identity',
+    OrthogonalInitializer: 'Orthogonal',
+  },
 };
 
 function withoutAxes(o: Record<string, unknown>): Record<string, unknown> {

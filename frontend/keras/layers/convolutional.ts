@@ -13,8 +13,8 @@ import { callable } from '../utils/callable.js';
 import { integerList, oneOf, positiveInteger, resolveOptions } from '../utils/options.js';
 import type { JsonObject } from '../utils/serialization.js';
 import { type DataFormat, dataFormatOf } from './core.js';
-import { checkRank, type InputShape, knownDim, Layer, layerDefaults, type LayerOptions, single, singleShape } from './layer.js';
-import { regularizerJson, weightConfig, type WeightFields, weightFields } from './weight-fields.js';
+import { checkRank, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
+import { regularizerJson, type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
 export type Padding = 'valid' | 'same';
 
@@ -94,7 +94,9 @@ abstract class BaseConv extends Layer {
     this.useBias = o.useBias ?? true;
     this.biasFields = weightFields(o, 'bias');
     if (this.strides.some((s) => s > 1) && this.dilationRate.some((d) => d > 1)) {
-      throw new ValueError(`${this.name}: strides > 1 and dilationRate > 1 do not go together, got strides [${this.strides}] and dilationRate [${this.dilationRate}]`);
+      throw new ValueError(
+        `${this.name}: strides > 1 and dilationRate > 1 do not go together, got strides [${this.strides}] and dilationRate [${this.dilationRate}]`,
+      );
     }
   }
 
@@ -118,7 +120,10 @@ abstract class BaseConv extends Layer {
       padding: sizes.map((n, i) => {
         const pair = paddingOf(this.padding, n, this.kernelSize[i]!, this.strides[i]!, this.dilationRate[i]!);
         const extent = (this.kernelSize[i]! - 1) * this.dilationRate[i]! + 1;
-        if (n + pair[0] + pair[1] < extent) throw new ShapeError(`${this.name}: the kernel of size [${this.kernelSize}] does not fit into an input of size [${sizes}] with padding '${this.padding}'`);
+        if (n + pair[0] + pair[1] < extent)
+          throw new ShapeError(
+            `${this.name}: the kernel of size [${this.kernelSize}] does not fit into an input of size [${sizes}] with padding '${this.padding}'`,
+          );
         return pair;
       }),
       inputDilation: spatial.map(() => 1),

@@ -11,9 +11,9 @@ import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
 import { describe, oneOf, positiveInteger, resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
-import { type CallArguments, dtypeOf, type InputShape, knownDim, Layer, layerDefaults, type LayerOptions, single, singleShape } from './layer.js';
+import { type CallArguments, dtypeOf, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 import { KerasTensor, LayerNode } from './node.js';
-import { regularizerJson, weightConfig, type WeightFields, weightFields } from './weight-fields.js';
+import { regularizerJson, type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
 export interface InputOptions {
   /** Shape of one sample; null where a size is unknown. */
@@ -39,7 +39,8 @@ export class InputLayerClass extends Layer {
     const batchShape = o.batchShape ?? o.batchInputShape ?? (o.shape ? [o.batchSize ?? null, ...o.shape] : null);
     if (!batchShape || !Array.isArray(batchShape)) throw new ValueError('Input: the shape is required, such as Input({ shape: [28, 28, 1] })');
     batchShape.forEach((d, i) => {
-      if (d !== null && !(Number.isInteger(d) && d > 0)) throw new ValueError(`Input: dimension ${i} of the shape must be a positive integer or null, got ${describe(d)}`);
+      if (d !== null && !(Number.isInteger(d) && d > 0))
+        throw new ValueError(`Input: dimension ${i} of the shape must be a positive integer or null, got ${describe(d)}`);
     });
     super({ name: o.name ?? null, semantics: o.semantics ?? 'keras3', dtype: dtypeOf('Input', o.dtype) });
     this.batchShape = batchShape;
@@ -117,7 +118,8 @@ export class DenseClass extends Layer {
     let x = single(inputs, this);
     if (x.dtype !== 'float32') x = ops.cast(x, 'float32');
     const n = x.shape.at(-1);
-    if (n !== this.kernel.shape[0]) throw new ShapeError(`${this.name}: expected ${this.kernel.shape[0]} features on the last axis, got shape ${kerasShapeText(kerasShape(x.shape))}`);
+    if (n !== this.kernel.shape[0])
+      throw new ShapeError(`${this.name}: expected ${this.kernel.shape[0]} features on the last axis, got shape ${kerasShapeText(kerasShape(x.shape))}`);
     const y = ops.matmul(x, this.kernel);
     return this.activation.apply(this.bias ? ops.add(y, this.bias) : y);
   }
@@ -183,7 +185,8 @@ export class ReLUClass extends Layer {
     const x = single(inputs, this);
     let y: SymbolicTensor;
     if (this.threshold === 0 && this.negativeSlope === 0) y = activations.relu(x);
-    else y = ops.where(ops.greaterEqual(x, this.threshold), x, this.negativeSlope === 0 ? 0 : ops.multiply(ops.subtract(x, this.threshold), this.negativeSlope));
+    else
+      y = ops.where(ops.greaterEqual(x, this.threshold), x, this.negativeSlope === 0 ? 0 : ops.multiply(ops.subtract(x, this.threshold), this.negativeSlope));
     return this.maxValue === null ? y : ops.minimum(y, this.maxValue);
   }
   override getConfig(): JsonObject {
@@ -192,7 +195,8 @@ export class ReLUClass extends Layer {
 }
 
 export type DataFormat = 'channels_last' | 'channels_first';
-export const dataFormatOf = (what: string, x: unknown): DataFormat => (x === null || x === undefined ? 'channels_last' : oneOf(what, 'dataFormat', x, ['channels_last', 'channels_first']));
+export const dataFormatOf = (what: string, x: unknown): DataFormat =>
+  x === null || x === undefined ? 'channels_last' : oneOf(what, 'dataFormat', x, ['channels_last', 'channels_first']);
 
 export interface FlattenConfig extends LayerOptions {
   dataFormat?: DataFormat | null;
@@ -231,7 +235,8 @@ export class ReshapeClass extends Layer {
   constructor(targetShape: readonly number[] | ReshapeConfig, options?: LayerOptions) {
     const o = resolveOptions<ReshapeConfig>('Reshape', [targetShape, options], ['targetShape'], layerDefaults);
     super(o);
-    if (!Array.isArray(o.targetShape) || o.targetShape.filter((d) => d === -1).length > 1) throw new ValueError(`Reshape: 'targetShape' must be a list with at most one -1, got ${JSON.stringify(o.targetShape)}`);
+    if (!Array.isArray(o.targetShape) || o.targetShape.filter((d) => d === -1).length > 1)
+      throw new ValueError(`Reshape: 'targetShape' must be a list with at most one -1, got ${JSON.stringify(o.targetShape)}`);
     this.targetShape = o.targetShape;
   }
   override call(inputs: Tensors): Tensors {
@@ -240,7 +245,9 @@ export class ReshapeClass extends Layer {
     const known = this.targetShape.reduce((n, d) => (d === -1 ? n : n * d), 1);
     const shape = this.targetShape.map((d) => (d === -1 ? size / known : d));
     if (!shape.every(Number.isInteger) || shape.reduce((a, d) => a * d, 1) !== size) {
-      throw new ShapeError(`${this.name}: cannot reshape samples of shape ${kerasShapeText(kerasShape(x.shape).slice(1))} (${size} elements) to [${this.targetShape.join(', ')}]`);
+      throw new ShapeError(
+        `${this.name}: cannot reshape samples of shape ${kerasShapeText(kerasShape(x.shape).slice(1))} (${size} elements) to [${this.targetShape.join(', ')}]`,
+      );
     }
     return ops.reshape(x, [x.shape[0]!, ...shape]);
   }
@@ -285,7 +292,8 @@ export class DropoutClass extends Layer {
 /** Inverted dropout with a mask of `noiseShape` (null entries are the input's sizes). */
 export function dropout(x: SymbolicTensor, rate: number, name: string, seed: number | null, noiseShape: KerasShape | null = null): SymbolicTensor {
   if (rate >= 1) return ops.multiply(x, 0);
-  if (noiseShape && noiseShape.length !== x.rank) throw new ShapeError(`${name}: the noise shape ${kerasShapeText(noiseShape)} must have the rank of the input ${kerasShapeText(kerasShape(x.shape))}`);
+  if (noiseShape && noiseShape.length !== x.rank)
+    throw new ShapeError(`${name}: the noise shape ${kerasShapeText(noiseShape)} must have the rank of the input ${kerasShapeText(kerasShape(x.shape))}`);
   const shape = noiseShape ? noiseShape.map((d, i) => d ?? x.shape[i]!) : x.shape;
   const keep = ops.keepMask(x, shape, rate, seed);
   return ops.where(keep, ops.multiply(x, 1 / (1 - rate)), 0);

@@ -8,8 +8,8 @@ import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
 import { positiveInteger, resolveOptions } from '../utils/options.js';
 import type { JsonObject } from '../utils/serialization.js';
-import { type CallArguments, Layer, layerDefaults, type LayerOptions, single } from './layer.js';
-import { regularizerJson, weightConfig, type WeightFields, weightFields } from './weight-fields.js';
+import { type CallArguments, Layer, type LayerOptions, layerDefaults, single } from './layer.js';
+import { regularizerJson, type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
 export interface EmbeddingConfig extends LayerOptions {
   /** Number of rows: ids are 0 … inputDim - 1. */

@@ -8,7 +8,7 @@ import { type DType, dtypes } from '../../../ir/dtype.js';
 import { ShapeError, ValueError } from '../../../ir/errors.js';
 import { sizeOf } from '../../../ir/tensor-data.js';
 import * as ops from '../backend/ops.js';
-import { type KerasDim, type KerasShape, kerasShape, kerasShapeText, listOf, separateLayout, SymbolicTensor, type Tensors, Trace } from '../backend/trace.js';
+import { type KerasDim, type KerasShape, kerasShape, kerasShapeText, listOf, SymbolicTensor, separateLayout, type Tensors, Trace } from '../backend/trace.js';
 import { Variable } from '../backend/variable.js';
 import * as constraints from '../constraints.js';
 import * as initializers from '../initializers/index.js';
@@ -45,7 +45,15 @@ export interface LayerOptions {
   readonly semantics?: Semantics;
 }
 
-export const layerDefaults: LayerOptions = { name: null, trainable: true, dtype: null, inputShape: null, batchInputShape: null, activityRegularizer: null, semantics: 'keras3' };
+export const layerDefaults: LayerOptions = {
+  name: null,
+  trainable: true,
+  dtype: null,
+  inputShape: null,
+  batchInputShape: null,
+  activityRegularizer: null,
+  semantics: 'keras3',
+};
 
 export interface WeightOptions {
   readonly initializer?: initializers.InitializerIdentifier;
@@ -170,7 +178,8 @@ export abstract class Layer extends CallableObject {
     return [...this.ownWeights.filter((w) => w.trainable), ...this.sublayers.flatMap((l) => l.trainableWeights)];
   }
   get nonTrainableWeights(): Variable[] {
-    if (!this.trainable) return [...this.ownWeights.filter((w) => w.trainable), ...this.ownWeights.filter((w) => !w.trainable), ...this.sublayers.flatMap((l) => l.weights)];
+    if (!this.trainable)
+      return [...this.ownWeights.filter((w) => w.trainable), ...this.ownWeights.filter((w) => !w.trainable), ...this.sublayers.flatMap((l) => l.weights)];
     return [...this.ownWeights.filter((w) => !w.trainable), ...this.sublayers.flatMap((l) => l.nonTrainableWeights)];
   }
   /** All weights: trainable ones first. */
@@ -192,7 +201,9 @@ export abstract class Layer extends CallableObject {
     const list = (Array.isArray(inputs) ? inputs : [inputs]) as readonly unknown[];
     if (list.length > 0 && list.every((x) => x instanceof KerasTensor)) return this.record(inputs as KerasTensors, args);
     if (list.length > 0 && list.every((x) => x instanceof SymbolicTensor)) return this.compute(inputs as Tensors, args);
-    throw new ValueError(`layer '${this.name}' (${this.className}) was called on ${describe(list.find((x) => !(x instanceof KerasTensor)) ?? 'nothing')}: expected the output of Input or of another layer`);
+    throw new ValueError(
+      `layer '${this.name}' (${this.className}) was called on ${describe(list.find((x) => !(x instanceof KerasTensor)) ?? 'nothing')}: expected the output of Input or of another layer`,
+    );
   }
 
   private record(inputs: KerasTensors, args: CallArguments): KerasTensors {
@@ -201,10 +212,20 @@ export abstract class Layer extends CallableObject {
     const list = [...(inputs instanceof KerasTensor ? [inputs] : inputs), ...states];
     const single = inputs instanceof KerasTensor && states.length === 0;
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
-    const traced = list.map((k, i) => t.tensor(t.b.input(`x${i}`, k.dtype, k.shape.map((d, axis) => d ?? symbolOfAxis(axis)))));
+    const traced = list.map((k, i) =>
+      t.tensor(
+        t.b.input(
+          `x${i}`,
+          k.dtype,
+          k.shape.map((d, axis) => d ?? symbolOfAxis(axis)),
+        ),
+      ),
+    );
     const out = this.compute(single ? traced[0]! : traced, rest);
     const node = new LayerNode(this, list, single, rest);
-    const outputs = listOf(out).map((o, i) => new KerasTensor(kerasShape(o.shape), o.dtype, `${this.name}/${this.inboundNodes.length}:${i}`, { node, index: i }));
+    const outputs = listOf(out).map(
+      (o, i) => new KerasTensor(kerasShape(o.shape), o.dtype, `${this.name}/${this.inboundNodes.length}:${i}`, { node, index: i }),
+    );
     node.finish(outputs, out instanceof SymbolicTensor);
     this.inboundNodes.push(node);
     return node.singleOutput ? outputs[0]! : outputs;
@@ -296,5 +317,6 @@ export function knownDim(layer: Layer, shape: KerasShape, axis: number): number 
 
 /** The input must have this rank. */
 export function checkRank(layer: Layer, shape: KerasShape, rank: number, wanted: string): void {
-  if (shape.length !== rank) throw new ShapeError(`${layer.name}: ${layer.className} expects an input of rank ${rank} ${wanted}, got shape ${kerasShapeText(shape)}`);
+  if (shape.length !== rank)
+    throw new ShapeError(`${layer.name}: ${layer.className} expects an input of rank ${rank} ${wanted}, got shape ${kerasShapeText(shape)}`);
 }

@@ -6,7 +6,7 @@ import { kerasShape, kerasShapeText, listOf, type SymbolicTensor, type Tensors }
 import { callable } from '../utils/callable.js';
 import { resolveOptions } from '../utils/options.js';
 import type { JsonObject } from '../utils/serialization.js';
-import { type CallArguments, Layer, layerDefaults, type LayerOptions } from './layer.js';
+import { type CallArguments, Layer, type LayerOptions, layerDefaults } from './layer.js';
 
 /** The inputs of a merging layer: at least `least`. */
 function several(inputs: Tensors, layer: Layer, least: number): readonly SymbolicTensor[] {
@@ -54,7 +54,9 @@ export class ConcatenateClass extends Layer {
     const axis = ops.axisOf(list[0]!, this.axis);
     for (const x of list) {
       if (x.rank !== list[0]!.rank || x.shape.some((d, i) => i !== axis && !equalDim(d, list[0]!.shape[i]!))) {
-        throw new ShapeError(`${this.name}: the inputs must agree on all axes but axis ${this.axis}, got ${list.map((y) => kerasShapeText(kerasShape(y.shape))).join(', ')}`);
+        throw new ShapeError(
+          `${this.name}: the inputs must agree on all axes but axis ${this.axis}, got ${list.map((y) => kerasShapeText(kerasShape(y.shape))).join(', ')}`,
+        );
       }
     }
     return ops.concatenate(list, axis);
@@ -80,4 +82,5 @@ export const Concatenate = callable(ConcatenateClass);
 /** `add([a, b])`: the functional form of Add. */
 export const add = (inputs: Parameters<AddClass['apply']>[0], options?: LayerOptions): ReturnType<AddClass['apply']> => new AddClass(options).apply(inputs);
 /** `concatenate([a, b])`: the functional form of Concatenate. */
-export const concatenate = (inputs: Parameters<AddClass['apply']>[0], options?: ConcatenateConfig): ReturnType<AddClass['apply']> => new ConcatenateClass(options).apply(inputs);
+export const concatenate = (inputs: Parameters<AddClass['apply']>[0], options?: ConcatenateConfig): ReturnType<AddClass['apply']> =>
+  new ConcatenateClass(options).apply(inputs);

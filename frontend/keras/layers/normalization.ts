@@ -10,8 +10,8 @@ import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
 import { resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
-import { type CallArguments, type InputShape, knownDim, Layer, layerDefaults, type LayerOptions, single, singleShape } from './layer.js';
-import { weightConfig, type WeightFields, weightFields } from './weight-fields.js';
+import { type CallArguments, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
+import { type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
 interface AffineOptions extends LayerOptions {
   /** Axis or axes of the features; default -1. */
@@ -49,7 +49,8 @@ function axesIn(layer: Layer, axis: number | readonly number[], shape: KerasShap
   return (typeof axis === 'number' ? [axis] : axis)
     .map((a) => {
       const at = a < 0 ? a + shape.length : a;
-      if (!Number.isInteger(at) || at < 0 || at >= shape.length) throw new ValueError(`${layer.name}: axis ${a} is out of range for an input of rank ${shape.length}`);
+      if (!Number.isInteger(at) || at < 0 || at >= shape.length)
+        throw new ValueError(`${layer.name}: axis ${a} is out of range for an input of rank ${shape.length}`);
       return at;
     })
     .sort((a, b) => a - b);
@@ -57,7 +58,11 @@ function axesIn(layer: Layer, axis: number | readonly number[], shape: KerasShap
 
 /** A weight over some axes of `x`, in the rank of `x`. */
 function alongAxes(weight: Variable | SymbolicTensor, x: SymbolicTensor, axes: readonly number[]): SymbolicTensor {
-  return ops.reshape(weight, x.shape.map((d, i) => (axes.includes(i) ? d : 1)), x.trace);
+  return ops.reshape(
+    weight,
+    x.shape.map((d, i) => (axes.includes(i) ? d : 1)),
+    x.trace,
+  );
 }
 
 export interface BatchNormalizationConfig extends AffineOptions {
@@ -87,7 +92,12 @@ export class BatchNormalizationClass extends Layer {
   movingVariance!: Variable;
 
   constructor(options?: BatchNormalizationConfig) {
-    const o = resolveOptions<BatchNormalizationConfig>('BatchNormalization', [options], [], { ...affineDefaults, momentum: 0.99, movingMeanInitializer: 'zeros', movingVarianceInitializer: 'ones' });
+    const o = resolveOptions<BatchNormalizationConfig>('BatchNormalization', [options], [], {
+      ...affineDefaults,
+      momentum: 0.99,
+      movingMeanInitializer: 'zeros',
+      movingVarianceInitializer: 'ones',
+    });
     super(o);
     this.axis = o.axis!;
     this.momentum = o.momentum!;
@@ -171,7 +181,14 @@ export class BatchNormalizationClass extends Layer {
 /** Mean and variance over the steps that a mask keeps (Keras 3). */
 function maskedMoments(x: SymbolicTensor, mask: SymbolicTensor, others: readonly number[]): { mean: SymbolicTensor; variance: SymbolicTensor } {
   const weights = ops.reshape(ops.cast(mask, 'float32'), [...mask.shape, ...new Array<number>(x.rank - mask.rank).fill(1)]);
-  const total = ops.sum(ops.broadcastTo(weights, x.shape.map((d, i) => (others.includes(i) ? d : 1))), others, true);
+  const total = ops.sum(
+    ops.broadcastTo(
+      weights,
+      x.shape.map((d, i) => (others.includes(i) ? d : 1)),
+    ),
+    others,
+    true,
+  );
   const mean = ops.divide(ops.sum(ops.multiply(x, weights), others, true), ops.add(total, 1e-3));
   const variance = ops.divide(ops.sum(ops.multiply(ops.square(ops.subtract(x, mean)), weights), others, true), ops.add(total, 1e-3));
   return { mean, variance };

@@ -8,7 +8,7 @@ import { integerList, oneOf, resolveOptions } from '../utils/options.js';
 import type { JsonObject } from '../utils/serialization.js';
 import { type Padding, paddingOf, spatialAxes, spatialSizes } from './convolutional.js';
 import { type DataFormat, dataFormatOf } from './core.js';
-import { checkRank, type InputShape, Layer, layerDefaults, type LayerOptions, single, singleShape } from './layer.js';
+import { checkRank, type InputShape, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 
 export interface PoolingConfig extends LayerOptions {
   /** Default 2. */
@@ -36,7 +36,12 @@ abstract class Pooling extends Layer {
     this.dataFormat = dataFormatOf(this.className, o.dataFormat);
   }
   override build(inputShape: InputShape): void {
-    checkRank(this, singleShape(inputShape, this), this.rank + 2, this.dataFormat === 'channels_last' ? '(batch, …space, channels)' : '(batch, channels, …space)');
+    checkRank(
+      this,
+      singleShape(inputShape, this),
+      this.rank + 2,
+      this.dataFormat === 'channels_last' ? '(batch, …space, channels)' : '(batch, channels, …space)',
+    );
   }
   /** The window over all axes of the input. */
   protected window(x: SymbolicTensor): Omit<OpAttrs['reduce_window'], 'fn'> {
@@ -51,7 +56,8 @@ abstract class Pooling extends Layer {
         const i = at(a);
         if (i < 0) return [0, 0] as const;
         const pair = paddingOf(this.padding, sizes[i]!, this.poolSize[i]!, this.strides[i]!, 1);
-        if (sizes[i]! + pair[0] + pair[1] < this.poolSize[i]!) throw new ShapeError(`${this.name}: the pool of size [${this.poolSize}] does not fit into an input of size [${sizes}]`);
+        if (sizes[i]! + pair[0] + pair[1] < this.poolSize[i]!)
+          throw new ShapeError(`${this.name}: the pool of size [${this.poolSize}] does not fit into an input of size [${sizes}]`);
         return pair;
       }),
       baseDilation: ones,
@@ -87,13 +93,22 @@ export class AveragePooling2DClass extends Pooling {
     const total = ops.reduceWindow(x, { fn: 'sum', ...window });
     const area = this.poolSize.reduce((a, n) => a * n, 1);
     if (window.padding.every(([low, high]) => low === 0 && high === 0)) return ops.multiply(total, 1 / area);
-    const one = ops.full(x, x.shape.map((d, a) => (spatialAxes(this.dataFormat, this.rank).includes(a) ? d : 1)), 1);
+    const one = ops.full(
+      x,
+      x.shape.map((d, a) => (spatialAxes(this.dataFormat, this.rank).includes(a) ? d : 1)),
+      1,
+    );
     return ops.divide(total, ops.reduceWindow(one, { fn: 'sum', ...window }));
   }
 }
 
 /** `pool(2)`, `pool({ poolSize: 2 })`, `pool()` and `pool(2, { strides: 1 })`. */
-const poolArguments = (first: unknown, options: unknown): unknown[] => (first === undefined ? [poolingDefaults.poolSize, options] : typeof first === 'object' && !Array.isArray(first) ? [{ poolSize: poolingDefaults.poolSize, ...first }] : [first, options]);
+const poolArguments = (first: unknown, options: unknown): unknown[] =>
+  first === undefined
+    ? [poolingDefaults.poolSize, options]
+    : typeof first === 'object' && !Array.isArray(first)
+      ? [{ poolSize: poolingDefaults.poolSize, ...first }]
+      : [first, options];
 
 export interface GlobalPoolingConfig extends LayerOptions {
   dataFormat?: DataFormat | null;

@@ -8,7 +8,7 @@ import { ShapeError, ValueError } from '../../../ir/errors.js';
 import type { Value } from '../../../ir/graph.js';
 import * as activations from '../activations.js';
 import * as ops from '../backend/ops.js';
-import { type KerasShape, kerasShapeText, listOf, separateLayout, SymbolicTensor, type Tensors, Trace } from '../backend/trace.js';
+import { type KerasShape, kerasShapeText, listOf, SymbolicTensor, separateLayout, type Tensors, Trace } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { ConstraintIdentifier } from '../constraints.js';
 import * as initializers from '../initializers/index.js';
@@ -17,8 +17,8 @@ import { callable } from '../utils/callable.js';
 import { positiveInteger, resolveOptions } from '../utils/options.js';
 import type { JsonObject } from '../utils/serialization.js';
 import { dropout } from './core.js';
-import { type CallArguments, checkRank, type InputShape, knownDim, Layer, layerDefaults, type LayerOptions } from './layer.js';
-import { regularizerJson, weightConfig, type WeightFields, weightFields } from './weight-fields.js';
+import { type CallArguments, checkRank, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults } from './layer.js';
+import { regularizerJson, type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
 export interface LSTMConfig extends LayerOptions {
   /** Size of the state. */
@@ -111,7 +111,25 @@ export class LSTMClass extends Layer {
   readonly units: number;
   readonly activation: activations.Activation;
   readonly recurrentActivation: activations.Activation;
-  readonly options: Readonly<Required<Pick<LSTMConfig, 'useBias' | 'unitForgetBias' | 'dropout' | 'recurrentDropout' | 'returnSequences' | 'returnState' | 'goBackwards' | 'stateful' | 'unroll' | 'timeMajor' | 'zeroOutputForMask' | 'implementation'>>> & { readonly seed: number | null };
+  readonly options: Readonly<
+    Required<
+      Pick<
+        LSTMConfig,
+        | 'useBias'
+        | 'unitForgetBias'
+        | 'dropout'
+        | 'recurrentDropout'
+        | 'returnSequences'
+        | 'returnState'
+        | 'goBackwards'
+        | 'stateful'
+        | 'unroll'
+        | 'timeMajor'
+        | 'zeroOutputForMask'
+        | 'implementation'
+      >
+    >
+  > & { readonly seed: number | null };
   private readonly fields: { readonly kernel: WeightFields; readonly recurrent: WeightFields; readonly bias: WeightFields };
   kernel!: Variable;
   recurrentKernel!: Variable;
@@ -145,7 +163,10 @@ export class LSTMClass extends Layer {
     }
     if (this.options.stateful) {
       const batch = shape[this.options.timeMajor ? 1 : 0];
-      if (batch === null || batch === undefined) throw new ShapeError(`${this.name}: a stateful layer needs a fixed batch size (batchInputShape, or Input with batchSize), got shape ${kerasShapeText(shape)}`);
+      if (batch === null || batch === undefined)
+        throw new ShapeError(
+          `${this.name}: a stateful layer needs a fixed batch size (batchInputShape, or Input with batchSize), got shape ${kerasShapeText(shape)}`,
+        );
       this.states = ['h', 'c'].map((s) => this.addState(`state_${s}`, [batch, units]));
     }
   }

@@ -2,8 +2,8 @@
 import { didYouMean, UnsupportedError } from '../../../ir/errors.js';
 import { isPlainObject } from '../utils/options.js';
 import { type JsonObject, optionsOfConfig, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
-import { ActivationClass, DenseClass, DropoutClass, FlattenClass, InputLayerClass, ReLUClass, ReshapeClass } from './core.js';
 import { Conv2DClass, DepthwiseConv2DClass } from './convolutional.js';
+import { ActivationClass, DenseClass, DropoutClass, FlattenClass, InputLayerClass, ReLUClass, ReshapeClass } from './core.js';
 import { EmbeddingClass } from './embedding.js';
 import type { Layer } from './layer.js';
 import { AddClass, ConcatenateClass } from './merging.js';
@@ -82,7 +82,8 @@ function layerOptions(className: string, config: JsonObject, semantics: Semantic
   const kept = Object.entries(config).filter(([key, value]) => {
     const allowed = inert[key];
     if (allowed === undefined) return true;
-    if (allowed !== 'any' && !allowed.includes(value ?? null)) throw new UnsupportedError(`${className}: the option ${key}=${JSON.stringify(value)} is not supported`);
+    if (allowed !== 'any' && !allowed.includes(value ?? null))
+      throw new UnsupportedError(`${className}: the option ${key}=${JSON.stringify(value)} is not supported`);
     return false;
   });
   const o = optionsOfConfig(Object.fromEntries(kept));

@@ -88,7 +88,9 @@ export function sparseCategoricalCrossentropy(target: SymbolicTensor, prediction
   if (classes.rank === prediction.rank && classes.shape.at(-1) === 1) classes = ops.squeeze(classes, -1);
   if (classes.rank !== prediction.rank - 1) {
     const [t, p] = [target, prediction].map((x) => kerasShapeText(kerasShape(x.shape)));
-    throw new ShapeError(`sparse_categorical_crossentropy: the target has shape ${t}, the output of the model ${p}: expected one class number for each sample; for one-hot targets use categorical_crossentropy`);
+    throw new ShapeError(
+      `sparse_categorical_crossentropy: the target has shape ${t}, the output of the model ${p}: expected one class number for each sample; for one-hot targets use categorical_crossentropy`,
+    );
   }
   const logits = options.fromLogits ? prediction : logitsBehind(prediction, 'softmax', axis);
   // Keras takes the logarithm of clipped probabilities as logits, which normalizes them
@@ -100,4 +102,3 @@ export function sparseCategoricalCrossentropy(target: SymbolicTensor, prediction
   loss.mask = counts;
   return loss;
 }
-

@@ -4,7 +4,17 @@ import * as ops from '../backend/ops.js';
 import type { SymbolicTensor } from '../backend/trace.js';
 import { callable } from '../utils/callable.js';
 import { describe, oneOf, resolveOptions } from '../utils/options.js';
-import { classNamed, isSerialized, type Json, type JsonObject, optionsOfConfig, type Registry, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
+import {
+  classNamed,
+  isSerialized,
+  type Json,
+  type JsonObject,
+  optionsOfConfig,
+  type Registry,
+  type Semantics,
+  type SerializedObject,
+  serializeObject,
+} from '../utils/serialization.js';
 import * as functions from './functions.js';
 import { maskWeights, type Reduction, reduced, squeezeOrExpand, weighted } from './reduction.js';
 
@@ -25,7 +35,14 @@ export abstract class Loss {
   readonly semantics: Semantics;
   constructor(name: string, options: LossOptions = {}) {
     this.name = options.name ?? name;
-    this.reduction = oneOf(this.className, 'reduction', options.reduction ?? 'sum_over_batch_size', ['sum_over_batch_size', 'sum', 'none', 'mean', 'mean_with_sample_weight', 'auto']);
+    this.reduction = oneOf(this.className, 'reduction', options.reduction ?? 'sum_over_batch_size', [
+      'sum_over_batch_size',
+      'sum',
+      'none',
+      'mean',
+      'mean_with_sample_weight',
+      'auto',
+    ]);
     this.semantics = options.semantics ?? 'keras3';
   }
   get className(): string {
@@ -75,7 +92,13 @@ class BinaryCrossentropyClass extends Loss {
   private readonly options: { readonly fromLogits: boolean; readonly labelSmoothing: number; readonly axis: number };
   /** Targets 0 and 1 of the prediction's shape. */
   constructor(options?: LossOptions & { fromLogits?: boolean; labelSmoothing?: number; axis?: number }) {
-    const o = resolveOptions<LossOptions & { fromLogits: boolean; labelSmoothing: number; axis: number }>('BinaryCrossentropy', [options], [], { ...lossDefaults, name: 'binary_crossentropy', fromLogits: false, labelSmoothing: 0, axis: -1 });
+    const o = resolveOptions<LossOptions & { fromLogits: boolean; labelSmoothing: number; axis: number }>('BinaryCrossentropy', [options], [], {
+      ...lossDefaults,
+      name: 'binary_crossentropy',
+      fromLogits: false,
+      labelSmoothing: 0,
+      axis: -1,
+    });
     super('binary_crossentropy', o);
     this.options = o;
   }
@@ -92,7 +115,13 @@ class CategoricalCrossentropyClass extends Loss {
   private readonly options: { readonly fromLogits: boolean; readonly labelSmoothing: number; readonly axis: number };
   /** Targets are probabilities (one-hot) of the prediction's shape. */
   constructor(options?: LossOptions & { fromLogits?: boolean; labelSmoothing?: number; axis?: number }) {
-    const o = resolveOptions<LossOptions & { fromLogits: boolean; labelSmoothing: number; axis: number }>('CategoricalCrossentropy', [options], [], { ...lossDefaults, name: 'categorical_crossentropy', fromLogits: false, labelSmoothing: 0, axis: -1 });
+    const o = resolveOptions<LossOptions & { fromLogits: boolean; labelSmoothing: number; axis: number }>('CategoricalCrossentropy', [options], [], {
+      ...lossDefaults,
+      name: 'categorical_crossentropy',
+      fromLogits: false,
+      labelSmoothing: 0,
+      axis: -1,
+    });
     super('categorical_crossentropy', o);
     this.options = o;
   }
@@ -110,7 +139,13 @@ class SparseCategoricalCrossentropyClass extends Loss {
   private readonly options: { readonly fromLogits: boolean; readonly ignoreClass: number | null; readonly axis: number };
   /** Targets are class numbers. */
   constructor(options?: LossOptions & { fromLogits?: boolean; ignoreClass?: number | null; axis?: number }) {
-    const o = resolveOptions<LossOptions & { fromLogits: boolean; ignoreClass: number | null; axis: number }>('SparseCategoricalCrossentropy', [options], [], { ...lossDefaults, name: 'sparse_categorical_crossentropy', fromLogits: false, ignoreClass: null, axis: -1 });
+    const o = resolveOptions<LossOptions & { fromLogits: boolean; ignoreClass: number | null; axis: number }>('SparseCategoricalCrossentropy', [options], [], {
+      ...lossDefaults,
+      name: 'sparse_categorical_crossentropy',
+      fromLogits: false,
+      ignoreClass: null,
+      axis: -1,
+    });
     super('sparse_categorical_crossentropy', o);
     this.options = o;
   }
@@ -142,7 +177,8 @@ class FunctionLoss extends Loss {
   }
 }
 
-const withoutFunction = (o: Record<string, unknown>): Record<string, unknown> => Object.fromEntries(Object.entries(o).filter(([k]) => k !== 'fn' && k !== 'dtype'));
+const withoutFunction = (o: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(o).filter(([k]) => k !== 'fn' && k !== 'dtype'));
 
 const registry: Registry<Loss> = {
   what: 'loss',
@@ -168,7 +204,8 @@ export function get(id: LossIdentifier, semantics: Semantics = 'keras3'): Loss {
 }
 
 export function serialize(loss: Loss): SerializedObject {
-  if (loss instanceof FunctionLoss) throw new UnsupportedError(`the loss function '${loss.name}' cannot be written to a configuration: make it a named Loss class`);
+  if (loss instanceof FunctionLoss)
+    throw new UnsupportedError(`the loss function '${loss.name}' cannot be written to a configuration: make it a named Loss class`);
   return serializeObject('keras.losses', loss.className, loss);
 }
 export const deserialize = (config: SerializedObject, semantics: Semantics = 'keras3'): Loss => get(config, semantics);

@@ -23,7 +23,11 @@ export function squeezeOrExpand(a: SymbolicTensor, b: SymbolicTensor, semantics:
 }
 
 /** Values times weights, and the weights. Weights of lower rank get axes at the end, a superfluous last axis of size 1 is dropped. */
-export function weighted(values: SymbolicTensor, weights: SymbolicTensor, semantics: Semantics): { readonly values: SymbolicTensor; readonly weights: SymbolicTensor } {
+export function weighted(
+  values: SymbolicTensor,
+  weights: SymbolicTensor,
+  semantics: Semantics,
+): { readonly values: SymbolicTensor; readonly weights: SymbolicTensor } {
   let w = ops.cast(weights, 'float32');
   let v = values;
   if (w.rank > 0) {

@@ -10,7 +10,16 @@ import { squeezeOrExpand } from '../losses/reduction.js';
 import { callable } from '../utils/callable.js';
 import { autoName } from '../utils/naming.js';
 import { describe, resolveOptions } from '../utils/options.js';
-import { classNamed, isSerialized, type JsonObject, optionsOfConfig, type Registry, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
+import {
+  classNamed,
+  isSerialized,
+  type JsonObject,
+  optionsOfConfig,
+  type Registry,
+  type Semantics,
+  type SerializedObject,
+  serializeObject,
+} from '../utils/serialization.js';
 
 export interface MetricOptions {
   readonly name?: string | null;
@@ -68,7 +77,11 @@ export class MeanClass extends Metric {
     if (sampleWeight) {
       let w = ops.cast(sampleWeight, 'float32');
       if (w.rank === v.rank + 1 && w.shape.at(-1) === 1) w = ops.squeeze(w, -1);
-      if (this.semantics === 'keras3' && w.rank > 0 && w.rank < v.rank) v = ops.mean(v, Array.from({ length: v.rank - w.rank }, (_, i) => w.rank + i));
+      if (this.semantics === 'keras3' && w.rank > 0 && w.rank < v.rank)
+        v = ops.mean(
+          v,
+          Array.from({ length: v.rank - w.rank }, (_, i) => w.rank + i),
+        );
       if (w.rank > 0 && w.rank < v.rank) w = ops.reshape(w, [...w.shape, ...new Array<number>(v.rank - w.rank).fill(1)]);
       if (w.rank > v.rank || !w.shape.every((d, i) => d === 1 || equalDim(d, v.shape[i]!))) {
         throw new ShapeError(`${this.name}: the sample weights have shape ${shapeText(sampleWeight.shape)}, the values ${shapeText(values.shape)}`);
@@ -105,7 +118,8 @@ class SumClass extends Metric {
   }
   override update(values: SymbolicTensor, _prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
     let v = ops.cast(values, 'float32');
-    if (sampleWeight) v = ops.multiply(v, ops.reshape(sampleWeight, [...sampleWeight.shape, ...new Array<number>(Math.max(0, v.rank - sampleWeight.rank)).fill(1)]));
+    if (sampleWeight)
+      v = ops.multiply(v, ops.reshape(sampleWeight, [...sampleWeight.shape, ...new Array<number>(Math.max(0, v.rank - sampleWeight.rank)).fill(1)]));
     v.trace.assign(this.total, ops.add(v.trace.read(this.total), ops.sum(v)));
   }
   override result([total]: readonly TypedArray[]): number {
@@ -113,7 +127,11 @@ class SumClass extends Metric {
   }
 }
 
-type ValueFunction = (target: SymbolicTensor, prediction: SymbolicTensor, metric: { readonly semantics: Semantics; readonly threshold: number; readonly fromLogits: boolean; readonly labelSmoothing: number }) => SymbolicTensor;
+type ValueFunction = (
+  target: SymbolicTensor,
+  prediction: SymbolicTensor,
+  metric: { readonly semantics: Semantics; readonly threshold: number; readonly fromLogits: boolean; readonly labelSmoothing: number },
+) => SymbolicTensor;
 
 interface FunctionMetricOptions extends MetricOptions {
   readonly threshold?: number;
@@ -151,14 +169,22 @@ function meanOf(className: string, name: string, fn: ValueFunction, options: { s
     protected readonly fn = fn;
     protected override readonly squeezes = options.squeezes ?? true;
     constructor(given?: FunctionMetricOptions) {
-      const { threshold, fromLogits, labelSmoothing, ...o } = resolveOptions<FunctionMetricOptions>(className, [given], [], { ...metricDefaults, ...options.extra });
+      const { threshold, fromLogits, labelSmoothing, ...o } = resolveOptions<FunctionMetricOptions>(className, [given], [], {
+        ...metricDefaults,
+        ...options.extra,
+      });
       super(o, name);
       if (threshold !== undefined) this.threshold = threshold;
       if (fromLogits !== undefined) this.fromLogits = fromLogits;
       if (labelSmoothing !== undefined) this.labelSmoothing = labelSmoothing;
     }
     override getConfig(): JsonObject {
-      return { ...super.getConfig(), ...(options.extra?.threshold === undefined ? {} : { threshold: this.threshold }), ...(options.extra?.fromLogits === undefined ? {} : { from_logits: this.fromLogits }), ...(options.extra?.labelSmoothing === undefined ? {} : { label_smoothing: this.labelSmoothing }) };
+      return {
+        ...super.getConfig(),
+        ...(options.extra?.threshold === undefined ? {} : { threshold: this.threshold }),
+        ...(options.extra?.fromLogits === undefined ? {} : { from_logits: this.fromLogits }),
+        ...(options.extra?.labelSmoothing === undefined ? {} : { label_smoothing: this.labelSmoothing }),
+      };
     }
   };
 }
@@ -182,7 +208,9 @@ export const BinaryAccuracy = callable(
   ),
 );
 /** Share of samples whose largest prediction is the largest target. */
-export const CategoricalAccuracy = callable(meanOf('CategoricalAccuracy', 'categorical_accuracy', (t, p) => asFloat(ops.equal(ops.argmax(ops.cast(t, 'float32')), ops.argmax(p)))));
+export const CategoricalAccuracy = callable(
+  meanOf('CategoricalAccuracy', 'categorical_accuracy', (t, p) => asFloat(ops.equal(ops.argmax(ops.cast(t, 'float32')), ops.argmax(p)))),
+);
 /** Share of samples whose largest prediction is the target class. */
 export const SparseCategoricalAccuracy = callable(
   meanOf(
@@ -195,17 +223,27 @@ export const SparseCategoricalAccuracy = callable(
 export const MeanSquaredError = callable(meanOf('MeanSquaredError', 'mean_squared_error', lossFunctions.meanSquaredError));
 export const MeanAbsoluteError = callable(meanOf('MeanAbsoluteError', 'mean_absolute_error', lossFunctions.meanAbsoluteError));
 export const BinaryCrossentropy = callable(
-  meanOf('BinaryCrossentropy', 'binary_crossentropy', (t, p, m) => lossFunctions.binaryCrossentropy(t, p, m), { extra: { fromLogits: false, labelSmoothing: 0 } }),
+  meanOf('BinaryCrossentropy', 'binary_crossentropy', (t, p, m) => lossFunctions.binaryCrossentropy(t, p, m), {
+    extra: { fromLogits: false, labelSmoothing: 0 },
+  }),
 );
 export const CategoricalCrossentropy = callable(
-  meanOf('CategoricalCrossentropy', 'categorical_crossentropy', (t, p, m) => lossFunctions.categoricalCrossentropy(t, p, m), { extra: { fromLogits: false, labelSmoothing: 0 } }),
+  meanOf('CategoricalCrossentropy', 'categorical_crossentropy', (t, p, m) => lossFunctions.categoricalCrossentropy(t, p, m), {
+    extra: { fromLogits: false, labelSmoothing: 0 },
+  }),
 );
 export const SparseCategoricalCrossentropy = callable(
-  meanOf('SparseCategoricalCrossentropy', 'sparse_categorical_crossentropy', (t, p, m) => lossFunctions.sparseCategoricalCrossentropy(t, p, m), { squeezes: false, extra: { fromLogits: false } }),
+  meanOf('SparseCategoricalCrossentropy', 'sparse_categorical_crossentropy', (t, p, m) => lossFunctions.sparseCategoricalCrossentropy(t, p, m), {
+    squeezes: false,
+    extra: { fromLogits: false },
+  }),
 );
 
 const make = (cls: (o: never) => Metric) => (o: Record<string, unknown>, semantics: Semantics) =>
-  cls({ ...Object.fromEntries(Object.entries(o).filter(([k, v]) => k !== 'fn' && !(k === 'axis' && v === -1) && !(k === 'ignoreClass' && v === null))), semantics } as never);
+  cls({
+    ...Object.fromEntries(Object.entries(o).filter(([k, v]) => k !== 'fn' && !(k === 'axis' && v === -1) && !(k === 'ignoreClass' && v === null))),
+    semantics,
+  } as never);
 
 const registry: Registry<Metric> = {
   what: 'metric',

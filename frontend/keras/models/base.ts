@@ -8,15 +8,15 @@ import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import type { CompiledPlan } from '../../../runtime/plan.js';
 import { type KerasShape, listOf, separateLayout, Trace } from '../backend/trace.js';
-import { type InputShape, Layer, type LayerOptions, symbolOfAxis } from '../layers/layer.js';
 import { EmbeddingClass } from '../layers/embedding.js';
+import { type InputShape, Layer, type LayerOptions, symbolOfAxis } from '../layers/layer.js';
 import * as optimizers from '../optimizers/index.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
 import { autoName } from '../utils/naming.js';
 import { resolveOptions } from '../utils/options.js';
 import { nextSeed } from '../utils/random.js';
 import type { JsonObject } from '../utils/serialization.js';
-import { Compiled, compileDefaults, type CompileOptions } from './compiled.js';
+import { Compiled, type CompileOptions, compileDefaults } from './compiled.js';
 import type { DataArgument } from './data.js';
 import { type DeviceOption, openExecutor } from './device-option.js';
 import { ModelLayout } from './layout.js';
@@ -104,7 +104,12 @@ export abstract class ModelBase extends Layer {
   compile(options: CompileOptions = {}): void {
     const o = resolveOptions<Required<CompileOptions>>('compile', [options], [], compileDefaults);
     if (o.runEagerly) throw new UnsupportedError('compile: runEagerly is not supported yet: a model always runs as one compiled plan');
-    const compiled = new Compiled(optimizers.get(o.optimizer, this.semantics === 'keras2' ? 'keras2' : 'keras3'), o, this.hasInputs ? this.outputNames : [this.layers.at(-1)?.name ?? this.name], this.semantics);
+    const compiled = new Compiled(
+      optimizers.get(o.optimizer, this.semantics === 'keras2' ? 'keras2' : 'keras3'),
+      o,
+      this.hasInputs ? this.outputNames : [this.layers.at(-1)?.name ?? this.name],
+      this.semantics,
+    );
     this.compiledWith = compiled;
     this.retire();
     this.device = o.device;
@@ -221,7 +226,8 @@ export abstract class ModelBase extends Layer {
     if (values.length !== mine.length) throw new ValueError(`setWeights: model '${this.name}' has ${mine.length} weights, got ${values.length}`);
     mine.forEach((w, i) => {
       const t = values[i]!;
-      if (t.size !== w.size || (t.rank > 0 && t.shape.join() !== w.shape.join() && t.rank !== 1)) throw new ShapeError(`${w.path}: expected shape [${w.shape.join(',')}], got [${t.shape.join(',')}]`);
+      if (t.size !== w.size || (t.rank > 0 && t.shape.join() !== w.shape.join() && t.rank !== 1))
+        throw new ShapeError(`${w.path}: expected shape [${w.shape.join(',')}], got [${t.shape.join(',')}]`);
     });
     // what the device holds beside the weights (states of layers) must not be lost
     mine.forEach((w, i) => {
@@ -240,7 +246,15 @@ export abstract class ModelBase extends Layer {
   /** Shapes of the outputs without the batch; null where a size is unknown. */
   outputShapes(): KerasShape[] {
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
-    const x = this.inputSpecs.map((s, i) => t.tensor(t.b.input(`x${i}`, s.dtype, s.shape.map((d, a) => d ?? symbolOfAxis(a)))));
+    const x = this.inputSpecs.map((s, i) =>
+      t.tensor(
+        t.b.input(
+          `x${i}`,
+          s.dtype,
+          s.shape.map((d, a) => d ?? symbolOfAxis(a)),
+        ),
+      ),
+    );
     return listOf(this.call(x.length === 1 ? x[0]! : x, { training: false })).map((o) => o.shape.slice(1).map((d) => (isStatic(d) ? d : null)));
   }
 
@@ -287,7 +301,11 @@ export abstract class ModelBase extends Layer {
     return this.inputSpecs.map((s, i) =>
       this.layers
         .filter((l): l is EmbeddingClass => l instanceof EmbeddingClass)
-        .filter((l) => (l.inboundNodes.length > 0 ? l.inboundNodes.some((n) => n.inputs.some((t) => t.name === s.name && t.history.node.inputs.length === 0)) : i === 0 && this.layers[0] === l))
+        .filter((l) =>
+          l.inboundNodes.length > 0
+            ? l.inboundNodes.some((n) => n.inputs.some((t) => t.name === s.name && t.history.node.inputs.length === 0))
+            : i === 0 && this.layers[0] === l,
+        )
         .map((layer) => ({ layer, inputDim: layer.inputDim })),
     );
   }
@@ -295,7 +313,8 @@ export abstract class ModelBase extends Layer {
   /** Prints the table of layers. */
   summary(options: SummaryOptions = {}): void {
     const o = resolveOptions<SummaryOptions>('summary', [options], [], { lineLength: undefined, printFn: undefined });
-    const slots = this.optimizer && this.compiledWith?.resolved ? this.optimizer.allSlots().length * this.trainableWeights.reduce((n, w) => n + w.size, 0) + 2 : 0;
+    const slots =
+      this.optimizer && this.compiledWith?.resolved ? this.optimizer.allSlots().length * this.trainableWeights.reduce((n, w) => n + w.size, 0) + 2 : 0;
     printSummary(this.name, this.summaryRows(), { trainable: this.trainableWeights, other: this.nonTrainableWeights, optimizer: slots }, o);
   }
   protected abstract summaryRows(): SummaryRow[];

@@ -17,7 +17,10 @@ export interface CompileOptions {
   readonly loss?: PerOutput<losses.LossIdentifier> | null;
   /** Weights of the outputs' losses. */
   readonly lossWeights?: readonly number[] | Readonly<Record<string, number>> | null;
-  readonly metrics?: readonly (metrics.MetricIdentifier | readonly metrics.MetricIdentifier[])[] | Readonly<Record<string, metrics.MetricIdentifier | readonly metrics.MetricIdentifier[]>> | null;
+  readonly metrics?:
+    | readonly (metrics.MetricIdentifier | readonly metrics.MetricIdentifier[])[]
+    | Readonly<Record<string, metrics.MetricIdentifier | readonly metrics.MetricIdentifier[]>>
+    | null;
   /** Metrics that take sample weights. */
   readonly weightedMetrics?: CompileOptions['metrics'];
   readonly runEagerly?: boolean;
@@ -79,11 +82,16 @@ export class Compiled {
     const names = this.outputNames;
     if (value === null || value === undefined) return names.map(() => null);
     if (Array.isArray(value)) {
-      if (value.length !== names.length) throw new ValueError(`compile: '${what}' has ${value.length} entries, the model has ${names.length} outputs (${names.join(', ')})`);
+      if (value.length !== names.length)
+        throw new ValueError(`compile: '${what}' has ${value.length} entries, the model has ${names.length} outputs (${names.join(', ')})`);
       return value.map((x) => (x === null ? null : make(x)));
     }
     if (isPlainObject(value) && !isSerialized(value)) {
-      for (const key of Object.keys(value)) if (!names.includes(key)) throw new ValueError(`compile: '${what}' names the output '${key}', which the model does not have.${didYouMean(key, names)} Outputs: ${names.join(', ')}`);
+      for (const key of Object.keys(value))
+        if (!names.includes(key))
+          throw new ValueError(
+            `compile: '${what}' names the output '${key}', which the model does not have.${didYouMean(key, names)} Outputs: ${names.join(', ')}`,
+          );
       return names.map((n) => (value[n] === null || value[n] === undefined ? null : make(value[n])));
     }
     return names.map(() => make(value));

@@ -24,12 +24,15 @@ export interface DataSet {
 function parts(what: string, value: unknown, names: readonly string[]): unknown[] {
   if (value === null || value === undefined) return names.map(() => null);
   if (isPlainObject(value) && !('data' in value && 'shape' in value)) {
-    for (const key of Object.keys(value)) if (!names.includes(key)) throw new ValueError(`${what}: unknown name '${key}'.${didYouMean(key, names)} Expected: ${names.join(', ')}`);
+    for (const key of Object.keys(value))
+      if (!names.includes(key)) throw new ValueError(`${what}: unknown name '${key}'.${didYouMean(key, names)} Expected: ${names.join(', ')}`);
     return names.map((n) => value[n] ?? null);
   }
   if (names.length === 1) return [Array.isArray(value) && value.length === 1 && value[0] instanceof Tensor ? value[0] : value];
   if (!Array.isArray(value) || value.length !== names.length) {
-    throw new ValueError(`${what}: the model has ${names.length} of them (${names.join(', ')}): expected a list of ${names.length} arrays or an object by names, got ${describe(value)}`);
+    throw new ValueError(
+      `${what}: the model has ${names.length} of them (${names.join(', ')}): expected a list of ${names.length} arrays or an object by names, got ${describe(value)}`,
+    );
   }
   return value;
 }
@@ -50,21 +53,27 @@ function checkFinite(what: string, t: Tensor): void {
 /** The inputs as arrays that fit the model. */
 export function inputArrays(what: string, x: unknown, specs: readonly InputSpec[]): Tensor[] {
   if (x === null || x === undefined) throw new ValueError(`${what}: 'x' is required`);
-  const list = parts(`${what}: 'x'`, x, specs.map((s) => s.name)).map((v, i) => {
+  const list = parts(
+    `${what}: 'x'`,
+    x,
+    specs.map((s) => s.name),
+  ).map((v, i) => {
     const s = specs[i]!;
     const label = specs.length === 1 ? `${what}: 'x'` : `${what}: input '${s.name}'`;
     if (v === null) throw new ValueError(`${label} is missing`);
     let t = onDevice(toTensor(label, v));
     if (t.rank === s.shape.length - 1 && s.shape.at(-1) === 1) t = t.reshape([...t.shape, 1]);
     const fits = t.rank === s.shape.length && s.shape.every((d, a) => a === 0 || d === null || d === t.shape[a]);
-    if (!fits) throw new ShapeError(`${label}: the input '${s.name}' expects shape ${kerasShapeText([null, ...s.shape.slice(1)])}, got ${kerasShapeText(t.shape)}`);
+    if (!fits)
+      throw new ShapeError(`${label}: the input '${s.name}' expects shape ${kerasShapeText([null, ...s.shape.slice(1)])}, got ${kerasShapeText(t.shape)}`);
     checkFinite(label, t);
     return t;
   });
   const count = list[0]!.shape[0]!;
   if (count === 0) throw new ValueError(`${what}: the data set is empty`);
   list.forEach((t, i) => {
-    if (t.shape[0] !== count) throw new ShapeError(`${what}: all inputs must have the same number of samples, '${specs[0]!.name}' has ${count}, '${specs[i]!.name}' has ${t.shape[0]}`);
+    if (t.shape[0] !== count)
+      throw new ShapeError(`${what}: all inputs must have the same number of samples, '${specs[0]!.name}' has ${count}, '${specs[i]!.name}' has ${t.shape[0]}`);
   });
   return list;
 }
@@ -99,13 +108,29 @@ function checkClasses(label: string, t: Tensor, classes: number | null, loss: Lo
   const bad = t.data.findIndex((c) => c !== ignored && (c < 0 || !Number.isInteger(c) || (classes !== null && c >= classes)));
   if (bad < 0) return;
   const row = t.data.length / t.shape[0]!;
-  throw new ValueError(`${label}: sample ${Math.floor(bad / row)} has the class ${t.data[bad]}, expected whole numbers from 0 to ${classes === null ? '…' : classes - 1} (the output has ${classes ?? 'unknown'} classes)`);
+  throw new ValueError(
+    `${label}: sample ${Math.floor(bad / row)} has the class ${t.data[bad]}, expected whole numbers from 0 to ${classes === null ? '…' : classes - 1} (the output has ${classes ?? 'unknown'} classes)`,
+  );
 }
 
 /** Sample weights for each output, class weights multiplied in. */
-export function weightArrays(what: string, sampleWeight: unknown, classWeight: Readonly<Record<number, number>> | null, y: readonly (Tensor | null)[], specs: TargetSpecs, count: number): (Tensor | null)[] {
+export function weightArrays(
+  what: string,
+  sampleWeight: unknown,
+  classWeight: Readonly<Record<number, number>> | null,
+  y: readonly (Tensor | null)[],
+  specs: TargetSpecs,
+  count: number,
+): (Tensor | null)[] {
   const names = specs.outputNames;
-  let list = names.length > 1 && sampleWeight !== null && sampleWeight !== undefined && !isPlainObject(sampleWeight) && !(Array.isArray(sampleWeight) && sampleWeight.length === names.length && typeof sampleWeight[0] !== 'number') ? names.map(() => sampleWeight) : parts(`${what}: 'sampleWeight'`, sampleWeight, names);
+  let list =
+    names.length > 1 &&
+    sampleWeight !== null &&
+    sampleWeight !== undefined &&
+    !isPlainObject(sampleWeight) &&
+    !(Array.isArray(sampleWeight) && sampleWeight.length === names.length && typeof sampleWeight[0] !== 'number')
+      ? names.map(() => sampleWeight)
+      : parts(`${what}: 'sampleWeight'`, sampleWeight, names);
   if (classWeight) {
     if (names.length > 1) throw new ValueError(`${what}: 'classWeight' is for models with one output`);
     list = [times(classWeights(what, classWeight, y[0]!), list[0] === null ? null : toTensor(`${what}: 'sampleWeight'`, list[0]))];
@@ -139,7 +164,10 @@ function classWeights(what: string, weights: Readonly<Record<number, number>>, y
 function times(a: Tensor, b: Tensor | null): Tensor {
   if (!b) return a;
   if (b.size !== a.size) throw new ShapeError(`sampleWeight has ${b.size} values, classWeight gives ${a.size}`);
-  return new Tensor(Float32Array.from(a.data, (v, i) => v * b.data[i]!), a.shape);
+  return new Tensor(
+    Float32Array.from(a.data, (v, i) => v * b.data[i]!),
+    a.shape,
+  );
 }
 
 const specOf = (t: Tensor): ArraySpec => ({ dtype: t.dtype, shape: t.shape.slice(1) });
@@ -150,19 +178,24 @@ export const dataSpec = (d: DataSet): DataSpec => ({ x: d.x.map(specOf), y: d.y.
 export const rowsOf = (d: DataSet, start: number, end: number): DataSet => ({
   count: end - start,
   x: d.x.map((t) => t.rows(start, end)),
-  y: d.y.map((t) => t && t.rows(start, end)),
-  weights: d.weights.map((t) => t && t.rows(start, end)),
+  y: d.y.map((t) => t?.rows(start, end) ?? null),
+  weights: d.weights.map((t) => t?.rows(start, end) ?? null),
 });
 
 /** Ids outside an embedding's table would be clamped silently: they are an error. */
-export function checkEmbeddingIds(what: string, x: readonly Tensor[], tables: readonly (readonly { readonly layer: Layer; readonly inputDim: number }[])[]): void {
+export function checkEmbeddingIds(
+  what: string,
+  x: readonly Tensor[],
+  tables: readonly (readonly { readonly layer: Layer; readonly inputDim: number }[])[],
+): void {
   x.forEach((t, i) => {
     for (const { layer, inputDim } of tables[i] ?? []) {
       const bad = t.data.findIndex((v) => v < 0 || v >= inputDim || !Number.isInteger(v));
       if (bad < 0) continue;
       const row = t.data.length / t.shape[0]!;
-      throw new ValueError(`${what}: sample ${Math.floor(bad / row)} has the id ${t.data[bad]}, layer '${layer.name}' has ${inputDim} rows (ids 0 to ${inputDim - 1})`);
+      throw new ValueError(
+        `${what}: sample ${Math.floor(bad / row)} has the id ${t.data[bad]}, layer '${layer.name}' has ${inputDim} rows (ids 0 to ${inputDim - 1})`,
+      );
     }
   });
 }
-

@@ -7,10 +7,10 @@ import { listOf, type SymbolicTensor, type Tensors } from '../backend/trace.js';
 import { InputLayerClass } from '../layers/core.js';
 import type { CallArguments, Layer, LayerOptions } from '../layers/layer.js';
 import { KerasTensor, type KerasTensors, type LayerNode } from '../layers/node.js';
+import { serialize } from '../layers/serialization.js';
 import { callable } from '../utils/callable.js';
 import { describe, resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
-import { serialize } from '../layers/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
 import { functionalRows, type SummaryRow } from './summary.js';
 
@@ -30,7 +30,10 @@ function topology(inputs: readonly KerasTensor[], outputs: readonly KerasTensor[
     const { node } = t.history;
     if (done.has(node)) return;
     if (!order.has(node.layer)) order.set(node.layer, order.size);
-    if (node.inputs.length === 0 && !given.has(node)) throw new ValueError(`the output depends on the input '${node.layer.name}', which is not among the model's inputs (${inputs.map((i) => `'${i.name}'`).join(', ')})`);
+    if (node.inputs.length === 0 && !given.has(node))
+      throw new ValueError(
+        `the output depends on the input '${node.layer.name}', which is not among the model's inputs (${inputs.map((i) => `'${i.name}'`).join(', ')})`,
+      );
     if (!given.has(node)) for (const i of node.inputs) visit(i);
     done.add(node);
     sorted.push(node);
@@ -54,11 +57,20 @@ function topology(inputs: readonly KerasTensor[], outputs: readonly KerasTensor[
       sorted.push(t.history.node);
     }
   }
-  const byDepth = <T>(list: readonly T[], depth: (x: T) => number, index: (x: T) => number): T[] => [...list].sort((a, b) => depth(b) - depth(a) || index(a) - index(b));
+  const byDepth = <T>(list: readonly T[], depth: (x: T) => number, index: (x: T) => number): T[] =>
+    [...list].sort((a, b) => depth(b) - depth(a) || index(a) - index(b));
   const position = new Map(sorted.map((n, i) => [n, i]));
   return {
-    layers: byDepth([...layerDepths.keys()], (l) => layerDepths.get(l)!, (l) => order.get(l)!),
-    nodes: byDepth(sorted, (n) => depths.get(n)!, (n) => position.get(n)!),
+    layers: byDepth(
+      [...layerDepths.keys()],
+      (l) => layerDepths.get(l)!,
+      (l) => order.get(l)!,
+    ),
+    nodes: byDepth(
+      sorted,
+      (n) => depths.get(n)!,
+      (n) => position.get(n)!,
+    ),
   };
 }
 
@@ -70,7 +82,8 @@ export interface ModelConfig extends LayerOptions {
 const tensorList = (what: string, x: unknown): readonly KerasTensor[] => {
   const list = (Array.isArray(x) ? x : [x]) as unknown[];
   const bad = list.find((t) => !(t instanceof KerasTensor));
-  if (list.length === 0 || bad !== undefined) throw new ValueError(`Model: '${what}' must be one or more outputs of Input or of layers, got ${describe(bad ?? 'nothing')}`);
+  if (list.length === 0 || bad !== undefined)
+    throw new ValueError(`Model: '${what}' must be one or more outputs of Input or of layers, got ${describe(bad ?? 'nothing')}`);
   return list as KerasTensor[];
 };
 
@@ -83,7 +96,14 @@ export class FunctionalClass extends ModelBase {
   private readonly singleOutput: boolean;
 
   constructor(config: ModelConfig) {
-    const o = resolveOptions<ModelConfig>('Model', [config], [], { inputs: undefined, outputs: undefined, name: null, trainable: true, dtype: null, semantics: 'keras3' } as Partial<ModelConfig>);
+    const o = resolveOptions<ModelConfig>('Model', [config], [], {
+      inputs: undefined,
+      outputs: undefined,
+      name: null,
+      trainable: true,
+      dtype: null,
+      semantics: 'keras3',
+    } as Partial<ModelConfig>);
     super({ name: o.name ?? null, trainable: o.trainable, semantics: o.semantics }, 'model');
     this.inputs = tensorList('inputs', o.inputs);
     this.outputs = tensorList('outputs', o.outputs);

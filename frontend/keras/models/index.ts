@@ -1,7 +1,8 @@
 /** tf.keras.models. */
-export { ModelBase, type InputSpec, type ProgramsOptions } from './base.js';
-export type { CompileOptions } from './compiled.js';
+
 export type { DeviceName } from '../../../runtime/open.js';
+export { type InputSpec, ModelBase, type ProgramsOptions } from './base.js';
+export type { CompileOptions } from './compiled.js';
 export type { DeviceOption } from './device-option.js';
 export { Model } from './functional.js';
 export type { EvaluateOptions, FitOptions, PredictOptions } from './loops.js';

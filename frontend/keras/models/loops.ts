@@ -8,10 +8,10 @@ import { Tensor } from '../tensor.js';
 import { positiveInteger, resolveOptions } from '../utils/options.js';
 import { nextSeed, RandomStream } from '../utils/random.js';
 import type { ModelBase } from './base.js';
-import { checkEmbeddingIds, type DataArgument, type DataSet, dataSpec, inputArrays, rowsOf, targetArrays, weightArrays } from './data.js';
-import type { Program, ResidentData } from './executor.js';
-import { ProgressBar, standardOutput, verbosity } from './progress.js';
+import { checkEmbeddingIds, type DataArgument, type DataSet, dataSpec, inputArrays, rowsOf } from './data.js';
+import { batchFor, buildFrom, dataSet, type Loaded, loadData, openSizes, release } from './feeding.js';
 import { cursorSlot, evaluateGraph, inputName, predictGraph, trainGraph } from './programs.js';
+import { ProgressBar, standardOutput, verbosity } from './progress.js';
 import type { ModelSession } from './session.js';
 
 export type FitHistory = History;
@@ -58,82 +58,6 @@ export interface BatchOptions {
   readonly returnDict?: boolean;
   /** Whether the metrics begin anew; default true. */
   readonly resetMetrics?: boolean;
-}
-
-/** Checked data for the model. A model without an input shape is built for the data. */
-function dataSet(what: string, model: ModelBase, x: unknown, y: unknown, sampleWeight: unknown, classWeight: Readonly<Record<number, number>> | null): DataSet {
-  buildFrom(what, model, x);
-  const inputs = inputArrays(what, x, model.inputSpecs);
-  checkEmbeddingIds(what, inputs, model.embeddingTables());
-  const count = inputs[0]!.shape[0]!;
-  const specs = { outputNames: model.outputNames, losses: model.compiled.losses, classes: model.outputShapes().map((s) => s.at(-1) ?? null) };
-  const targets = targetArrays(what, y, specs, count);
-  return { count, x: inputs, y: targets, weights: weightArrays(what, sampleWeight, classWeight, targets, specs, count) };
-}
-
-function buildFrom(what: string, model: ModelBase, x: unknown): void {
-  if (model.hasInputs || x === null || x === undefined) return;
-  const [t] = inputArrays(what, x, [{ name: 'x', shape: shapeOf(x), dtype: 'float32' }]);
-  model.buildFor([null, ...t!.shape.slice(1)]);
-}
-
-/** Any shape of the right rank. */
-function shapeOf(x: unknown): null[] {
-  let rank = 0;
-  if (typeof x === 'object' && x !== null && 'shape' in x) rank = (x.shape as readonly number[]).length;
-  else for (let at = x; Array.isArray(at) || ArrayBuffer.isView(at); at = (at as ArrayLike<unknown>)[0]) rank++;
-  return new Array<null>(rank).fill(null);
-}
-
-/** Symbols of a data set: sizes that the model leaves open. */
-function openSizes(model: ModelBase, d: Pick<DataSet, 'x'>): Record<string, number> {
-  const sizes: Record<string, number> = {};
-  model.inputSpecs.forEach((s, i) => {
-    s.shape.forEach((dim, axis) => {
-      if (dim === null && axis > 0) sizes[`axis${axis}`] = d.x[i]!.shape[axis]!;
-    });
-  });
-  return sizes;
-}
-
-/** The batch size that a run uses: that of the model where it is fixed. */
-function batchFor(what: string, model: ModelBase, wanted: number | undefined, count: number): number {
-  const fixed = model.inputSpecs[0]!.shape[0] ?? null;
-  const batch = wanted === undefined ? (fixed ?? 32) : positiveInteger(what, 'batchSize', wanted);
-  if (fixed === null) return Math.min(batch, count);
-  if (batch !== fixed) throw new ValueError(`${what}: the model has the fixed batch size ${fixed}, got batchSize ${batch}`);
-  if (count % fixed !== 0) throw new ValueError(`${what}: the model has the fixed batch size ${fixed}: the number of samples (${count}) must be a multiple of it`);
-  return batch;
-}
-
-/** A data set on the device, with the program that reads it. */
-interface Loaded {
-  readonly program: Program;
-  readonly count: number;
-  readonly batch: number;
-  readonly symbols: Readonly<Record<string, number>>;
-  readonly resident: Record<string, ResidentData>;
-}
-
-async function loadData(session: ModelSession, model: ModelBase, mode: 'train' | 'evaluate', d: DataSet, batch: number): Promise<Loaded> {
-  const spec = dataSpec(d);
-  const key = `${mode} ${JSON.stringify(spec)} ${batch} ${d.count}`;
-  const build = mode === 'train' ? trainGraph : evaluateGraph;
-  const program = await session.program(key, mode, () => build(model, session.layout, model.compiled, spec, { batch, samples: d.count }));
-  const resident: Record<string, ResidentData> = {};
-  const upload = (kind: 'x' | 'y' | 'sample_weight', list: readonly (Tensor | null)[]) => {
-    list.forEach((t, i) => {
-      if (t) resident[inputName(kind, i, list.length, true)] = session.executor.upload(t.dtype, t.shape, t.data);
-    });
-  };
-  upload('x', d.x);
-  upload('y', d.y);
-  upload('sample_weight', d.weights);
-  return { program, count: d.count, batch, symbols: { samples: d.count, ...openSizes(model, d) }, resident };
-}
-
-function release(loaded: Loaded | null): void {
-  for (const r of Object.values(loaded?.resident ?? {})) r.dispose();
 }
 
 /** Loss and metrics as they are on the device now. */
@@ -205,11 +129,16 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   const verbose = verbosity('fit', o.verbose);
   const epochs = positiveInteger('fit', 'epochs', o.epochs);
   let train = dataSet('fit', model, x, y, o.sampleWeight, o.classWeight);
-  let validation: DataSet | null = o.validationData ? dataSet('fit: validationData', model, o.validationData[0], o.validationData[1], o.validationData[2] ?? null, null) : null;
+  let validation: DataSet | null = o.validationData
+    ? dataSet('fit: validationData', model, o.validationData[0], o.validationData[1], o.validationData[2] ?? null, null)
+    : null;
   if (!validation && o.validationSplit > 0) {
     if (!(o.validationSplit < 1)) throw new ValueError(`fit: 'validationSplit' must be at least 0 and below 1, got ${o.validationSplit}`);
     const at = Math.floor(train.count * (1 - o.validationSplit));
-    if (at === 0 || at === train.count) throw new ValueError(`fit: 'validationSplit' of ${o.validationSplit} leaves no samples for ${at === 0 ? 'training' : 'validation'} (${train.count} in all)`);
+    if (at === 0 || at === train.count)
+      throw new ValueError(
+        `fit: 'validationSplit' of ${o.validationSplit} leaves no samples for ${at === 0 ? 'training' : 'validation'} (${train.count} in all)`,
+      );
     [train, validation] = [rowsOf(train, 0, at), rowsOf(train, at, train.count)];
   }
   const batch = batchFor('fit', model, o.batchSize, train.count);
@@ -221,7 +150,9 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   const callbacks = new CallbackList([...o.callbacks, history], model, { epochs, steps, verbose });
   const out = standardOutput();
   const trained = await loadData(session, model, 'train', train, batch);
-  const tested = validation ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count)) : null;
+  const tested = validation
+    ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count))
+    : null;
   const stream = new RandomStream(nextSeed());
   const watchesBatches = callbacks.has('onTrainBatchBegin', 'onTrainBatchEnd');
   model.stopTraining = false;
@@ -270,14 +201,25 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
 }
 
 /** One evaluation of a loaded data set. */
-async function test(session: ModelSession, model: ModelBase, loaded: Loaded, callbacks: CallbackList, bar: ProgressBar | null = null): Promise<Record<string, number>> {
+async function test(
+  session: ModelSession,
+  model: ModelBase,
+  loaded: Loaded,
+  callbacks: CallbackList,
+  bar: ProgressBar | null = null,
+): Promise<Record<string, number>> {
   resetMetrics(session, model);
   session.zero([{ name: cursorSlot.evaluate, dtype: 'int32', size: 1 }]);
   session.markTrained();
   await callbacks.emit('onTestBegin', {});
   const watches = callbacks.has('onTestBatchBegin', 'onTestBatchEnd');
   await pass(session, loaded, {
-    ...(watches ? { begin: (b: number) => callbacks.emit('onTestBatchBegin', b, {}), end: async (b: number) => callbacks.emit('onTestBatchEnd', b, await readLogs(session, model)) } : {}),
+    ...(watches
+      ? {
+          begin: (b: number) => callbacks.emit('onTestBatchBegin', b, {}),
+          end: async (b: number) => callbacks.emit('onTestBatchEnd', b, await readLogs(session, model)),
+        }
+      : {}),
     progress: async (done) => {
       if (bar?.redraws) bar.update(done, await readLogs(session, model));
     },
@@ -288,7 +230,13 @@ async function test(session: ModelSession, model: ModelBase, loaded: Loaded, cal
 }
 
 export async function evaluate(model: ModelBase, x: DataArgument, y: DataArgument | null, options: EvaluateOptions): Promise<Record<string, number>> {
-  const o = resolveOptions<Required<EvaluateOptions>>('evaluate', [options], [], { batchSize: undefined, verbose: 'auto', sampleWeight: null, callbacks: [], returnDict: false });
+  const o = resolveOptions<Required<EvaluateOptions>>('evaluate', [options], [], {
+    batchSize: undefined,
+    verbose: 'auto',
+    sampleWeight: null,
+    callbacks: [],
+    returnDict: false,
+  });
   const verbose = verbosity('evaluate', o.verbose);
   const data = dataSet('evaluate', model, x, y, o.sampleWeight, null);
   const batch = batchFor('evaluate', model, o.batchSize, data.count);
@@ -351,7 +299,13 @@ function joined(parts: readonly TensorData[]): Tensor {
 }
 
 /** One batch brought by the caller. */
-export async function onBatch(model: ModelBase, mode: 'train' | 'evaluate', x: DataArgument, y: DataArgument | null, options: BatchOptions): Promise<number | number[] | Logs> {
+export async function onBatch(
+  model: ModelBase,
+  mode: 'train' | 'evaluate',
+  x: DataArgument,
+  y: DataArgument | null,
+  options: BatchOptions,
+): Promise<number | number[] | Logs> {
   const what = mode === 'train' ? 'trainOnBatch' : 'testOnBatch';
   const o = resolveOptions<Required<BatchOptions>>(what, [options], [], { sampleWeight: null, classWeight: null, returnDict: false, resetMetrics: true });
   const data = dataSet(what, model, x, y, o.sampleWeight, o.classWeight);
@@ -361,7 +315,9 @@ export async function onBatch(model: ModelBase, mode: 'train' | 'evaluate', x: D
   // memory is planned for the largest batch: rounded up, so that batches of similar sizes share a program
   const largest = 2 ** Math.ceil(Math.log2(data.count));
   const build = mode === 'train' ? trainGraph : evaluateGraph;
-  const program = await session.program(`${what} ${JSON.stringify(spec)} ${largest}`, mode, () => build(model, session.layout, model.compiled, spec, { batch: largest, samples: null }));
+  const program = await session.program(`${what} ${JSON.stringify(spec)} ${largest}`, mode, () =>
+    build(model, session.layout, model.compiled, spec, { batch: largest, samples: null }),
+  );
   if (o.resetMetrics) resetMetrics(session, model);
   session.syncLearningRate();
   session.markTrained();

@@ -1,9 +1,10 @@
 /** The graphs of a model: a training step, an evaluation step, a prediction. */
+
+import { gradients } from '../../../ir/autodiff.js';
 import { GraphBuilder } from '../../../ir/builder.js';
 import { type Dim, isStatic, type Shape, symbol } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
 import { ValueError } from '../../../ir/errors.js';
-import { gradients } from '../../../ir/autodiff.js';
 import type { Graph, Value } from '../../../ir/graph.js';
 import * as ops from '../backend/ops.js';
 import { listOf, type SymbolicTensor, Trace } from '../backend/trace.js';
@@ -39,7 +40,8 @@ export interface ProgramOptions {
 export const cursorSlot = { train: 'data/cursor', evaluate: 'data/evaluate_cursor' } as const;
 
 /** Names of the inputs of programs: `x` alone or `x_0`, `x_1`, …; data sets on the device are always numbered. */
-export const inputName = (kind: 'x' | 'y' | 'sample_weight', index: number, count: number, resident: boolean): string => (count === 1 && !resident ? kind : `${kind}_${index}`);
+export const inputName = (kind: 'x' | 'y' | 'sample_weight', index: number, count: number, resident: boolean): string =>
+  count === 1 && !resident ? kind : `${kind}_${index}`;
 
 interface Batch {
   readonly x: readonly SymbolicTensor[];
@@ -79,7 +81,8 @@ function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: 'train' | 'eva
     const declared = declaredShape(b, s.shape, a);
     return t.tensor(b.cast(of('x', a, i, spec.x.length, declared), s.dtype));
   });
-  const optional = (kind: 'y' | 'sample_weight', list: readonly (ArraySpec | null)[]) => list.map((a, i) => (a ? t.tensor(of(kind, a, i, list.length, a.shape)) : null));
+  const optional = (kind: 'y' | 'sample_weight', list: readonly (ArraySpec | null)[]) =>
+    list.map((a, i) => (a ? t.tensor(of(kind, a, i, list.length, a.shape)) : null));
   return { x, y: optional('y', spec.y), weights: optional('sample_weight', spec.weights), size };
 }
 
@@ -96,7 +99,10 @@ function declaredShape(b: GraphBuilder, shape: readonly (number | null)[], a: Ar
 /** All losses of a batch: total, and of each output. Metrics are updated on the way. */
 function lossAndMetrics(t: Trace, model: ModelBase, compiled: Compiled, batch: Batch, predictions: readonly SymbolicTensor[]): SymbolicTensor {
   const { b } = t;
-  const resolved = compiled.resolve(batch.y.map((y) => y?.shape ?? null), predictions.map((p) => p.shape));
+  const resolved = compiled.resolve(
+    batch.y.map((y) => y?.shape ?? null),
+    predictions.map((p) => p.shape),
+  );
   const parts: SymbolicTensor[] = [];
   b.withOrigin('loss', () => {
     compiled.losses.forEach((loss, i) => {

@@ -3,7 +3,8 @@
 import { oneOf } from '../utils/options.js';
 
 /** 0, 1 or 2; 'auto' is 1. */
-export const verbosity = (what: string, x: unknown): 0 | 1 | 2 => (x === undefined || x === 'auto' || x === true ? 1 : x === false ? 0 : (Number(oneOf(what, 'verbose', String(x), ['0', '1', '2'])) as 0 | 1 | 2));
+export const verbosity = (what: string, x: unknown): 0 | 1 | 2 =>
+  x === undefined || x === 'auto' || x === true ? 1 : x === false ? 0 : (Number(oneOf(what, 'verbose', String(x), ['0', '1', '2'])) as 0 | 1 | 2);
 
 /** Where text goes; process.stdout, or the console in browsers. */
 export interface Output {
@@ -50,7 +51,10 @@ export function duration(seconds: number): string {
 /** Four digits, in powers of ten when small. */
 export const metricText = (value: number): string => (Math.abs(value) > 1e-3 || value === 0 ? value.toFixed(4) : value.toExponential(4));
 
-export const logsText = (logs: Readonly<Record<string, number>>): string => Object.entries(logs).map(([name, value]) => ` - ${name}: ${metricText(value)}`).join('');
+export const logsText = (logs: Readonly<Record<string, number>>): string =>
+  Object.entries(logs)
+    .map(([name, value]) => ` - ${name}: ${metricText(value)}`)
+    .join('');
 
 export class ProgressBar {
   private readonly start = performance.now();

@@ -21,7 +21,17 @@ export class ReferenceExecutor implements Executor {
     for (const s of graph.state) {
       if (this.state.has(s.name)) continue;
       const shape = s.value.shape as readonly number[];
-      this.state.set(s.name, s.initial ?? { dtype: s.value.dtype, shape, data: hostArray(s.value.dtype, shape.reduce((a, d) => a * d, 1)) });
+      this.state.set(
+        s.name,
+        s.initial ?? {
+          dtype: s.value.dtype,
+          shape,
+          data: hostArray(
+            s.value.dtype,
+            shape.reduce((a, d) => a * d, 1),
+          ),
+        },
+      );
     }
     let outputs: Record<string, TensorData> = {};
     return Promise.resolve({

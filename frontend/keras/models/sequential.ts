@@ -1,7 +1,8 @@
 /** Sequential: a stack of layers with one input and one output each. */
-import { ShapeError, ValueError } from '../../../ir/errors.js';
+
 import { GraphBuilder } from '../../../ir/builder.js';
-import { type KerasShape, kerasShape, kerasShapeText, separateLayout, SymbolicTensor, type Tensors, Trace } from '../backend/trace.js';
+import { ShapeError, ValueError } from '../../../ir/errors.js';
+import { type KerasShape, kerasShape, kerasShapeText, SymbolicTensor, separateLayout, type Tensors, Trace } from '../backend/trace.js';
 import { InputLayerClass } from '../layers/core.js';
 import { type CallArguments, type InputShape, Layer, singleShape, symbolOfAxis } from '../layers/layer.js';
 import { KerasTensor } from '../layers/node.js';
@@ -43,7 +44,8 @@ export class SequentialClass extends ModelBase {
       this.input = { name: added.name, shape: added.batchShape, dtype: added.dtype };
       return;
     }
-    if (this.sublayers.some((l) => l.name === added.name)) throw new ValueError(`Sequential: there is already a layer named '${added.name}': names must be unique`);
+    if (this.sublayers.some((l) => l.name === added.name))
+      throw new ValueError(`Sequential: there is already a layer named '${added.name}': names must be unique`);
     const shape = this.sublayers.length === 0 && !this.input ? shapeOfFirst(added) : null;
     this.sublayers.push(added);
     if (shape) this.input = { name: `${added.name}_input`, shape, dtype: added.className === 'Embedding' ? 'int32' : 'float32' };
@@ -52,7 +54,8 @@ export class SequentialClass extends ModelBase {
   }
 
   override get inputSpecs(): readonly InputSpec[] {
-    if (!this.input) throw new ValueError(`model '${this.name}' has no input shape yet: give the first layer inputShape, put Input first, or call build(shape)`);
+    if (!this.input)
+      throw new ValueError(`model '${this.name}' has no input shape yet: give the first layer inputShape, put Input first, or call build(shape)`);
     return [this.input];
   }
   override get hasInputs(): boolean {
@@ -67,7 +70,13 @@ export class SequentialClass extends ModelBase {
     const shape = singleShape(inputShape, this);
     this.input ??= { name: `${this.sublayers[0]?.name ?? this.name}_input`, shape: [null, ...shape.slice(1)], dtype: 'float32' };
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
-    let x: Tensors = t.tensor(t.b.input('x', this.input.dtype, this.input.shape.map((d, i) => d ?? symbolOfAxis(i))));
+    let x: Tensors = t.tensor(
+      t.b.input(
+        'x',
+        this.input.dtype,
+        this.input.shape.map((d, i) => d ?? symbolOfAxis(i)),
+      ),
+    );
     for (const layer of this.sublayers) {
       x = layer.compute(x, {});
       if (!(x instanceof SymbolicTensor)) throw new ShapeError(`Sequential: layer '${layer.name}' gives ${x.length} outputs; use a functional model`);
@@ -93,7 +102,9 @@ export class SequentialClass extends ModelBase {
   }
 
   override getConfig(): JsonObject {
-    const first = this.inputLayer ?? (this.input ? new InputLayerClass({ batchShape: this.input.shape, dtype: this.input.dtype, name: this.input.name, semantics: this.semantics }) : null);
+    const first =
+      this.inputLayer ??
+      (this.input ? new InputLayerClass({ batchShape: this.input.shape, dtype: this.input.dtype, name: this.input.name, semantics: this.semantics }) : null);
     return {
       name: this.name,
       ...(this.semantics === 'keras3' ? { trainable: this.trainable, dtype: 'float32' } : {}),

@@ -2,7 +2,7 @@
 import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import { InputLayerClass } from '../layers/core.js';
 import type { Layer } from '../layers/layer.js';
-import { KerasTensor } from '../layers/node.js';
+import type { KerasTensor } from '../layers/node.js';
 import { type DeserializeOptions, deserialize, layerClasses } from '../layers/serialization.js';
 import { isPlainObject } from '../utils/options.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
@@ -50,7 +50,12 @@ function layerFrom(config: SerializedObject, options: DeserializeOptions): Layer
 
 function sequential(config: JsonObject, options: DeserializeOptions): SequentialClass {
   const layers = (config.layers as unknown as SerializedObject[]).map((l) => layerFrom(l, options));
-  const model = new SequentialClass({ layers, name: (config.name as string | undefined) ?? null, trainable: (config.trainable as boolean | undefined) ?? true, semantics: options.semantics });
+  const model = new SequentialClass({
+    layers,
+    name: (config.name as string | undefined) ?? null,
+    trainable: (config.trainable as boolean | undefined) ?? true,
+    semantics: options.semantics,
+  });
   const shape = config.build_input_shape as readonly (number | null)[] | undefined;
   if (!model.hasInputs && shape) model.buildFor(shape);
   return model;
@@ -107,7 +112,13 @@ function functional(config: JsonObject, options: DeserializeOptions): Functional
       return t;
     });
   const [inputs, outputs] = [ends('input_layers'), ends('output_layers')];
-  return new FunctionalClass({ inputs, outputs: outputs.length === 1 ? outputs[0]! : outputs, name: config.name as string, trainable: (config.trainable as boolean | undefined) ?? true, semantics: options.semantics });
+  return new FunctionalClass({
+    inputs,
+    outputs: outputs.length === 1 ? outputs[0]! : outputs,
+    name: config.name as string,
+    trainable: (config.trainable as boolean | undefined) ?? true,
+    semantics: options.semantics,
+  });
 }
 
 const isReference = (x: Json): x is [string, number, number] => Array.isArray(x) && typeof x[0] === 'string' && typeof x[1] === 'number';

@@ -1,11 +1,11 @@
 /** A model on a device: its state, its programs, and the way of weights between host and device. */
 import { hostArray, type TypedArray } from '../../../ir/dtype.js';
 import type { Graph } from '../../../ir/graph.js';
+import type { CompiledPlan } from '../../../runtime/plan.js';
 import { iterationSlot, seedSlot } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { Optimizer } from '../optimizers/index.js';
 import { learningRateSlot } from '../optimizers/optimizer.js';
-import type { CompiledPlan } from '../../../runtime/plan.js';
 import type { Executor, Program } from './executor.js';
 import type { ModelLayout } from './layout.js';
 
@@ -48,7 +48,14 @@ export class ModelSession {
       if (this.initialized.has(s.name)) continue;
       this.initialized.add(s.name);
       const contents = initialContents(s.name, this.layout, this.optimizer, this.seed);
-      this.executor.writeState(s.name, contents ?? hostArray(s.value.dtype, (s.value.shape as readonly number[]).reduce((a, d) => a * d, 1)));
+      this.executor.writeState(
+        s.name,
+        contents ??
+          hostArray(
+            s.value.dtype,
+            (s.value.shape as readonly number[]).reduce((a, d) => a * d, 1),
+          ),
+      );
       if (s.name === learningRateSlot) this.writtenRate = this.optimizer!.learningRate;
     }
     this.programs.set(key, program);

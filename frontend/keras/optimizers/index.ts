@@ -5,7 +5,7 @@ import type { SymbolicTensor } from '../backend/trace.js';
 import { callable } from '../utils/callable.js';
 import { describe, resolveOptions } from '../utils/options.js';
 import { classNamed, isSerialized, type JsonObject, optionsOfConfig, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
-import { inertOptimizerOptions, Optimizer, type OptimizerApi, optimizerDefaults, type OptimizerOptions, type UpdateContext } from './optimizer.js';
+import { inertOptimizerOptions, Optimizer, type OptimizerApi, type OptimizerOptions, optimizerDefaults, type UpdateContext } from './optimizer.js';
 import * as schedules from './schedules.js';
 
 export interface SGDOptions extends OptimizerOptions {
@@ -20,7 +20,13 @@ class SGDClass extends Optimizer {
   readonly momentum: number;
   readonly nesterov: boolean;
   constructor(learningRate?: SGDOptions['learningRate'] | SGDOptions, options?: SGDOptions) {
-    const o = resolveOptions<SGDOptions>('SGD', rateFirst(learningRate, options), [], { ...optimizerDefaults, name: 'sgd', learningRate: 0.01, momentum: 0, nesterov: false });
+    const o = resolveOptions<SGDOptions>('SGD', rateFirst(learningRate, options), [], {
+      ...optimizerDefaults,
+      name: 'sgd',
+      learningRate: 0.01,
+      momentum: 0,
+      nesterov: false,
+    });
     super('sgd', o);
     this.momentum = o.momentum ?? 0;
     this.nesterov = o.nesterov ?? false;
@@ -66,7 +72,15 @@ class RMSpropClass extends Optimizer {
   readonly epsilon: number;
   readonly centered: boolean;
   constructor(learningRate?: RMSpropOptions['learningRate'] | RMSpropOptions, options?: RMSpropOptions) {
-    const o = resolveOptions<RMSpropOptions>('RMSprop', rateFirst(learningRate, options), [], { ...optimizerDefaults, name: 'rmsprop', learningRate: 0.001, rho: 0.9, momentum: 0, epsilon: 1e-7, centered: false });
+    const o = resolveOptions<RMSpropOptions>('RMSprop', rateFirst(learningRate, options), [], {
+      ...optimizerDefaults,
+      name: 'rmsprop',
+      learningRate: 0.001,
+      rho: 0.9,
+      momentum: 0,
+      epsilon: 1e-7,
+      centered: false,
+    });
     super('rmsprop', o);
     this.rho = o.rho!;
     this.momentum = o.momentum!;
@@ -113,19 +127,28 @@ export interface AdamOptions extends OptimizerOptions {
 
 /** Adaptive moments: learningRate * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon). Default learning rate 0.001. */
 class AdamClass extends Optimizer {
-  static override readonly className = 'Adam';
+  static override readonly className: string = 'Adam';
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
   readonly amsgrad: boolean;
   constructor(learningRate?: AdamOptions['learningRate'] | AdamOptions, options?: AdamOptions) {
-    const o = resolveOptions<AdamOptions>('Adam', rateFirst(learningRate, options), [], { ...optimizerDefaults, name: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, amsgrad: false });
+    const o = resolveOptions<AdamOptions>('Adam', rateFirst(learningRate, options), [], {
+      ...optimizerDefaults,
+      name: 'adam',
+      learningRate: 0.001,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-7,
+      amsgrad: false,
+    });
     super('adam', o);
     this.beta1 = o.beta1!;
     this.beta2 = o.beta2!;
     this.epsilon = o.epsilon!;
     this.amsgrad = o.amsgrad!;
-    for (const name of ['beta1', 'beta2'] as const) if (!(this[name] >= 0 && this[name] < 1)) throw new ValueError(`Adam: '${name}' must be at least 0 and below 1, got ${this[name]}`);
+    for (const name of ['beta1', 'beta2'] as const)
+      if (!(this[name] >= 0 && this[name] < 1)) throw new ValueError(`Adam: '${name}' must be at least 0 and below 1, got ${this[name]}`);
   }
   slotNames(): readonly string[] {
     return this.amsgrad ? ['m', 'v', 'vhat'] : ['m', 'v'];
@@ -149,20 +172,119 @@ class AdamClass extends Optimizer {
   }
 }
 
+/** Adam with weight decay, 0.004 by default. */
+class AdamWClass extends AdamClass {
+  static override readonly className: string = 'AdamW';
+  constructor(learningRate?: AdamOptions['learningRate'] | AdamOptions, options?: AdamOptions) {
+    super({ weightDecay: 0.004, name: 'adamw', ...(rateFirst(learningRate, options)[0] as AdamOptions | undefined) });
+  }
+}
+
+export interface AdagradOptions extends OptimizerOptions {
+  /** Start of the sums of squared gradients; default 0.1. */
+  readonly initialAccumulatorValue?: number;
+  readonly epsilon?: number;
+}
+
+/** Gradients divided by the root of the sum of their squares. Default learning rate 0.001. */
+class AdagradClass extends Optimizer {
+  static override readonly className = 'Adagrad';
+  readonly initialAccumulatorValue: number;
+  readonly epsilon: number;
+  constructor(learningRate?: AdagradOptions['learningRate'] | AdagradOptions, options?: AdagradOptions) {
+    const o = resolveOptions<AdagradOptions>('Adagrad', rateFirst(learningRate, options), [], {
+      ...optimizerDefaults,
+      name: 'adagrad',
+      learningRate: 0.001,
+      initialAccumulatorValue: 0.1,
+      epsilon: 1e-7,
+    });
+    super('adagrad', o);
+    this.initialAccumulatorValue = o.initialAccumulatorValue!;
+    this.epsilon = o.epsilon!;
+  }
+  slotNames(): readonly string[] {
+    return ['accumulator'];
+  }
+  override initialSlot(slot: string, parameters: Float32Array): Float32Array | null {
+    return slot === 'accumulator' ? new Float32Array(parameters.length).fill(this.initialAccumulatorValue) : super.initialSlot(slot, parameters);
+  }
+  protected update(u: UpdateContext): SymbolicTensor {
+    const sum = ops.add(u.slot('accumulator'), ops.square(u.gradient));
+    u.setSlot('accumulator', sum);
+    const scaled = ops.multiply(u.gradient, u.learningRate);
+    // the legacy optimizer adds epsilon outside the root
+    const move = this.api === 'legacy' ? ops.divide(scaled, ops.add(ops.sqrt(sum), this.epsilon)) : ops.multiply(scaled, ops.rsqrt(ops.add(sum, this.epsilon)));
+    return ops.subtract(u.parameters, move);
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), initial_accumulator_value: this.initialAccumulatorValue, epsilon: this.epsilon };
+  }
+}
+
+export type AdamaxOptions = Omit<AdamOptions, 'amsgrad'>;
+
+/** Adam with the infinity norm: learningRate / (1 - beta1^t) * m / (u + epsilon). Default learning rate 0.001. */
+class AdamaxClass extends Optimizer {
+  static override readonly className = 'Adamax';
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  constructor(learningRate?: AdamaxOptions['learningRate'] | AdamaxOptions, options?: AdamaxOptions) {
+    const o = resolveOptions<AdamaxOptions>('Adamax', rateFirst(learningRate, options), [], {
+      ...optimizerDefaults,
+      name: 'adamax',
+      learningRate: 0.001,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-7,
+    });
+    super('adamax', o);
+    this.beta1 = o.beta1!;
+    this.beta2 = o.beta2!;
+    this.epsilon = o.epsilon!;
+  }
+  slotNames(): readonly string[] {
+    return ['m', 'u'];
+  }
+  protected update(u: UpdateContext): SymbolicTensor {
+    const m = ops.add(u.slot('m'), ops.multiply(ops.subtract(u.gradient, u.slot('m')), 1 - this.beta1));
+    const norm = ops.maximum(ops.multiply(u.slot('u'), this.beta2), ops.abs(u.gradient));
+    u.setSlot('m', m);
+    u.setSlot('u', norm);
+    const rate = ops.divide(u.learningRate, ops.subtract(1, ops.power(this.beta1, u.step)));
+    return ops.subtract(u.parameters, ops.divide(ops.multiply(m, rate), ops.add(norm, this.epsilon)));
+  }
+  override getConfig(): JsonObject {
+    return { ...super.getConfig(), beta_1: this.beta1, beta_2: this.beta2, epsilon: this.epsilon };
+  }
+}
+
 /** `Adam(0.01)`, `Adam(0.01, { beta1: 0.8 })`, `Adam({ learningRate: 0.01 })`. */
 function rateFirst(rate: unknown, options: OptimizerOptions | undefined): [object | undefined] {
   const isRate = typeof rate === 'number' || rate instanceof schedules.LearningRateSchedule;
-  if (!isRate && rate !== undefined && options !== undefined) throw new ValueError(`an optimizer's first argument must be the learning rate or an options object, got ${describe(rate)}`);
+  if (!isRate && rate !== undefined && options !== undefined)
+    throw new ValueError(`an optimizer's first argument must be the learning rate or an options object, got ${describe(rate)}`);
   return [isRate ? { learningRate: rate, ...options } : ((rate as object | undefined) ?? options)];
 }
 
 export const SGD = callable(SGDClass);
 export const RMSprop = callable(RMSpropClass);
 export const Adam = callable(AdamClass);
+export const AdamW = callable(AdamWClass);
+export const Adagrad = callable(AdagradClass);
+export const Adamax = callable(AdamaxClass);
 
 const registry: Registry<Optimizer> = {
   what: 'optimizer',
-  classes: { SGD: (o) => SGD(o), RMSprop: (o) => RMSprop(o), Adam: (o) => Adam(o) },
+  classes: {
+    SGD: (o) => SGD(o),
+    RMSprop: (o) => RMSprop(o),
+    Adam: (o) => Adam(o),
+    AdamW: (o) => AdamW(o),
+    Adagrad: (o) => Adagrad(o),
+    Adamax: (o) => Adamax(o),
+  },
   aliases: { rms_prop: 'RMSprop', RMSProp: 'RMSprop' },
 };
 

@@ -109,7 +109,8 @@ export abstract class Optimizer {
     this.clipnorm = positive('clipnorm');
     this.clipvalue = positive('clipvalue');
     this.globalClipnorm = positive('globalClipnorm');
-    if ([this.clipnorm, this.clipvalue, this.globalClipnorm].filter((x) => x !== null).length > 1) throw new ValueError(`${this.className}: only one of clipnorm, clipvalue and globalClipnorm may be given`);
+    if ([this.clipnorm, this.clipvalue, this.globalClipnorm].filter((x) => x !== null).length > 1)
+      throw new ValueError(`${this.className}: only one of clipnorm, clipvalue and globalClipnorm may be given`);
     this.useEma = options.useEma ?? false;
     this.emaMomentum = options.emaMomentum ?? 0.99;
     this.emaOverwriteFrequency = this.useEma ? (options.emaOverwriteFrequency ?? null) : null;
@@ -196,7 +197,12 @@ export abstract class Optimizer {
     if (limit !== null) {
       parts = parts.map((g) => ops.multiply(g, ops.divide(limit, ops.maximum(ops.sqrt(ops.sum(ops.square(g))), limit))));
     }
-    const g = t.tensor(b.concat(parts.map((p) => p.value), 0));
+    const g = t.tensor(
+      b.concat(
+        parts.map((p) => p.value),
+        0,
+      ),
+    );
     if (this.clipvalue !== null) return ops.clip(g, -this.clipvalue, this.clipvalue);
     if (this.globalClipnorm === null) return g;
     const norm = ops.sqrt(ops.sum(ops.square(g)));
@@ -205,7 +211,8 @@ export abstract class Optimizer {
 
   private averaged(t: Trace, value: SymbolicTensor, average: SymbolicTensor, iteration: SymbolicTensor): SymbolicTensor {
     // Keras 3 starts the average at the weights after the first step
-    const momentum = this.api === 'keras3' ? ops.where(ops.equal(iteration, 0), 0, ops.full(iteration, [], this.emaMomentum)) : ops.full(iteration, [], this.emaMomentum);
+    const momentum =
+      this.api === 'keras3' ? ops.where(ops.equal(iteration, 0), 0, ops.full(iteration, [], this.emaMomentum)) : ops.full(iteration, [], this.emaMomentum);
     const next = ops.add(ops.multiply(average, momentum), ops.multiply(value, ops.subtract(1, momentum)));
     t.b.update(this.stateName('average'), next.value);
     if (this.emaOverwriteFrequency === null) return value;
@@ -219,7 +226,12 @@ export abstract class Optimizer {
       const part = ops.sliceAxis(value, 0, offset, offset + variable.size);
       return variable.constraint ? ops.reshape(variable.constraint.call(ops.reshape(part, variable.shape)), [variable.size]) : part;
     });
-    return t.tensor(t.b.concat(parts.map((p) => p.value), 0));
+    return t.tensor(
+      t.b.concat(
+        parts.map((p) => p.value),
+        0,
+      ),
+    );
   }
 
   getConfig(): JsonObject {
@@ -243,7 +255,8 @@ export abstract class Optimizer {
 }
 
 function checkedRate(what: string, x: unknown): number {
-  if (typeof x !== 'number' || !Number.isFinite(x) || x < 0) throw new ValueError(`${what}: 'learningRate' must be a number of at least 0 or a schedule, got ${describe(x)}`);
+  if (typeof x !== 'number' || !Number.isFinite(x) || x < 0)
+    throw new ValueError(`${what}: 'learningRate' must be a number of at least 0 or a schedule, got ${describe(x)}`);
   return x;
 }
 

@@ -37,7 +37,10 @@ class ExponentialDecayClass extends LearningRateSchedule {
   private readonly o: DecayOptions;
   /** initialLearningRate * decayRate ^ (step / decaySteps). */
   constructor(initialLearningRate: number | DecayOptions, decaySteps?: number, decayRate?: number, options?: { staircase?: boolean; name?: string | null }) {
-    const o = resolveOptions<DecayOptions>('ExponentialDecay', [initialLearningRate, decaySteps, decayRate, options], decayNames, { staircase: false, name: null });
+    const o = resolveOptions<DecayOptions>('ExponentialDecay', [initialLearningRate, decaySteps, decayRate, options], decayNames, {
+      staircase: false,
+      name: null,
+    });
     super({ ...o });
     this.o = o;
   }
@@ -51,7 +54,10 @@ class InverseTimeDecayClass extends LearningRateSchedule {
   private readonly o: DecayOptions;
   /** initialLearningRate / (1 + decayRate * step / decaySteps). */
   constructor(initialLearningRate: number | DecayOptions, decaySteps?: number, decayRate?: number, options?: { staircase?: boolean; name?: string | null }) {
-    const o = resolveOptions<DecayOptions>('InverseTimeDecay', [initialLearningRate, decaySteps, decayRate, options], decayNames, { staircase: false, name: null });
+    const o = resolveOptions<DecayOptions>('InverseTimeDecay', [initialLearningRate, decaySteps, decayRate, options], decayNames, {
+      staircase: false,
+      name: null,
+    });
     super({ ...o });
     this.o = o;
   }
@@ -72,7 +78,10 @@ class PiecewiseConstantDecayClass extends LearningRateSchedule {
   /** values[0] up to and including step boundaries[0], and so on. */
   constructor(boundaries: readonly number[] | PiecewiseOptions, values?: readonly number[], options?: { name?: string | null }) {
     const o = resolveOptions<PiecewiseOptions>('PiecewiseConstantDecay', [boundaries, values, options], ['boundaries', 'values'], { name: null });
-    if (o.values.length !== o.boundaries.length + 1) throw new ValueError(`PiecewiseConstantDecay: expected one value more than boundaries, got ${o.values.length} values and ${o.boundaries.length} boundaries`);
+    if (o.values.length !== o.boundaries.length + 1)
+      throw new ValueError(
+        `PiecewiseConstantDecay: expected one value more than boundaries, got ${o.values.length} values and ${o.boundaries.length} boundaries`,
+      );
     super({ ...o });
     this.o = o;
   }
@@ -96,7 +105,12 @@ class PolynomialDecayClass extends LearningRateSchedule {
   private readonly o: Required<PolynomialOptions>;
   /** From initialLearningRate to endLearningRate (default 1e-4) in decaySteps, with a power (default 1). `cycle` stretches decaySteps again and again. */
   constructor(initialLearningRate: number | PolynomialOptions, decaySteps?: number, options?: Omit<PolynomialOptions, 'initialLearningRate' | 'decaySteps'>) {
-    const o = resolveOptions<PolynomialOptions>('PolynomialDecay', [initialLearningRate, decaySteps, options], ['initialLearningRate', 'decaySteps'], { endLearningRate: 1e-4, power: 1, cycle: false, name: null });
+    const o = resolveOptions<PolynomialOptions>('PolynomialDecay', [initialLearningRate, decaySteps, options], ['initialLearningRate', 'decaySteps'], {
+      endLearningRate: 1e-4,
+      power: 1,
+      cycle: false,
+      name: null,
+    });
     super({ ...o });
     this.o = o as Required<PolynomialOptions>;
   }
@@ -127,7 +141,12 @@ class CosineDecayClass extends LearningRateSchedule {
   private readonly o: Required<CosineOptions>;
   /** Half a cosine wave down to alpha (default 0) times the initial rate, after an optional linear warm-up. */
   constructor(initialLearningRate: number | CosineOptions, decaySteps?: number, options?: Omit<CosineOptions, 'initialLearningRate' | 'decaySteps'>) {
-    const o = resolveOptions<CosineOptions>('CosineDecay', [initialLearningRate, decaySteps, options], ['initialLearningRate', 'decaySteps'], { alpha: 0, warmupTarget: null, warmupSteps: 0, name: null });
+    const o = resolveOptions<CosineOptions>('CosineDecay', [initialLearningRate, decaySteps, options], ['initialLearningRate', 'decaySteps'], {
+      alpha: 0,
+      warmupTarget: null,
+      warmupSteps: 0,
+      name: null,
+    });
     super({ ...o });
     this.o = o as Required<CosineOptions>;
   }
@@ -163,5 +182,6 @@ const registry: Registry<LearningRateSchedule> = {
   aliases: {},
 };
 
-export const deserialize = (config: SerializedObject): LearningRateSchedule => getFrom(registry, config, (x): x is LearningRateSchedule => x instanceof LearningRateSchedule, 'keras3');
+export const deserialize = (config: SerializedObject): LearningRateSchedule =>
+  getFrom(registry, config, (x): x is LearningRateSchedule => x instanceof LearningRateSchedule, 'keras3');
 export const serialize = (s: LearningRateSchedule): SerializedObject => serializeObject('keras.optimizers.schedules', s.className, s);

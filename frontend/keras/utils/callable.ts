@@ -7,5 +7,7 @@ export type Callable<C extends AnyClass> = C & ((...args: ConstructorParameters<
 
 /** Wraps a class; `instanceof`, statics and subclassing work on the result as on the class. */
 export function callable<C extends AnyClass>(cls: C): Callable<C> {
-  return new Proxy(cls, { apply: (target, _self, args: unknown[]) => Reflect.construct(target as unknown as new (...a: unknown[]) => object, args) as object }) as Callable<C>;
+  return new Proxy(cls, {
+    apply: (target, _self, args: unknown[]) => Reflect.construct(target as unknown as new (...a: unknown[]) => object, args) as object,
+  }) as Callable<C>;
 }

@@ -12,7 +12,8 @@ export function toCategorical(x: ArrayLikeInput, numClasses?: number): Tensor {
   const classes = numClasses ?? Array.from(t.data).reduce((m, v) => Math.max(m, v), 0) + 1;
   const out = new Float32Array(t.size * classes);
   t.data.forEach((c, i) => {
-    if (!Number.isInteger(c) || c < 0 || c >= classes) throw new ValueError(`toCategorical: element ${i} is ${c}, expected a whole number from 0 to ${classes - 1}`);
+    if (!Number.isInteger(c) || c < 0 || c >= classes)
+      throw new ValueError(`toCategorical: element ${i} is ${c}, expected a whole number from 0 to ${classes - 1}`);
     out[i * classes + c] = 1;
   });
   return new Tensor(out, [...shape, classes]);

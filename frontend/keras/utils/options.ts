@@ -37,7 +37,8 @@ export function resolveOptions<T extends object>(what: string, args: readonly un
   }
   const options = rest[0];
   if (rest.length > 1) throw new ValueError(`${what}: too many arguments: expected ${[...required, 'options'].join(', ')}`);
-  if (options !== undefined && !isPlainObject(options)) throw new ValueError(`${what}: the options must be an object such as { name: 'x' }, got ${describe(options)}`);
+  if (options !== undefined && !isPlainObject(options))
+    throw new ValueError(`${what}: the options must be an object such as { name: 'x' }, got ${describe(options)}`);
   const known: string[] = [...required, ...Object.keys(defaults)];
   for (const [key, value] of Object.entries(options ?? {})) {
     if (!known.includes(key)) throw new ValueError(`${what}: unknown option '${key}'.${didYouMean(key, known)} Known options: ${known.join(', ')}`);
@@ -68,7 +69,9 @@ export function positiveInteger(what: string, name: string, x: unknown): number 
 export function integerList(what: string, name: string, x: unknown, rank: number): number[] {
   const list = typeof x === 'number' ? new Array<number>(rank).fill(x) : Array.isArray(x) ? (x as unknown[]) : null;
   if (list === null || list.length !== rank || !list.every((v) => typeof v === 'number' && Number.isInteger(v) && v > 0)) {
-    throw new ValueError(`${what}: '${name}' must be a positive integer or a list of ${rank} positive integers, got ${Array.isArray(x) ? `[${x.join(', ')}]` : describe(x)}`);
+    throw new ValueError(
+      `${what}: '${name}' must be a positive integer or a list of ${rank} positive integers, got ${Array.isArray(x) ? `[${x.join(', ')}]` : describe(x)}`,
+    );
   }
   return list as number[];
 }
@@ -76,5 +79,7 @@ export function integerList(what: string, name: string, x: unknown, rank: number
 /** One of a few words. */
 export function oneOf<T extends string>(what: string, name: string, x: unknown, words: readonly T[]): T {
   if (typeof x === 'string' && (words as readonly string[]).includes(x.toLowerCase())) return x.toLowerCase() as T;
-  throw new ValueError(`${what}: '${name}' must be ${words.map((w) => `'${w}'`).join(' or ')}, got ${describe(x)}.${typeof x === 'string' ? didYouMean(x, words) : ''}`);
+  throw new ValueError(
+    `${what}: '${name}' must be ${words.map((w) => `'${w}'`).join(' or ')}, got ${describe(x)}.${typeof x === 'string' ? didYouMean(x, words) : ''}`,
+  );
 }

@@ -32,7 +32,8 @@ export function serializeObject(module: string, className: string, object: Confi
 /** snake_case config to camelCase options; nested configs stay as they are (the `get` functions read them). */
 export const optionsOfConfig = (config: JsonObject): Record<string, unknown> => Object.fromEntries(Object.entries(config).map(([k, v]) => [toCamel(k), v]));
 /** camelCase values to a snake_case config. */
-export const configOfOptions = (options: Readonly<Record<string, Json>>): JsonObject => Object.fromEntries(Object.entries(options).map(([k, v]) => [toSnake(k), v]));
+export const configOfOptions = (options: Readonly<Record<string, Json>>): JsonObject =>
+  Object.fromEntries(Object.entries(options).map(([k, v]) => [toSnake(k), v]));
 
 /** Keras names classes in CamelCase, and accepts snake_case: `GlorotUniform` is `glorot_uniform`. */
 export const snakeOfClass = (name: string): string =>
