@@ -1,6 +1,6 @@
 /** Prints kernel expressions as WGSL. */
 import { InternalError, UnsupportedError } from '../../ir/errors.js';
-import { type BinaryFn, binary, type CompareFn, type Expr, isFloatScalar, isInt, type Lanes, linear, type LoadExpr, type Scalar, type UnaryFn, unary, variable } from '../kernel/expr.js';
+import { type BinaryFn, binary, type CompareFn, constant, type Expr, isFloatScalar, isInt, type Lanes, linear, type LoadExpr, type Scalar, type UnaryFn, unary, variable } from '../kernel/expr.js';
 import { expand } from '../kernel/legalize.js';
 import type { Names } from '../kernel/names.js';
 
@@ -61,6 +61,7 @@ export class Helpers {
 export class ExpressionPrinter {
   /** Names of expressions of the current statement. */
   private temps = new Map<Expr, string>();
+  private readonly definitions = new Map<Expr, Expr>();
 
   constructor(
     private readonly names: Names,
@@ -93,6 +94,11 @@ export class ExpressionPrinter {
       }
       sizes.set(e, size);
     }
+  }
+
+  /** Tells what a name stands for. */
+  define(v: Expr, value: Expr): void {
+    this.definitions.set(v, value);
   }
 
   /** Binds an expression to a name before the current statement. */
@@ -227,6 +233,7 @@ export class ExpressionPrinter {
       if (power && e.fn === 'rem') return wrap(`${this.print(a, 10)} & ${b.value - 1}`, 4, outer);
       if (e.fn === 'add') return wrap(this.sum(e), 8, outer);
     }
+    if ((e.fn === 'add' || e.fn === 'sub') && isFloatScalar(e.scalar) && this.joins(a, b)) return wrap(this.exactSum(e), 8, outer);
     return this.infix(e.fn, e, outer);
   }
 
@@ -237,6 +244,28 @@ export class ExpressionPrinter {
     const right = Math.min(10, s.operand + 1);
     if (s.level < 8) return wrap(`${this.print(a, s.operand)} ${s.text} ${this.print(b, right)}`, s.level, outer);
     return wrap(`${this.product(a, b, s.operand)} ${s.text} ${isUniform(a) ? this.print(b, right) : this.operand(b, right)}`, s.level, outer);
+  }
+
+  /** Whether a sum with a constant has another sum with a constant as its other operand. */
+  private joins(a: Expr, b: Expr): boolean {
+    const [constantOne, other] = isConstant(a) ? [a, b] : [b, a];
+    if (!isConstant(constantOne)) return false;
+    const e = this.definitions.get(other) ?? other;
+    return e.kind === 'mad' ? isConstant(e.args[2]) : e.kind === 'binary' && (e.fn === 'add' || e.fn === 'sub') && e.args.some(isConstant);
+  }
+
+  /**
+   * (1 - x) + 1e-7: compilers may make (1 + 1e-7) - x of it, which loses the small constant. They cannot join what they do not know: the sign bit of an offset is 0 at run time only.
+   */
+  private exactSum(e: Extract<Expr, { kind: 'binary' }>): string {
+    const name = this.helpers.get('exact', 'exact', (own) => `fn ${own}(x: f32) -> f32 {\n  return bitcast<f32>(bitcast<u32>(x) | (block[0].x & 0x80000000u));\n}\n`);
+    const exact = (c: Expr): string => {
+      const one = c.kind === 'const' ? constant(c.value, 'f32') : c;
+      const text = `${name}(${one.kind === 'const' ? this.scalarConstant(one, 0) : this.print(one)})`;
+      return e.scalar === 'f16' ? `f16(${text})` : text;
+    };
+    const side = (x: Expr, outer: number): string => (isConstant(x) ? exact(x.kind === 'splat' ? x.args[0]! : x) : this.print(x, outer));
+    return `${side(e.args[0]!, 8)} ${e.fn === 'add' ? '+' : '-'} ${side(e.args[1]!, 9)}`;
   }
 
   /** An operand beside a vector: WGSL's arithmetic takes a scalar for all its lanes. */
@@ -276,6 +305,8 @@ export class ExpressionPrinter {
     return `${name}(${from === 'f16' ? `${float}(${text})` : text})`;
   }
 }
+
+const isConstant = (e: Expr): boolean => e.kind === 'const' || (e.kind === 'splat' && e.args[0].kind === 'const');
 
 /** The same value in every lane. */
 const isUniform = (e: Expr): boolean => e.lanes > 1 && (e.kind === 'const' || e.kind === 'splat');

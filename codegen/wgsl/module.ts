@@ -126,6 +126,7 @@ export class ModulePrinter {
       case 'let': {
         x.share([s.value]);
         const text = x.print(s.value);
+        x.define(s.v, s.value);
         this.line(`let ${this.names.of(s.v)} = ${text};`);
         return;
       }

@@ -130,4 +130,16 @@ test('a kernel touches no more buffers than the device binds', () => {
   for (const line of few) assert.ok(line.split('reads ')[1]!.split(', writes')[0]!.split(' ').length <= 3, line);
 });
 
+test('an output that is a view counts as a buffer of its own for the kernel that writes the value behind it', () => {
+  const sums = Array.from({ length: 4 }, (_, i) => `
+  %${3 * i + 1} = binary(%0, %0) {fn=${['add', 'mul', 'sub', 'div'][i]}} : float32[4,6]
+  %${3 * i + 2} = reduce(%${3 * i + 1}) {fn=sum, axes=[1]} : float32[4]
+  %${3 * i + 3} = reshape(%${3 * i + 2}) {shape=[2,2]} : float32[2,2]`).join('');
+  const text = `
+graph "views"
+  %0 = input "x" : float32[4,6]${sums}
+${[3, 6, 9, 12].map((v) => `  output "y${v}" = %${v}\n`).join('')}`;
+  for (const line of regions(text, { ...defaultFuseOptions, maxBuffers: 3 }).filter((l) => l.includes(': reads'))) assert.ok(line.split('writes')[1]!.trim().split(' ').length <= 2, line);
+});
+
 test.run();

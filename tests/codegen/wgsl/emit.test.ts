@@ -243,6 +243,15 @@ test('float16 storage and arithmetic are accepted by the validators', () => {
   assert.is(complaints(text), '');
 });
 
+test('constants of nested sums cannot be joined: 1 - x + 1e-7 keeps the small one', async () => {
+  const [x, y] = [global('x', 'read', 16), global('y', 'write', 16)];
+  const i = variable('at', 'let', 'i32', [0, 15]);
+  const rest = variable('rest', 'let', 'f32');
+  const k = kernel('sums', { args: [x, y], workgroupSize: [16, 1, 1], body: [letVar(i, localId(0, 16)), letVar(rest, sub(f32(1), load(x, i))), store(y, i, add(rest, f32(1e-7)))] });
+  assert.match(emitWgsl(k, separate(k)), /rest \+ exact\(1e-7\)/);
+  await check(k, [Float32Array.from({ length: 16 }, (_, n) => 1 - 2 ** -24 * n), new Float32Array(16)], {}, 1e-9);
+});
+
 test('text is the same for the same kernel, whatever was compiled before', () => {
   const first = emitWgsl(matmulKernel(32, 32, 32), separate(matmulKernel(32, 32, 32)));
   randomKernel(5);
