@@ -16,7 +16,7 @@ interface Totals {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const shared = process.env.TENON_SHARED ?? path.join(root, '..', 'shared');
-const goldenFamilies = ['training', 'layers', 'losses', 'optimizers', 'metrics'];
+const goldenFamilies = ['training', 'layers', 'losses', 'optimizers', 'metrics', 'activations', 'initializers', 'regularizers', 'constraints', 'schedules'];
 const atOnce = 2;
 const fileLimitMs = 10 * 60_000;
 
@@ -93,7 +93,9 @@ async function checks(): Promise<void> {
 
 function testFiles(dir: string): string[] {
   return readdirSync(dir, { withFileTypes: true })
-    .flatMap((e) => (e.isDirectory() ? (e.name === 'interop' ? [] : testFiles(path.join(dir, e.name))) : e.name.endsWith('.test.ts') ? [path.join(dir, e.name)] : []))
+    .flatMap((e) =>
+      e.isDirectory() ? (e.name === 'interop' ? [] : testFiles(path.join(dir, e.name))) : e.name.endsWith('.test.ts') ? [path.join(dir, e.name)] : [],
+    )
     .sort();
 }
 
@@ -132,8 +134,22 @@ async function golden(): Promise<void> {
       const t = closingLine(output) ?? { passed: 0, failed: 1, skipped: 0 };
       if (code !== 0 && t.failed === 0) t.failed = 1;
       add(t);
-      report(t.failed === 0, `golden ${job.family} on ${job.device}`, seconds, `: ${t.passed} passed${t.failed ? `, ${t.failed} failed` : ''}, ${t.skipped} skipped`);
-      if (t.failed) console.log(indent(plain(output).split('\n').filter((l) => !/^(ok|skip)\b/i.test(l)).slice(-120).join('\n')));
+      report(
+        t.failed === 0,
+        `golden ${job.family} on ${job.device}`,
+        seconds,
+        `: ${t.passed} passed${t.failed ? `, ${t.failed} failed` : ''}, ${t.skipped} skipped`,
+      );
+      if (t.failed)
+        console.log(
+          indent(
+            plain(output)
+              .split('\n')
+              .filter((l) => !/^(ok|skip)\b/i.test(l))
+              .slice(-120)
+              .join('\n'),
+          ),
+        );
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));

@@ -9,7 +9,24 @@ import { isSerialized, type Semantics } from './utils/serialization.js';
 export type ActivationFunction = (x: SymbolicTensor) => SymbolicTensor;
 
 export const linear: ActivationFunction = (x) => x;
-export const relu: ActivationFunction = (x) => ops.maximum(x, 0);
+export interface ReluOptions {
+  /** Slope below the threshold; default 0. */
+  readonly negativeSlope?: number | null;
+  /** Largest output; default: no limit. */
+  readonly maxValue?: number | null;
+  /** Default 0. */
+  readonly threshold?: number | null;
+}
+
+/** x from the threshold on, below it negativeSlope * (x - threshold), and at most maxValue. */
+export function relu(x: SymbolicTensor, options: ReluOptions = {}): SymbolicTensor {
+  const threshold = options.threshold ?? 0;
+  const slope = options.negativeSlope ?? 0;
+  const maxValue = options.maxValue ?? null;
+  const rest = slope === 0 ? 0 : ops.multiply(ops.subtract(x, threshold), slope);
+  const y = threshold === 0 && slope === 0 ? ops.maximum(x, 0) : ops.where(ops.greaterEqual(x, threshold), x, rest);
+  return maxValue === null ? y : ops.minimum(y, maxValue);
+}
 export const relu6: ActivationFunction = (x) => nn.relu6(x);
 export const tanh: ActivationFunction = (x) => ops.tanh(x);
 export const exponential: ActivationFunction = (x) => ops.exp(x);
@@ -61,7 +78,7 @@ export const logSoftmax = (x: SymbolicTensor, axis = -1): SymbolicTensor => nn.l
 
 const named: Readonly<Record<string, ActivationFunction>> = {
   linear,
-  relu,
+  relu: (x) => relu(x),
   relu6,
   tanh,
   exponential,
@@ -92,7 +109,7 @@ export type ActivationIdentifier = string | ActivationFunction | Activation;
 export function get(id: ActivationIdentifier | null | undefined | object, semantics: Semantics = 'keras3'): Activation {
   if (id === null || id === undefined) return { name: 'linear', apply: linear };
   if (typeof id === 'function') {
-    const known = Object.entries({ ...named, gelu, elu, leaky_relu: leakyRelu, softmax, log_softmax: logSoftmax }).find(([, f]) => f === id);
+    const known = Object.entries({ ...named, relu, gelu, elu, leaky_relu: leakyRelu, softmax, log_softmax: logSoftmax }).find(([, f]) => f === id);
     return { name: known?.[0] ?? (id as ActivationFunction).name, apply: id as ActivationFunction };
   }
   if (typeof id === 'string') {

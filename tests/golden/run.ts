@@ -10,6 +10,7 @@ import { CompiledExecutor } from '../../frontend/keras/models/compiled-executor.
 import { ReferenceExecutor } from '../../frontend/keras/models/reference-executor.js';
 import { openDevice } from '../../runtime/open.js';
 import { arraysOf, type CaseHeader, Checker, casesOf, Skip, type Target } from './cases.js';
+import { runActivationCase, runConstraintCase, runInitializerCase, runRegularizerCase, runScheduleCase } from './functions.js';
 import { runLayerCase } from './layers.js';
 import { runLossCase } from './losses.js';
 import { runMetricCase } from './metrics.js';
@@ -24,6 +25,11 @@ export const families: Readonly<Record<string, Runner>> = {
   losses: runLossCase,
   optimizers: runOptimizerCase,
   metrics: runMetricCase,
+  activations: runActivationCase,
+  initializers: runInitializerCase,
+  regularizers: runRegularizerCase,
+  constraints: runConstraintCase,
+  schedules: runScheduleCase,
 };
 
 /** What cases run on. */

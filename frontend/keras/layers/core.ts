@@ -182,12 +182,7 @@ export class ReLUClass extends Layer {
     this.supportsMasking = true;
   }
   override call(inputs: Tensors): Tensors {
-    const x = single(inputs, this);
-    let y: SymbolicTensor;
-    if (this.threshold === 0 && this.negativeSlope === 0) y = activations.relu(x);
-    else
-      y = ops.where(ops.greaterEqual(x, this.threshold), x, this.negativeSlope === 0 ? 0 : ops.multiply(ops.subtract(x, this.threshold), this.negativeSlope));
-    return this.maxValue === null ? y : ops.minimum(y, this.maxValue);
+    return activations.relu(single(inputs, this), this);
   }
   override getConfig(): JsonObject {
     return { ...super.getConfig(), max_value: this.maxValue, negative_slope: this.negativeSlope, threshold: this.threshold };
