@@ -24,7 +24,7 @@ export function relu(x: SymbolicTensor, options: ReluOptions = {}): SymbolicTens
   const slope = options.negativeSlope ?? 0;
   const maxValue = options.maxValue ?? null;
   const rest = slope === 0 ? 0 : ops.multiply(ops.subtract(x, threshold), slope);
-  const y = threshold === 0 && slope === 0 ? ops.maximum(x, 0) : ops.where(ops.greaterEqual(x, threshold), x, rest);
+  const y = threshold === 0 && slope === 0 ? nn.relu(x) : ops.where(ops.greaterEqual(x, threshold), x, rest);
   return maxValue === null ? y : ops.minimum(y, maxValue);
 }
 export const relu6: ActivationFunction = (x) => nn.relu6(x);

@@ -4,6 +4,8 @@ import type { SymbolicTensor } from './trace.js';
 
 export const softmax = (x: SymbolicTensor, axis: number): SymbolicTensor => x.trace.tensor(math.softmax(x.trace.b, x.value, axis));
 export const gelu = (x: SymbolicTensor, approximate: boolean): SymbolicTensor => x.trace.tensor(math.gelu(x.trace.b, x.value, approximate));
+/** max(x, 0); its gradient at exactly 0 is 0, as TensorFlow's. */
+export const relu = (x: SymbolicTensor): SymbolicTensor => x.trace.tensor(x.trace.b.relu(x.value));
 export const relu6 = (x: SymbolicTensor): SymbolicTensor => x.trace.tensor(math.relu6(x.trace.b, x.value));
 export const logSoftmax = (x: SymbolicTensor, axis: number): SymbolicTensor => x.trace.tensor(math.logSoftmax(x.trace.b, x.value, axis));
 
