@@ -1,5 +1,5 @@
 /** A contraction as a matrix product: batch, row (m), column (n) and contracted (k) axes, and the operands' elements as expressions of their indices. */
-import { type Dim, isStatic } from '../../ir/dim.js';
+import { type Dim, evalDim, isStatic } from '../../ir/dim.js';
 import type { Value } from '../../ir/graph.js';
 import type { Contraction } from '../../passes/regions.js';
 import { constant, type Expr, i32, select } from '../kernel/expr.js';
@@ -19,8 +19,12 @@ export interface ContractionSpec {
   readonly right: (b: readonly Expr[], n: readonly Expr[], k: readonly Expr[]) => Expr;
 }
 
-/** Null for grouped convolutions, whose groups are too thin for a matrix product (they are computed element by element), and for dtypes other than float32. */
-export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction): ContractionSpec | null {
+/**
+ * Null for grouped convolutions, whose groups are too thin for a matrix product (they are computed element by element), and for dtypes other than float32. `byStride`: the rows and the
+ * contracted axes of a convolution come in the order in which its left operand lies in memory (a weight gradient's do not of themselves: its rows are channels first, and it sums over the
+ * batch last), so that packing walks memory in order.
+ */
+export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction, byStride = false): ContractionSpec | null {
   const output = node.outputs[0]!;
   const [x, w] = [node.inputs[0]!, node.inputs[1]!];
   if (output.dtype !== 'float32' || x.dtype !== 'float32' || w.dtype !== 'float32') return null;
@@ -40,7 +44,18 @@ export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction)
   }
   const { groups, batchGroups, dims } = node.attrs;
   if (groups !== 1 || batchGroups !== 1) return null;
-  const order = [dims.output.batch, ...dims.output.spatial];
+  const stride = (axis: number): number => x.shape.slice(axis + 1).reduce<number>((a, d) => a * evalDim(d, f.em.symbols), 1);
+  const sorted = <T extends { readonly input: number }>(axes: readonly T[]): readonly T[] => (byStride ? [...axes].sort((a, b) => stride(b.input) - stride(a.input)) : axes);
+  const rows = sorted([{ output: dims.output.batch, input: dims.input.batch }, ...dims.output.spatial.map((a, i) => ({ output: a, input: dims.input.spatial[i]! }))]);
+  const order = rows.map((r) => r.output);
+  const contracted = sorted([...dims.input.spatial, dims.input.feature].map((input, position) => ({ input, position })));
+  const unsorted = (k: readonly Expr[]): Expr[] => {
+    const out = new Array<Expr>(k.length);
+    contracted.forEach((c, i) => {
+      out[c.position] = k[i]!;
+    });
+    return out;
+  };
   const out = (_b: readonly Expr[], mi: readonly Expr[], ni: readonly Expr[]): Expr[] => {
     const o = new Array<Expr>(output.shape.length);
     order.forEach((a, i) => {
@@ -50,13 +65,13 @@ export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction)
     return o;
   };
   return {
-    node, output, batch: [], m: order.map((a) => output.shape[a]!), n: [output.shape[dims.output.feature]!], k: indices.reduce, out,
+    node, output, batch: [], m: order.map((a) => output.shape[a]!), n: [output.shape[dims.output.feature]!], k: contracted.map((c) => indices.reduce[c.position]!), out,
     left: (b, mi, k) => {
-      const at = indices.at(out(b, mi, [i32(0)]), k);
+      const at = indices.at(out(b, mi, [i32(0)]), unsorted(k));
       const e = f.em.value(x, at.left);
       return at.inside.kind === 'const' && at.inside.value ? e : select(at.inside, e, constant(0, e.scalar));
     },
-    right: (b, ni, k) => f.em.value(w, indices.at(out(b, order.map(() => i32(0)), ni), k).right),
+    right: (b, ni, k) => f.em.value(w, indices.at(out(b, order.map(() => i32(0)), ni), unsorted(k)).right),
   };
 }
 

@@ -10,7 +10,7 @@ import { lowerMap } from './map.js';
 export function lowerContraction(region: Region, ctx: LowerContext): LoweredKernel {
   if (!region.hero || !isContraction(region.hero)) throw new InternalError('contraction region without dot or conv');
   const f = new Frame(region, ctx);
-  const spec = contractionSpec(f, region.hero);
+  const spec = contractionSpec(f, region.hero, ctx.target.kind === 'wasm');
   if (spec) return ctx.target.kind === 'wasm' ? lowerGemmWasm(f, spec) : lowerGemmWebGpu(f, spec);
   return lowerMap(region, ctx);
 }

@@ -17,6 +17,8 @@ import type { SizeExpr } from '../../runtime/plan.js';
 
 /** Longest block of the contracted axes. */
 const maxDepth = 1024;
+/** Where the contracted axes are cut anyway: a panel of the right operand then lies in the first-level cache. */
+const preferredDepth = 512;
 
 const loopVar = (hint: string, most: number): VarExpr => variable(hint, 'loop', 'i32', [0, Math.max(0, most - 1)]);
 
@@ -58,8 +60,24 @@ function cutDepth(f: GemmEnv, s: ContractionSpec): Depth {
       index: (inner) => [...outer.map((a) => a.v), add(mul(block.v, i32(chunk)), inner[0]!)],
     };
   }
-  const outer = s.k.slice(0, from).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
   const inner = s.k.slice(from).map((d): Axis => ({ v: loopVar('k', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
+  const part = from > 0 ? Math.floor(preferredDepth / size) : 0;
+  if (part >= 2) {
+    // a part of the next axis belongs to the inner ones
+    const whole = sizes[from - 1]!;
+    const blocks = Math.ceil(whole / part);
+    const most = Math.ceil(whole / blocks);
+    const total = dim(s.k[from - 1]!);
+    const block: Axis = { v: loopVar('kb', blocks), extent: total.kind === 'const' ? i32(blocks) : div(add(total, i32(most - 1)), i32(most)) };
+    const outer = s.k.slice(0, from - 1).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
+    const extent = total.kind === 'const' && whole % most === 0 ? i32(most) : min(i32(most), sub(total, mul(block.v, i32(most))));
+    const axes = [{ v: loopVar('k', most), extent }, ...inner];
+    return {
+      outer: [...outer, block], size: size * most, count: axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1)), inner: axes,
+      index: (ix) => [...outer.map((a) => a.v), add(mul(block.v, i32(most)), ix[0]!), ...ix.slice(1)],
+    };
+  }
+  const outer = s.k.slice(0, from).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
   const count = inner.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
   return { outer, size, count, inner, index: (ix) => [...outer.map((a) => a.v), ...ix] };
 }
@@ -78,7 +96,12 @@ interface Blocks {
 }
 
 /** Register tile and block sizes from the sizes of the product. */
-function chooseBlocks(m: number, n: number, k: number, batch: number, threads: number, packLeft: boolean): Blocks {
+function chooseBlocks(m: number, n: number, k: number, batch: number, threads: number, packLeft: boolean, unit: number): Blocks {
+  if (m === 1 && n >= 32) {
+    // one row times a matrix: long pieces of the matrix's rows, one or two for each thread
+    const parts = n * k < 30000 ? 1 : n >= 256 * threads ? 2 * threads : threads;
+    return { rows: 1, vectors: 2, mBlock: 1, nBlock: Math.ceil(n / parts / 8) * 8 };
+  }
   const rows = m >= 3 ? 4 : m;
   const vectors = Math.max(1, Math.min(8 / (rows === 3 ? 4 : rows), Math.ceil(n / 4)));
   const width = vectors * 4;
@@ -91,6 +114,10 @@ function chooseBlocks(m: number, n: number, k: number, batch: number, threads: n
   const groups = (): number => batch * Math.ceil(m / mBlock) * Math.ceil(n / nBlock);
   while (groups() < wanted && mBlock > 32) mBlock = Math.max(32, Math.ceil(mBlock / 2 / rows) * rows);
   while (groups() < wanted && nBlock > width * 2) nBlock = Math.max(width, Math.ceil(nBlock / 2 / width) * width);
+  // packing copies whole units: runs of rows that are neighbours in memory
+  if (unit > 1 && mBlock > unit && unit % rows === 0) mBlock = Math.floor(mBlock / unit) * unit;
+  else if (unit > 1 && unit < 32 && unit % rows !== 0) mBlock = Math.ceil(mBlock / (unit * rows)) * unit * rows;
+  else if (unit > mBlock) while (unit % mBlock !== 0 && mBlock > rows) mBlock -= rows;
   return { rows, vectors, mBlock, nBlock };
 }
 
@@ -174,11 +201,12 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   const max = env.ctx.symbols;
   const width = o.vectors * 4;
   const cut = depth.outer.length > 0;
+  const oneRow = rows === 1 && g.rightContiguous && !o.packedRight && g.nMax >= 32;
   const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dimsOf(ds, env));
   const directRight = g.rightContiguous && g.rightStride !== null && (g.mMax <= 8 || g.rightStride === width);
-  const left = g.packLeft ? env.local('left', 'f32', mBlock * depth.size) : null;
-  const right = o.packedRight || directRight ? null : env.local('right', 'f32', depth.size * width);
-  const partial = cut ? env.local('partial', 'f32', mBlock * nBlock) : null;
+  const left = g.packLeft && !oneRow ? env.local('left', 'f32', mBlock * depth.size) : null;
+  const right = o.packedRight || directRight || oneRow ? null : env.local('right', 'f32', depth.size * width);
+  const partial = cut || oneRow ? env.local('partial', 'f32', mBlock * nBlock) : null;
   const tile = cut ? null : env.local('tile', 'f32', rows * width);
   const lastRow = sub(g.mTotal, i32(1));
   const clampRow = (m: Expr): Expr => (o.mEven ? m : min(m, lastRow));
@@ -195,6 +223,8 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     env.em.unbind(s.output);
     return forLoop(lane, i32(0), count, body, { parallel: true });
   };
+
+  if (oneRow) return [...rowTimesMatrix(g, o, partial!), finish(m0, n0, nCount, (lane) => load(partial!, lane), nBlock)];
 
   const inside: Stmt[] = [];
   if (left) inside.push(...packLeftStmts(g, left, o));
@@ -268,6 +298,56 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   ];
 }
 
+/**
+ * One row times a matrix whose rows are contiguous: reading the matrix in order is what counts. Four elements of the row at a time are spread over vectors, then all columns take
+ * their multiples of four rows of the matrix, two vectors a turn; the sums wait in scratch memory.
+ */
+function rowTimesMatrix(g: GemmShape, o: GemmBlock, sums: Memory): Stmt[] {
+  const { env, s, depth, batch } = g;
+  const indexOf = (k: Expr): readonly Expr[] => depth.index(delinearize(k, depth.inner.map((a) => a.extent)));
+  const lefts = (ks: readonly Expr[], lanes: 1 | 4, into: Stmt[]): Expr[] =>
+    ks.map((k) => {
+      const a = variable('a', 'let', 'f32', undefined, lanes);
+      const e = env.em.within(into, () => s.left(batch, delinearize(o.m0, dimsOf(s.m, env)), indexOf(k)));
+      into.push(letVar(a, lanes === 1 ? e : splat(e, lanes)));
+      return a;
+    });
+  /** Adds the products of the given rows of the matrix to the sums of `lanes` columns. */
+  const step = (as: readonly Expr[], ks: readonly Expr[], column: Expr, lanes: 1 | 4): Stmt[] => {
+    const body: Stmt[] = [];
+    const sum = ks.reduce<Expr>((acc, k, i) => {
+      const e = env.em.within(body, () => s.right(batch, delinearize(add(o.n0, column), dimsOf(s.n, env)), indexOf(k)));
+      const w = e.kind === 'load' && lanes > 1 ? load(e.memory, e.args[0]!, lanes) : e;
+      return mad(as[i]!, w, acc);
+    }, load(sums, column, lanes));
+    return [...body, store(sums, column, sum)];
+  };
+  const fours = loopVar('k', Math.ceil(depth.size / 4));
+  const ks = [0, 1, 2, 3].map((j) => add(mul(fours, i32(4)), i32(j)));
+  const body: Stmt[] = [];
+  const wide = lefts(ks, 4, body);
+  const pairs = loopVar('c', Math.ceil(o.nBlock / 8));
+  const whole = div(o.nCount, i32(8));
+  body.push(forLoop(pairs, i32(0), whole, [...step(wide, ks, mul(pairs, i32(8)), 4), ...step(wide, ks, add(mul(pairs, i32(8)), i32(4)), 4)]));
+  const column = (): VarExpr => loopVar('c', o.nBlock);
+  if (g.nMax % 8 !== 0) {
+    const c = column();
+    const narrow = lefts(ks, 1, body);
+    body.push(forLoop(c, mul(whole, i32(8)), o.nCount, step(narrow, ks, c, 1)));
+  }
+  const inside: Stmt[] = [forLoop(fours, i32(0), div(depth.count, i32(4)), body)];
+  if (depth.count.kind !== 'const' || depth.count.value % 4 !== 0) {
+    const k = loopVar('k', depth.size);
+    const rest: Stmt[] = [];
+    const a = lefts([k], 1, rest);
+    const c = column();
+    rest.push(forLoop(c, i32(0), o.nCount, step(a, [k], c, 1), { parallel: true }));
+    inside.push(forLoop(k, mul(div(depth.count, i32(4)), i32(4)), depth.count, rest));
+  }
+  const z = column();
+  return [forLoop(z, i32(0), o.nCount, [store(sums, z, constant(0, 'f32'))], { parallel: true }), ...nest(depth.outer, inside, false)];
+}
+
 const lanesOf = (w: number): (1 | 4)[] => [...Array<4>(Math.floor(w / 4)).fill(4), ...Array<1>(w % 4).fill(1)];
 
 /** Statements that pack the whole right operand as `[panel][k][width]`; the contraction must not be cut. */
@@ -286,7 +366,7 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const g = analyseGemm(env, s);
   const kMax = maxSize(s.k, max);
   const batchMax = maxSize(s.batch, max);
-  const { rows, vectors, mBlock, nBlock } = chooseBlocks(g.mMax, g.nMax, g.depth.size, batchMax, f.ctx.target.threads, g.packLeft);
+  const { rows, vectors, mBlock, nBlock } = chooseBlocks(g.mMax, g.nMax, g.depth.size, batchMax, f.ctx.target.threads, g.packLeft, g.packLeft && g.kMajor ? evalDim(s.m.at(-1) ?? 1, max) : 1);
   const nBlocks = Math.ceil(g.nMax / nBlock);
   const mBlocks = typeof exprSize(g.mTotal) === 'number' ? i32(Math.ceil(g.mMax / mBlock)) : div(add(g.mTotal, i32(mBlock - 1)), i32(mBlock));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
@@ -329,17 +409,39 @@ function mInnermostContiguous(e: Expr, m: VarExpr): boolean {
 /** left[m][k] or left[k][m] for the block's rows. */
 function packLeftStmts(g: GemmShape, left: Memory, o: GemmBlock): Stmt[] {
   const { env, s, depth } = g;
-  const r = loopVar('r', o.mBlock);
   const axes = depth.inner.map((a) => ({ v: loopVar('k', Math.max(1, a.extent.hi)), extent: a.extent }));
   const flat = axes.reduce<Expr>((acc, a) => add(mul(acc, a.extent), a.v), i32(0));
-  const body: Stmt[] = [];
-  env.em.within(body, () => {
-    const e = s.left(g.batch, delinearize(add(o.m0, r), dimsOf(s.m, env)), depth.index(axes.map((a) => a.v)));
-    body.push(store(left, g.kMajor ? add(mul(flat, i32(o.mBlock)), r) : add(mul(r, i32(depth.size)), flat), e));
-  });
-  const merged = mergeAxes(axes, body);
-  if (g.kMajor) return [...nest(merged.axes, [forLoop(r, i32(0), o.mCount, merged.stmts, { parallel: true })], false)];
-  return [forLoop(r, i32(0), o.mCount, nest(merged.axes, merged.stmts, true))];
+  const dims = dimsOf(s.m, env);
+  /** Statements that copy the row at `r` of the block, whose indices are `index`. */
+  const copy = (index: readonly Expr[], r: Expr): Stmt[] => {
+    const body: Stmt[] = [];
+    env.em.within(body, () => {
+      const e = s.left(g.batch, index, depth.index(axes.map((a) => a.v)));
+      body.push(store(left, g.kMajor ? add(mul(flat, i32(o.mBlock)), r) : add(mul(r, i32(depth.size)), flat), e));
+    });
+    return body;
+  };
+  if (!g.kMajor) {
+    const r = loopVar('r', o.mBlock);
+    const merged = mergeAxes(axes, copy(delinearize(add(o.m0, r), dims), r));
+    return [forLoop(r, i32(0), o.mCount, nest(merged.axes, merged.stmts, true))];
+  }
+  // Rows come in runs along the last row axis: the other indices, and the guards that hang on them, are computed once a run.
+  const last = dims.at(-1);
+  const inner = last?.kind === 'const' ? last.value : 0;
+  const run = inner > 0 && o.mBlock % inner === 0 ? inner : inner > 0 && inner % o.mBlock === 0 ? o.mBlock : 0;
+  if (run === 0) {
+    const r = loopVar('r', o.mBlock);
+    const merged = mergeAxes(axes, copy(delinearize(add(o.m0, r), dims), r));
+    return [...nest(merged.axes, [forLoop(r, i32(0), o.mCount, merged.stmts, { parallel: true })], false)];
+  }
+  const q = loopVar('run', o.mBlock / run);
+  const i = loopVar('r', run);
+  const first = delinearize(add(o.m0, mul(q, i32(run))), dims);
+  const names = first.map((e) => variable('m', 'let', 'i32', [e.lo, e.hi]));
+  const merged = mergeAxes(axes, copy(names.map((n, a) => (a === names.length - 1 ? add(n, i) : n)), add(mul(q, i32(run)), i)));
+  const runs = o.mCount.kind === 'const' ? i32(o.mCount.value / run) : div(add(o.mCount, i32(run - 1)), i32(run));
+  return [forLoop(q, i32(0), runs, [...names.map((n, a) => letVar(n, first[a]!)), ...nest(merged.axes, [forLoop(i, i32(0), i32(run), merged.stmts, { parallel: true })], false)])];
 }
 
 /** Loops over axes, outermost first. */

@@ -154,7 +154,7 @@ function productRows(b: BlockRegions, r: Region, r0: Expr, count: Expr, rowBlock
   const right = node.inputs[1]!;
   const panels = Math.ceil(g.nMax / width) * width * g.depth.size;
   let packedRight: Memory | null = null;
-  if (b.invariant(right) && g.depth.outer.length === 0 && panels <= 786432) {
+  if (b.invariant(right) && (most > 1 || !g.rightContiguous) && g.depth.outer.length === 0 && panels <= 786432) {
     packedRight = b.local(`weights_${r.id}`, 'private', 'f32', panels);
     before.push(...packWholeRight(g, packedRight, width));
   }
