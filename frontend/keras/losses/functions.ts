@@ -29,11 +29,9 @@ export interface CrossentropyOptions {
   readonly semantics?: Semantics;
 }
 
-/** The logits behind a prediction that went through the activation, or null. */
-function logitsBehind(prediction: SymbolicTensor, fn: 'softmax' | 'sigmoid', axis: number): SymbolicTensor | null {
-  const found = prediction.trace.logits.get(prediction.value);
-  return found && found.fn === fn && (fn === 'sigmoid' || found.axis === axis) ? found.logits : null;
-}
+/** The logits behind a prediction that went through sigmoid or softmax, whichever loss asks: Keras goes back to them in all three crossentropies, and ignores fromLogits then. */
+const logitsOf = (prediction: SymbolicTensor, fromLogits: boolean | undefined): SymbolicTensor | null =>
+  prediction.trace.logits.get(prediction.value) ?? (fromLogits ? prediction : null);
 
 function requireEqualShapes(what: string, target: SymbolicTensor, prediction: SymbolicTensor): void {
   if (!equalShape(target.shape, prediction.shape)) {
@@ -48,7 +46,7 @@ export function binaryCrossentropy(target: SymbolicTensor, prediction: SymbolicT
   requireEqualShapes('binary_crossentropy', y, prediction);
   const smoothing = options.labelSmoothing ?? 0;
   if (smoothing > 0) y = ops.add(ops.multiply(y, 1 - smoothing), 0.5 * smoothing);
-  const logits = options.fromLogits ? prediction : logitsBehind(prediction, 'sigmoid', -1);
+  const logits = logitsOf(prediction, options.fromLogits);
   if (logits) {
     const z = nn.sigmoidCrossEntropy(logits, y);
     return ops.mean(z, lastAxis(z));
@@ -69,7 +67,7 @@ export function categoricalCrossentropy(target: SymbolicTensor, prediction: Symb
     const classes = prediction.shape[axis]!;
     y = ops.add(ops.multiply(y, 1 - smoothing), isStatic(classes) ? smoothing / classes : ops.divide(smoothing, ops.size(y, classes)));
   }
-  const logits = options.fromLogits ? prediction : logitsBehind(prediction, 'softmax', axis);
+  const logits = logitsOf(prediction, options.fromLogits);
   if (logits) return nn.softmaxCrossEntropy(logits, y, axis);
   const p = ops.clip(ops.divide(prediction, ops.sum(prediction, [axis], true)), epsilon, 1 - epsilon);
   return ops.negative(ops.sum(ops.multiply(y, ops.log(p)), [axis]));
@@ -92,7 +90,7 @@ export function sparseCategoricalCrossentropy(target: SymbolicTensor, prediction
       `sparse_categorical_crossentropy: the target has shape ${t}, the output of the model ${p}: expected one class number for each sample; for one-hot targets use categorical_crossentropy`,
     );
   }
-  const logits = options.fromLogits ? prediction : logitsBehind(prediction, 'softmax', axis);
+  const logits = logitsOf(prediction, options.fromLogits);
   // Keras takes the logarithm of clipped probabilities as logits, which normalizes them
   const scores = logits ?? ops.log(ops.clip(prediction, epsilon, 1 - epsilon));
   const ignore = options.ignoreClass ?? null;

@@ -49,7 +49,8 @@ export function duration(seconds: number): string {
 }
 
 /** Four digits, in powers of ten when small. */
-export const metricText = (value: number): string => (Math.abs(value) > 1e-3 || value === 0 ? value.toFixed(4) : value.toExponential(4));
+export const metricText = (value: number): string =>
+  Math.abs(value) > 1e-3 || value === 0 ? value.toFixed(4) : value.toExponential(4).replace(/e([+-])(\d)$/, (_, sign, digit) => `e${sign}0${digit}`);
 
 export const logsText = (logs: Readonly<Record<string, number>>): string =>
   Object.entries(logs)
