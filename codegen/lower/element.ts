@@ -57,9 +57,12 @@ export function identityOf(fn: ReduceFunction | 'max' | 'min', t: DType): Expr {
   }
 }
 
+/** What a float reduction starts with. Another constant is a partial result. */
+const floatIdentity: Readonly<Record<ReduceFunction, number>> = { sum: 0, any: 0, prod: 1, all: 1, max: Number.NEGATIVE_INFINITY, min: Number.POSITIVE_INFINITY };
+
 /** One step of a reduction; an accumulator that is still the constant identity is left out. */
 export function combine(fn: ReduceFunction, acc: Expr, x: Expr): Expr {
-  if (acc.kind === 'const' && isFloatScalar(acc.scalar)) return x;
+  if (acc.kind === 'const' && isFloatScalar(acc.scalar) && acc.value === floatIdentity[fn]) return x;
   switch (fn) {
     case 'sum':
       return add(acc, x);

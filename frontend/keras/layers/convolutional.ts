@@ -246,9 +246,12 @@ export class DepthwiseConv2DClass extends BaseConv {
     return this.convolve(x, kernel, channels);
   }
   override getConfig(): JsonObject {
+    // Keras 2 writes groups, Keras 3 refuses to read them here.
+    const { groups, ...conv } = this.convConfig();
     return {
       ...super.getConfig(),
-      ...this.convConfig(),
+      ...conv,
+      ...(this.semantics === 'keras2' ? { groups } : {}),
       depth_multiplier: this.depthMultiplier,
       ...weightConfig({ depthwise: this.kernelFields, bias: this.biasFields }),
       activity_regularizer: regularizerJson(this.activityRegularizer),
