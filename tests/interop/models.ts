@@ -54,7 +54,7 @@ export const models: readonly InteropModel[] = [
         ],
       }),
     data: () => ({ x: [array(3, 4, 10, 10, 3)], y: [array(4, 4, 3)] }),
-    optimizer: { class_name: 'SGD', config: { learning_rate: 0.05, momentum: 0.9, nesterov: true } },
+    optimizer: { class_name: 'SGD', config: { learning_rate: 0.005, momentum: 0.9, nesterov: true } },
     loss: 'mse',
   },
   {

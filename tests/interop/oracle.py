@@ -90,7 +90,7 @@ def models():
     m = keras.Sequential([
         keras.Input((10, 10, 3)), L.Conv2D(8, 3, padding="same", activation="relu"), L.DepthwiseConv2D(3), L.BatchNormalization(), L.Activation("relu"), L.MaxPooling2D(2),
         L.Conv2D(6, (2, 3), strides=1, use_bias=False), L.AveragePooling2D(2, padding="same"), L.Flatten(), L.Dense(3, activation="softmax")])
-    yield "cnn", m, [f(4, 10, 10, 3)], [np.eye(3, dtype=np.float32)[classes(4, 3)]], {"loss": "categorical_crossentropy", "optimizer": keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True)}
+    yield "cnn", m, [f(4, 10, 10, 3)], [np.eye(3, dtype=np.float32)[classes(4, 3)]], {"loss": "categorical_crossentropy", "optimizer": keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)}
 
     a, b = keras.Input((6,), name="left"), keras.Input((6,), name="right")
     shared = L.Dense(8, activation="tanh", name="shared")

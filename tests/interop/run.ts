@@ -68,7 +68,7 @@ function compare(name: string, ours: Trained, theirs: Readonly<Record<string, Na
   check(`${name}: predictions`, ours.predictions.map((p, i) => difference(p, expected[i]!.data, tolerance.predict)).find((d) => d !== null) ?? null);
   check(`${name}: losses of ${steps} steps`, difference(ours.losses, theirs.losses!.data, tolerance.losses));
   const weights = numbered(theirs, 'w');
-  check(`${name}: weights after them`, weights.length !== ours.weights.length ? `${ours.weights.length} weights, expected ${weights.length}` : (ours.weights.map((w, i) => difference(w, weights[i]!.data, tolerance.weights)).find((d) => d !== null) ?? null));
+  check(`${name}: weights after them`, weights.length !== ours.weights.length ? `${ours.weights.length} weights, expected ${weights.length}` : (ours.weights.map((w, i) => difference(w, weights[i]!.data, tolerance.weights)?.replace(/^/, `number ${i} `) ?? null).find((d) => d !== null) ?? null));
 }
 
 function oracle(python: string, dir: string, version: 2 | 3): Promise<string | null> {

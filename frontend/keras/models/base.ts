@@ -321,7 +321,9 @@ export abstract class ModelBase extends Layer {
 
   /** The architecture as Keras writes it. */
   toJson(): string {
-    return JSON.stringify({ module: 'keras', class_name: this.className, config: this.getConfig(), registered_name: this.className });
+    // Keras 3 finds Sequential by its public name alone, and functional models by their module.
+    const functional = this.className === 'Functional';
+    return JSON.stringify({ module: functional ? 'keras.src.models.functional' : 'keras', class_name: this.className, config: this.getConfig(), registered_name: functional ? 'Functional' : null });
   }
   abstract override getConfig(): JsonObject;
 
