@@ -56,7 +56,7 @@ export const hardSigmoidKeras2: ActivationFunction = (x) => ops.clip(ops.add(ops
 /** Records the logits, so that crossentropy can go back to them. */
 export function sigmoid(x: SymbolicTensor): SymbolicTensor {
   const y = ops.sigmoid(x);
-  x.trace.logits.set(y.value, { fn: 'sigmoid', logits: x, axis: -1 });
+  x.trace.logits.set(y.value, x);
   return y;
 }
 
@@ -66,7 +66,7 @@ export function softmax(x: SymbolicTensor, axis: number | readonly number[] = -1
   const axes = (typeof axis === 'number' ? [axis] : axis).map((a) => ops.axisOf(x, a));
   if (axes.length === 1) {
     const y = nn.softmax(x, axes[0]!);
-    x.trace.logits.set(y.value, { fn: 'softmax', logits: x, axis: axes[0]! });
+    x.trace.logits.set(y.value, x);
     return y;
   }
   const e = ops.exp(ops.subtract(x, ops.max(x, axes, true)));

@@ -63,7 +63,7 @@ export class Trace {
   /** Activity regularization and losses that layers added, in order. */
   readonly losses: SymbolicTensor[] = [];
   /** Logits behind an output that went through softmax or sigmoid: crossentropy goes back to them. */
-  readonly logits = new Map<Value, { readonly fn: 'softmax' | 'sigmoid'; readonly logits: SymbolicTensor; readonly axis: number }>();
+  readonly logits = new Map<Value, SymbolicTensor>();
   /** Rows that a layer reads of a table (Embedding): sparse optimizers update only these. */
   readonly sparseReads = new Map<Variable, SymbolicTensor[]>();
   private readonly reads = new Map<Variable, Value>();
