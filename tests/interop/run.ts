@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../../frontend/keras/index.js';
 import { ensurePython } from '../../scripts/python.js';
-import { models } from './models.js';
+import { type InteropModel, models } from './models.js';
 import { type NamedArray, readArrays, writeArrays } from './safetensors.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -41,6 +41,8 @@ const numbered = (arrays: Readonly<Record<string, NamedArray>>, prefix: string):
     .sort((a, b) => Number(a.slice(prefix.length)) - Number(b.slice(prefix.length)))
     .map((k) => arrays[k]!);
 
+type Serialized = InteropModel['optimizer'];
+
 interface Trained {
   readonly predictions: ArrayLike<number>[];
   readonly losses: number[];
@@ -48,8 +50,9 @@ interface Trained {
 }
 
 /** Predictions, then some steps on one batch, here. */
-async function runHere(model: ModelBase, x: readonly NamedArray[], y: readonly NamedArray[], optimizer: object, loss: string): Promise<Trained> {
-  model.compile({ optimizer: optimizers.get(optimizer as Parameters<typeof optimizers.get>[0]), loss, device: 'wasm' });
+async function runHere(model: ModelBase, x: readonly NamedArray[], y: readonly NamedArray[], optimizer: Serialized, loss: string): Promise<Trained> {
+  // As an identifier, so that the model's generation of Keras decides about the optimizer, too.
+  model.compile({ optimizer, loss, device: 'wasm' });
   const inputs = x.map((a) => tensor(a.data, a.shape));
   const targets = y.map((a) => tensor(a.data, a.shape));
   const predictions = (await model.predictAll(inputs)).map((t) => t.data);
@@ -111,7 +114,7 @@ async function main(): Promise<void> {
           ...Object.fromEntries(y.map((a, i) => [`y${i}`, a])),
           ...Object.fromEntries(weights.map((a, i) => [`w${i}`, a])),
         });
-        const optimizer = optimizers.get(m.optimizer as Parameters<typeof optimizers.get>[0]);
+        const optimizer = optimizers.get(m.optimizer);
         jobs.push({ kind: 'read', keras: [version], name, compile: { optimizer: { class_name: optimizer.className, config: plainConfig(optimizer.getConfig()) }, loss: m.loss }, steps });
         ours.set(name, await runHere(model, x, y, m.optimizer, m.loss));
       });
@@ -126,7 +129,7 @@ async function main(): Promise<void> {
     for (const model of ['mlp', 'cnn', 'functional', 'sequence']) {
       const name = `${model}.from${version}`;
       await attempt(name, async () => {
-        const { model: config, compile } = JSON.parse(readFileSync(file(`${name}.json`), 'utf8')) as { model: { class_name: string; config: never }; compile: { optimizer: object; loss: string } };
+        const { model: config, compile } = JSON.parse(readFileSync(file(`${name}.json`), 'utf8')) as { model: { class_name: string; config: never }; compile: { optimizer: Serialized; loss: string } };
         const arrays = readArrays(file(`${name}.safetensors`));
         const loaded = modelFromConfig(config, { semantics: version === 2 ? 'keras2' : 'keras3' });
         loaded.setWeights(numbered(arrays, 'v').map((w) => tensor(w.data, w.shape)));
