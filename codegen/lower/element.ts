@@ -12,6 +12,7 @@ import {
   add, and, binary, type BinaryFn, bitcast, cast, compare, constant, div, type Expr, i32, isFloatScalar, load, mad, max, min, mul, or, rem, type Scalar, select, sub, truth, unary, type UnaryFn, variable,
 } from '../kernel/expr.js';
 import { assign, forLoop, type Memory, mutable, type Stmt } from '../kernel/ir.js';
+import { integerPower, integerQuotient, wrapSmall } from './integers.js';
 import { delinearize, dimExpr, linearize, type SymbolMax } from './space.js';
 import { threefry } from './threefry.js';
 
@@ -260,7 +261,9 @@ export class ElementEmitter {
     const names: Record<typeof fn, BinaryFn> = { add: 'add', sub: 'sub', mul: 'mul', div: 'div', rem: 'rem', pow: 'pow', max: 'max', min: 'min', atan2: 'atan2', and: 'and', or: 'or', xor: 'xor', shift_left: 'shl', shift_right: 'shr' };
     if (a.scalar === 'bool' && (fn === 'max' || fn === 'add')) return or(a, b);
     if (a.scalar === 'bool' && (fn === 'min' || fn === 'mul')) return and(a, b);
-    return wrapSmall(binary(names[fn], a, b), n.outputs[0]!.dtype);
+    const integers = a.scalar === 'i32' || a.scalar === 'u32';
+    const e = integers && (fn === 'div' || fn === 'rem') ? integerQuotient(fn, a, b) : integers && fn === 'pow' ? integerPower(a, b) : binary(names[fn], a, b);
+    return wrapSmall(e, n.outputs[0]!.dtype);
   }
 
   private convert(x: Expr, from: DType, to: DType): Expr {
@@ -497,6 +500,7 @@ export class ElementEmitter {
     return this.loops(f.reduce, zero, (acc, k) => {
       const { left, right, inside } = f.at(index, k);
       const a = this.value(n.inputs[0]!, left);
+      if (inside.kind === 'const' && !inside.value) return acc;
       const guarded = inside.kind === 'const' ? a : select(inside, a, constant(0, a.scalar));
       const [l, r] = [this.contractionOperand(guarded, zero), this.contractionOperand(this.value(n.inputs[1]!, right), zero)];
       return acc.kind === 'const' ? mul(l, r) : mad(l, r, acc);
@@ -522,13 +526,6 @@ function compareDims(a: Dim, b: Dim): 'less' | 'more' | null {
   return a.terms.length === b.terms.length && String(mulDim(a, y)) === String(mulDim(b, x)) ? (x < y ? 'less' : 'more') : null;
 }
 
-/** int8 and uint8 values are held in 32 bits: wrap after arithmetic. */
-function wrapSmall(e: Expr, t: DType): Expr {
-  if (t === 'uint8') return binary('and', e, constant(255, 'u32'));
-  if (t === 'int8') return binary('shr', binary('shl', e, i32(24)), i32(24));
-  return e;
-}
-
 /** Index of an operand from the kept index and the reduced one. */
 export function mergeIndex(kept: readonly Expr[], reduced: readonly Expr[], axes: readonly number[], rank: number): Expr[] {
   let k = 0;
@@ -538,15 +535,25 @@ export function mergeIndex(kept: readonly Expr[], reduced: readonly Expr[], axes
   });
 }
 
+/** Whether `e` beats `best` in an argmax or argmin: NaN is the extreme. With positions, the first of equals wins; a negative position is that of no element. */
+export function beats(fn: 'argmax' | 'argmin', e: Expr, best: Expr, positions?: { readonly e: Expr; readonly best: Expr }): Expr {
+  const floats = isFloatScalar(e.scalar);
+  const [nan, bestNan] = floats ? [unary('is_nan', e), unary('is_nan', best)] : [truth(false), truth(false)];
+  const better = or(compare(fn === 'argmax' ? 'gt' : 'lt', e, best), and(nan, unary('not', bestNan)));
+  if (!positions) return better;
+  const same = or(compare('eq', e, best), and(nan, bestNan));
+  // where the best is NaN, no comparison with it holds
+  const first = and(same, compare('lt', positions.e, positions.best));
+  return and(compare('ge', positions.e, i32(0)), or(compare('lt', positions.best, i32(0)), or(better, first)));
+}
+
 /** One step of an argmax/argmin over mutable best value and position: the first extreme wins, NaN is the extreme. */
 export function argStep(fn: 'argmax' | 'argmin', best: Expr, where: Expr, e: Expr, k: Expr): Stmt[] {
-  const better = compare(fn === 'argmax' ? 'gt' : 'lt', e, best);
-  const nan = e.scalar === 'f32' || e.scalar === 'f64' ? and(unary('is_nan', e), unary('not', unary('is_nan', best))) : truth(false);
   const take = variable('take', 'let', 'bool');
   const [b, w] = [best, where];
   if (b.kind !== 'var' || w.kind !== 'var') throw new InternalError('argStep wants variables');
   return [
-    { kind: 'let', v: take, value: or(better, nan) },
+    { kind: 'let', v: take, value: beats(fn, e, best) },
     assign(w, select(take, k, w)),
     assign(b, select(take, e, b)),
   ];

@@ -1,4 +1,4 @@
-/** contraction: dot and conv with prologue and epilogue. Thin (grouped, depthwise) ones are computed element by element; the others are matrix products. */
+/** contraction: dot and conv with prologue and epilogue. On WASM those with few terms are computed directly (window.ts); other thin (grouped) ones are computed element by element, the rest are matrix products. */
 import { InternalError } from '../../ir/errors.js';
 import { isContraction, type Region } from '../../passes/regions.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
@@ -6,9 +6,12 @@ import { contractionSpec } from './contraction-spec.js';
 import { lowerGemmWasm } from './gemm-wasm.js';
 import { lowerGemmWebGpu } from './gemm-webgpu.js';
 import { lowerMap } from './map.js';
+import { lowerWindow } from './window.js';
 
 export function lowerContraction(region: Region, ctx: LowerContext): LoweredKernel {
   if (!region.hero || !isContraction(region.hero)) throw new InternalError('contraction region without dot or conv');
+  const direct = ctx.target.kind === 'wasm' && region.hero.op === 'conv' ? lowerWindow(region, ctx) : null;
+  if (direct) return direct;
   const f = new Frame(region, ctx);
   const spec = contractionSpec(f, region.hero, ctx.target.kind === 'wasm');
   if (spec) return ctx.target.kind === 'wasm' ? lowerGemmWasm(f, spec) : lowerGemmWebGpu(f, spec);

@@ -62,6 +62,10 @@ function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
   const outerBase = (v: Value): Expr => ctx.bases.get(v)?.() ?? i32(0);
   const carried = body.inputs.slice(0, carries).map((p, i): Temp => ({ name: `carry${i}`, dtype: p.value.dtype, shape: [2, ...p.value.shape] }));
   const temps: Temp[] = [...carried];
+  for (const [i, outer] of n.inputs.entries()) {
+    const inside = body.inputs[i]!.value;
+    if (storageOf(inside) !== (i < carries ? storageOf(carried[i]!) : storageOf(outer))) throw new UnsupportedError(`${n.origin || 'scan'}: operand '${body.inputs[i]!.name}' is a computed ${outer.dtype}; cast it to int32`);
+  }
   carried.forEach((temp, i) => {
     const [read, write] = [body.inputs[i]!.value, body.outputs[i]!.value];
     storage.set(read, temp);

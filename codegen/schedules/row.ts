@@ -9,10 +9,10 @@
 import { InternalError } from '../../ir/errors.js';
 import type { Node, Value } from '../../ir/graph.js';
 import type { Region } from '../../passes/regions.js';
-import { add, compare, type Expr, i32, load, min, mul, type Scalar, select, sub, type VarExpr, variable } from '../kernel/expr.js';
+import { add, compare, type Expr, i32, load, max, min, mul, type Scalar, select, sub, type VarExpr, variable } from '../kernel/expr.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
-import { argStep, combine, identityOf, scalarOf } from '../lower/element.js';
+import { argStep, beats, combine, identityOf, scalarOf } from '../lower/element.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
 import { linearGrid, mergeAxes } from './grid.js';
@@ -212,25 +212,26 @@ function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const inner = p.kept.filter((a) => a > lastReduced).map((a) => p.domain[a]!);
   const level = p.levels[0]!;
   const accs = level.map(accumulatorOf);
-  const width = product(inner);
-  if (width.kind !== 'const') throw new InternalError('columns of symbolic width');
+  const extents = product(inner);
+  const width = Math.max(1, maxOf(extents));
   const count = product(outer);
-  const work = maxOf(count) * width.value * maxOf(product(p.reduced.map((a) => p.domain[a]!)));
+  const work = maxOf(count) * width * maxOf(product(p.reduced.map((a) => p.domain[a]!)));
   // columns are cut in blocks: for threads where rows are few, and so that the accumulators stay in cache
-  const wanted = maxOf(count) < 4 && work > 60000 ? Math.max(16, Math.ceil(width.value / f.ctx.target.threads / 16) * 16) : 2048;
-  const blockWidth = Math.min(width.value, wanted);
-  const blocks = Math.ceil(width.value / blockWidth);
+  const wanted = maxOf(count) < 4 && work > 60000 ? Math.max(16, Math.ceil(width / f.ctx.target.threads / 16) * 16) : 2048;
+  const blockWidth = Math.min(width, wanted);
+  const blocks = Math.ceil(width / blockWidth);
   const memories = accs.map((a, i) => ({ value: f.local(`acc${i}`, 'private', a.scalar, blockWidth), position: a.node.op === 'arg_reduce' ? f.local(`at${i}`, 'private', 'i32', blockWidth) : null }));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
-  const start = variable('first', 'let', 'i32', [0, Math.max(0, width.value - 1)]);
-  const size = variable('width', 'let', 'i32', [1, blockWidth]);
+  const start = variable('first', 'let', 'i32', [0, width - 1]);
+  const size = variable('width', 'let', 'i32', [0, blockWidth]);
+  const whole = extents.kind === 'const' && width % blockWidth === 0;
   const column = (): VarExpr => variable('c', 'loop', 'i32', [0, blockWidth - 1]);
   const block: Stmt[] = [];
   const outerAt = delinearize(blocks === 1 ? group : divBy(group, blocks), outer.map((a) => a.extent));
   block.push(...outer.map((a, i) => letVar(a.v, outerAt[i]!)));
   block.push(letVar(start, blocks === 1 ? i32(0) : mul(remBy(group, blocks), i32(blockWidth))));
-  block.push(letVar(size, width.value % blockWidth === 0 ? i32(blockWidth) : min(i32(blockWidth), sub(i32(width.value), start))));
-  const extent: Expr = width.value % blockWidth === 0 ? i32(blockWidth) : size;
+  if (!whole) block.push(letVar(size, max(i32(0), min(i32(blockWidth), sub(extents, start)))));
+  const extent: Expr = whole ? i32(blockWidth) : size;
   const over = (c: VarExpr, body: readonly Stmt[]): Stmt => {
     return forLoop(c, i32(0), extent, at(inner, add(start, c), body), { parallel: true });
   };
@@ -273,11 +274,9 @@ function argStore(n: Extract<Node, { op: 'arg_reduce' }>, best: Memory, where: M
   const v = variable('e', 'let', best.scalar);
   const b = variable('b', 'let', best.scalar);
   const w = variable('w', 'let', 'i32');
-  const better = compare(n.attrs.fn === 'argmax' ? 'gt' : 'lt', v, b);
   const take = variable('take', 'let', 'bool');
-  return [letVar(v, e), letVar(b, load(best, c)), letVar(w, load(where, c)), letVar(take, orExpr(better, compare('lt', w, i32(0)))), store(best, c, select(take, v, b)), store(where, c, select(take, k, w))];
+  return [letVar(v, e), letVar(b, load(best, c)), letVar(w, load(where, c)), letVar(take, combine('any', beats(n.attrs.fn, v, b), compare('lt', w, i32(0)))), store(best, c, select(take, v, b)), store(where, c, select(take, k, w))];
 }
-const orExpr = (a: Expr, b: Expr): Expr => combine('any', a, b);
 
 // ---- WebGPU
 
@@ -318,12 +317,12 @@ function rowInWorkgroup(f: RowEnv, p: RowPlan, rowIndex: Expr, local: Expr, thre
   const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
   const block: Stmt[] = [letVar(row, rowIndex), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
-  const shared = new Map<Scalar, Memory>();
-  const sharedOf = (s: Scalar): Memory => {
-    const old = shared.get(s);
+  const shared = new Map<string, Memory>();
+  const sharedOf: Shared = (name, s) => {
+    const old = shared.get(name);
     if (old) return old;
-    const m = f.local(`shared_${s}`, 'workgroup', s, threads);
-    shared.set(s, m);
+    const m = f.local(`shared_${name}`, 'workgroup', s, threads);
+    shared.set(name, m);
     return m;
   };
   for (let l = 0; l <= p.levels.length; l++) {
@@ -352,14 +351,16 @@ function rowInWorkgroup(f: RowEnv, p: RowPlan, rowIndex: Expr, local: Expr, thre
 /** The statements of a row region for one row of its leading axis, on all threads of a workgroup. */
 export const rowStatements = (f: RowEnv, row: Expr, local: Expr, threads: number): Stmt[] => rowInWorkgroup(f, planRow(f), row, local, threads);
 
+/** A workgroup array of one element a thread, by name. */
+type Shared = (name: string, s: Scalar) => Memory;
+
 /** All threads' accumulators into one value that every thread then has. */
-function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: (s: Scalar) => Memory, local: Expr, threads: number, block: Stmt[]): Expr {
-  const values = sharedOf(a.value.scalar);
+function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: Shared, local: Expr, threads: number, block: Stmt[]): Expr {
+  const values = sharedOf(a.value.scalar, a.value.scalar);
   const n = a.acc.node;
   const out = variable('total', 'let', a.position ? 'i32' : a.value.scalar);
   block.push(store(values, local, a.value));
-  const positions = a.position ? sharedOf('i32') : null;
-  if (positions && positions === values) throw new InternalError('argmax over int32 needs two shared arrays');
+  const positions = a.position ? sharedOf('position', 'i32') : null;
   if (positions) block.push(store(positions, local, a.position!));
   block.push(barrier);
   for (let s = threads / 2; s >= 1; s = Math.floor(s / 2)) {
@@ -370,11 +371,9 @@ function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: (s: Scalar)
     if (n.op === 'reduce') body.push(store(values, local, combine(n.attrs.fn, mine, theirs)));
     else {
       const [mp, tp] = [load(positions!, local), load(positions!, other)];
-      const better = compare(n.attrs.fn === 'argmax' ? 'gt' : 'lt', theirs, mine);
-      const same = andExpr(compare('eq', theirs, mine), compare('lt', tp, mp));
       const take = variable('take', 'let', 'bool');
       const [v1, p1] = [variable('v', 'let', values.scalar), variable('p', 'let', 'i32')];
-      body.push(letVar(take, andExpr(compare('ge', tp, i32(0)), orExpr(orExpr(better, same), compare('lt', mp, i32(0))))), letVar(v1, select(take, theirs, mine)), letVar(p1, select(take, tp, mp)), store(values, local, v1), store(positions!, local, p1));
+      body.push(letVar(take, beats(n.attrs.fn, theirs, mine, { e: tp, best: mp })), letVar(v1, select(take, theirs, mine)), letVar(p1, select(take, tp, mp)), store(values, local, v1), store(positions!, local, p1));
     }
     block.push(...ifThen(compare('lt', local, i32(s)), body), barrier);
   }
@@ -419,9 +418,8 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
       if (n.op === 'reduce') more.push(assign(a.value, combine(n.attrs.fn, a.value, load(m, from))));
       else {
         const [theirs, tp] = [load(m, from), load(mp!, from)];
-        const better = orExpr(compare(n.attrs.fn === 'argmax' ? 'gt' : 'lt', theirs, a.value), andExpr(compare('eq', theirs, a.value), compare('lt', tp, a.position!)));
         const take = variable('take', 'let', 'bool');
-        more.push(letVar(take, andExpr(compare('ge', tp, i32(0)), orExpr(better, compare('lt', a.position!, i32(0))))), assign(a.value, select(take, theirs, a.value)), assign(a.position!, select(take, tp, a.position!)));
+        more.push(letVar(take, beats(n.attrs.fn, theirs, a.value, { e: tp, best: a.position! })), assign(a.value, select(take, theirs, a.value)), assign(a.position!, select(take, tp, a.position!)));
       }
       block.push(...ifThen(compare('eq', ly, i32(0)), [forLoop(s, i32(1), i32(slices), more)]));
     }
