@@ -66,7 +66,8 @@ def run(model, arrays, job):
     out = {f"p{i}": np.asarray(p, np.float32) for i, p in enumerate([model(one(x), training=False)] if len(model.outputs) == 1 else model(one(x), training=False))}
     if job.get("compile"):
         c = job["compile"]
-        optimizer = keras.optimizers.get({"class_name": c["optimizer"]["class_name"], "config": c["optimizer"]["config"]})
+        # By class: optimizers.get of tf_keras makes a legacy optimizer of a configuration that does not deny it.
+        optimizer = getattr(keras.optimizers, c["optimizer"]["class_name"]).from_config(c["optimizer"]["config"])
         model.compile(optimizer=optimizer, loss=c["loss"])
         losses = []
         for _ in range(job["steps"]):
