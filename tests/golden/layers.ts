@@ -18,9 +18,10 @@ interface Step {
   readonly call: Readonly<Record<string, unknown>>;
   readonly outputs: readonly ArrayRef[];
   readonly losses: readonly number[];
-  readonly cotangents: readonly ArrayRef[];
-  readonly input_gradients: readonly (ArrayRef | null)[];
-  readonly weight_gradients: readonly (ArrayRef | null)[];
+  /** Absent, like the gradients, where none were asked for. */
+  readonly cotangents?: readonly ArrayRef[];
+  readonly input_gradients?: readonly (ArrayRef | null)[];
+  readonly weight_gradients?: readonly (ArrayRef | null)[];
   readonly output_mask: ArrayRef | readonly (ArrayRef | null)[] | null;
   readonly state_updates: readonly (ArrayRef & { readonly weight: number })[];
 }
@@ -76,7 +77,7 @@ function graphOf(layer: Layer, c: LayerCase, step: Step, check: Checker): { grap
   [...penalties, ...t.losses].forEach((l, i) => {
     output(`loss_${i}`, l.value);
   });
-  const seeds = step.cotangents.map((r, i) => ({ value: out[i]!.value, cotangent: bring(r, `cotangent_${i}`).value })).filter((s) => isFloat(s.value.dtype));
+  const seeds = (step.cotangents ?? []).map((r, i) => ({ value: out[i]!.value, cotangent: bring(r, `cotangent_${i}`).value })).filter((s) => isFloat(s.value.dtype));
   const wrt = [
     ...xs.map((x, i) => [`input_gradient_${i}`, x.value] as const),
     ...layer.weights.map((w, i) => [`weight_gradient_${i}`, t.firstRead(w)] as const),
@@ -116,9 +117,9 @@ export async function runLayerCase(json: CaseHeader, check: Checker, target: Tar
       const read = async (name: string): Promise<TensorData | null> => (outputs.includes(name) ? program.read(name) : null);
       const label = c.steps.length > 1 ? `step ${s} ` : '';
       for (const [i, ref] of step.outputs.entries()) check.equal(`${label}output ${i}`, await read(`output_${i}`), ref);
-      for (const [i, ref] of step.input_gradients.entries())
+      for (const [i, ref] of (step.input_gradients ?? []).entries())
         if (ref) check.equal(`${label}gradient of input ${i}`, (await read(`input_gradient_${i}`)) ?? zeros(ref), ref);
-      for (const [i, ref] of step.weight_gradients.entries())
+      for (const [i, ref] of (step.weight_gradients ?? []).entries())
         if (ref) check.equal(`${label}gradient of ${layer.weights[i]!.path}`, (await read(`weight_gradient_${i}`)) ?? zeros(ref), ref);
       const losses: number[] = [];
       for (const name of outputs.filter((n) => n.startsWith('loss_'))) losses.push((await program.read(name)).data[0]!);

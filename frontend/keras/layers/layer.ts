@@ -222,7 +222,7 @@ export abstract class Layer extends CallableObject {
       ),
     );
     const out = this.compute(single ? traced[0]! : traced, rest);
-    const node = new LayerNode(this, list, single, rest);
+    const node = new LayerNode(this, list, single, rest, states.length);
     const outputs = listOf(out).map(
       (o, i) => new KerasTensor(kerasShape(o.shape), o.dtype, `${this.name}/${this.inboundNodes.length}:${i}`, { node, index: i }),
     );

@@ -34,6 +34,8 @@ export class LayerNode {
     /** The layer was called on one tensor, not on a list. */
     readonly singleInput: boolean,
     readonly args: CallArguments,
+    /** So many of the inputs, the last ones, are the initial states of a recurrent layer. */
+    readonly states = 0,
   ) {}
   finish(outputs: readonly KerasTensor[], single: boolean): void {
     this.outputs = outputs;

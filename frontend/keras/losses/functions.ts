@@ -44,18 +44,18 @@ function requireEqualShapes(what: string, target: SymbolicTensor, prediction: Sy
 export function binaryCrossentropy(target: SymbolicTensor, prediction: SymbolicTensor, options: CrossentropyOptions = {}): SymbolicTensor {
   let y = asFloat(target);
   requireEqualShapes('binary_crossentropy', y, prediction);
+  const axis = [ops.axisOf(prediction, options.axis ?? -1)];
   const smoothing = options.labelSmoothing ?? 0;
   if (smoothing > 0) y = ops.add(ops.multiply(y, 1 - smoothing), 0.5 * smoothing);
   const logits = logitsOf(prediction, options.fromLogits);
   if (logits) {
-    const z = nn.sigmoidCrossEntropy(logits, y);
-    return ops.mean(z, lastAxis(z));
+    return ops.mean(nn.sigmoidCrossEntropy(logits, y), axis);
   }
   const p = ops.clip(prediction, epsilon, 1 - epsilon);
   // Keras 2 adds epsilon once more inside the logarithm
   const log = (x: SymbolicTensor) => ops.log(options.semantics === 'keras2' ? ops.add(x, epsilon) : x);
   const z = ops.negative(ops.add(ops.multiply(y, log(p)), ops.multiply(ops.subtract(1, y), log(ops.subtract(1, p)))));
-  return ops.mean(z, lastAxis(z));
+  return ops.mean(z, axis);
 }
 
 export function categoricalCrossentropy(target: SymbolicTensor, prediction: SymbolicTensor, options: CrossentropyOptions = {}): SymbolicTensor {

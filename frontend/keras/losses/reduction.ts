@@ -30,9 +30,9 @@ export function weighted(
 ): { readonly values: SymbolicTensor; readonly weights: SymbolicTensor } {
   let w = ops.cast(weights, 'float32');
   let v = values;
+  if (semantics === 'keras3') [v, w] = squeezeOrExpand(v, w, 'keras3');
   if (w.rank > 0) {
-    if (semantics === 'keras3') [v, w] = squeezeOrExpand(v, w, 'keras3');
-    else if (w.rank === v.rank + 1 && w.shape.at(-1) === 1) w = ops.squeeze(w, -1);
+    if (w.rank === v.rank + 1 && w.shape.at(-1) === 1) w = ops.squeeze(w, -1);
     if (w.rank === v.rank - 1) w = ops.expandDims(w, -1);
   }
   const fits = w.rank === 0 || (w.rank === v.rank && w.shape.every((d, i) => d === 1 || equalDim(d, v.shape[i]!)));
@@ -45,6 +45,7 @@ export function weighted(
 
 /** One number, or the values themselves with `none`. The mean divides by the number of values; only `mean_with_sample_weight` divides by the sum of the weights. */
 export function reduced(values: SymbolicTensor, reduction: Reduction, weights: SymbolicTensor | null): SymbolicTensor {
+  if (values.rank === 0) return values;
   switch (reduction) {
     case 'none':
       return values;
@@ -53,7 +54,7 @@ export function reduced(values: SymbolicTensor, reduction: Reduction, weights: S
     case 'mean_with_sample_weight':
       return weights ? ops.divideNoNan(ops.sum(values), ops.sum(weights)) : ops.mean(values);
     default:
-      return values.rank === 0 ? values : ops.mean(values);
+      return ops.mean(values);
   }
 }
 

@@ -289,7 +289,8 @@ export function get(id: MetricIdentifier, target: Shape, prediction: Shape, sema
     const lower = id.toLowerCase();
     const kind = lower === 'accuracy' || lower === 'acc' ? 'Accuracy' : lower === 'crossentropy' || lower === 'ce' ? 'Crossentropy' : null;
     const metric = registry.classes[kind ? resolved(kind, target, prediction) : classNamed(registry, id)]!({}, semantics);
-    return named(metric, id);
+    // Keras 2 gives a metric named by its class the class's own name
+    return semantics === 'keras2' && Object.hasOwn(registry.classes, id) && !kind ? metric : named(metric, id);
   }
   if (isSerialized(id)) return registry.classes[classNamed(registry, id.class_name)]!(optionsOfConfig(id.config ?? {}), semantics);
   throw new ValueError(`a metric must be a name, a function or a Metric, got ${describe(id)}`);

@@ -128,7 +128,8 @@ export class Compiled {
           const target = targets[output];
           if (!target) continue;
           const metric = metrics.get(id, target, predictions[output]!, this.semantics);
-          const prefix = several && !(id instanceof metrics.Metric) ? `${this.outputNames[output]}_` : '';
+          // Keras 2 does not touch the names of instances
+          const prefix = several && !(id instanceof metrics.Metric && this.semantics === 'keras2') ? `${this.outputNames[output]}_` : '';
           let name = `${prefix}${metric.name}`;
           if (used.has(name) && weighted) name = `${prefix}weighted_${metric.name}`;
           for (let n = 1; used.has(name); n++) name = `${prefix}${metric.name}_${n}`;

@@ -144,7 +144,7 @@ export function weightArrays(
   });
 }
 
-/** The weight of each sample's class. Targets are class numbers or one-hot rows. */
+/** The weight of each sample's class, 1 for classes without one. Targets are class numbers or one-hot rows. */
 function classWeights(what: string, weights: Readonly<Record<number, number>>, y: Tensor): Tensor {
   const classes = y.rank === 2 ? y.shape[1]! : 1;
   if (y.rank > 2) throw new ValueError(`${what}: 'classWeight' needs targets of rank 1 or 2, got shape ${kerasShapeText(y.shape)}`);
@@ -154,9 +154,7 @@ function classWeights(what: string, weights: Readonly<Record<number, number>>, y
       const row = y.data.subarray(i * classes, (i + 1) * classes);
       c = row.indexOf(Math.max(...row));
     }
-    const w = weights[c];
-    if (w === undefined) throw new ValueError(`${what}: 'classWeight' has no weight for class ${c}`);
-    return w;
+    return weights[c] ?? 1;
   });
   return new Tensor(out, [out.length]);
 }

@@ -10,7 +10,7 @@ import { KerasTensor, type KerasTensors, type LayerNode } from '../layers/node.j
 import { serialize } from '../layers/serialization.js';
 import { callable } from '../utils/callable.js';
 import { describe, resolveOptions } from '../utils/options.js';
-import type { Json, JsonObject } from '../utils/serialization.js';
+import type { Json, JsonObject, Semantics } from '../utils/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
 import { functionalRows, type SummaryRow } from './summary.js';
 
@@ -73,6 +73,10 @@ function topology(inputs: readonly KerasTensor[], outputs: readonly KerasTensor[
     ),
   };
 }
+
+/** Nodes that Keras counts before the calls of a model inside a model: the one from its own inputs to its outputs. In Keras 3 a Sequential has none. */
+export const ownNodes = (layer: Layer, semantics: Semantics): number =>
+  layer instanceof FunctionalClass || (semantics === 'keras2' && layer instanceof ModelBase && layer.hasInputs) ? 1 : 0;
 
 export interface ModelConfig extends LayerOptions {
   inputs: KerasTensors;
@@ -162,13 +166,17 @@ export class FunctionalClass extends ModelBase {
 
   override getConfig(): JsonObject {
     const inModel = new Set(this.nodes);
-    const nodeIndex = (node: LayerNode): number => node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
-    const history = (t: KerasTensor): Json[] => [t.history.node.layer.name, nodeIndex(t.history.node), t.history.index];
     const keras2 = this.semantics === 'keras2';
+    const nodeIndex = (node: LayerNode): number =>
+      ownNodes(node.layer, this.semantics) + node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
+    const history = (t: KerasTensor): Json[] => [t.history.node.layer.name, nodeIndex(t.history.node), t.history.index];
     const inbound = (node: LayerNode): Json => {
-      if (keras2) return node.inputs.map((t) => [...history(t), {}]);
+      const plain = typeof node.args.training === 'boolean' ? { training: node.args.training } : {};
+      if (keras2) return node.inputs.map((t) => [...history(t), plain]);
       const refs: Json[] = node.inputs.map((t) => ({ class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: history(t) } }));
-      return { args: node.singleInput ? refs : [refs], kwargs: {} };
+      const [given, states] = [refs.slice(0, refs.length - node.states), refs.slice(refs.length - node.states)];
+      const single = node.singleInput || (node.states > 0 && given.length === 1);
+      return { args: single ? given : [given], kwargs: { ...plain, ...(states.length > 0 ? { initial_state: states } : {}) } };
     };
     return {
       name: this.name,

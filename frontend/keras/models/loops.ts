@@ -192,6 +192,7 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
       bar.finish(logs);
       await callbacks.emit('onEpochEnd', epoch, logs);
     }
+    await session.finalizeAverage();
     await callbacks.emit('onTrainEnd', logs);
   } finally {
     release(trained);

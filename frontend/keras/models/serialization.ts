@@ -1,13 +1,12 @@
 /** Models from their configurations: Sequential and functional ones, as Keras 2 (`batch_input_shape`, nested lists) and Keras 3 (`batch_shape`, `keras_history`) write them. */
 import { UnsupportedError, ValueError } from '../../../ir/errors.js';
-import { InputLayerClass } from '../layers/core.js';
 import type { Layer } from '../layers/layer.js';
 import type { KerasTensor } from '../layers/node.js';
 import { type DeserializeOptions, deserialize, layerClasses } from '../layers/serialization.js';
 import { isPlainObject } from '../utils/options.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
 import type { ModelBase } from './base.js';
-import { FunctionalClass } from './functional.js';
+import { FunctionalClass, ownNodes } from './functional.js';
 import { SequentialClass } from './sequential.js';
 
 const modelClasses = ['Sequential', 'Functional', 'Model'];
@@ -80,12 +79,10 @@ function functional(config: JsonObject, options: DeserializeOptions): Functional
     layers.set(entry.name ?? layer.name, layer);
     for (const node of entry.inbound_nodes) pending.push({ layer, ...inboundCall(node) });
   }
-  // A model inside a model has nodes of its own: calls in this one are counted from here.
-  const first = new Map([...layers.values()].map((l) => [l, l instanceof InputLayerClass ? 0 : l.inboundNodes.length]));
   const find = ([name, node, index]: Reference): KerasTensor | null => {
     const layer = layers.get(name);
     if (!layer) throw new ValueError(`the model's config refers to the layer '${name}', which it does not have`);
-    return layer.inboundNodes[node + first.get(layer)!]?.outputs[index] ?? null;
+    return layer.inboundNodes[node - ownNodes(layer, options.semantics ?? 'keras3')]?.outputs[index] ?? null;
   };
   // Calls whose inputs exist are made, in the order of each layer's nodes, until none is left.
   while (pending.length > 0) {
@@ -93,12 +90,12 @@ function functional(config: JsonObject, options: DeserializeOptions): Functional
     let made = 0;
     for (let i = 0; i < pending.length; i++) {
       const call = pending[i]!;
-      const tensors = call.references.map(find);
+      const tensors = [...call.references, ...stateReferences(call)].map(find);
       if (blocked.has(call.layer) || tensors.some((t) => t === null)) {
         blocked.add(call.layer);
         continue;
       }
-      const inputs = tensors as KerasTensor[];
+      const inputs = tensors.slice(0, call.references.length) as KerasTensor[];
       call.layer.apply(call.single ? inputs[0]! : inputs, callArguments(call, find));
       pending.splice(i--, 1);
       made++;
@@ -150,9 +147,17 @@ function inboundCall(node: Json): Omit<PendingCall, 'layer'> {
   return { references: list.flatMap((r) => references(r)), single: list.length === 1, args: (kwargs as JsonObject | undefined) ?? {} };
 }
 
+/** The initial states of a recurrent layer's call. */
+function stateReferences(call: PendingCall): Reference[] {
+  const state = call.args.initial_state;
+  if (state === undefined || state === null) return [];
+  const tree = treeReferences(state);
+  return tree.length > 0 ? tree : references(state);
+}
+
 /** Arguments of a call: plain ones as they are, states as tensors. */
 function callArguments(call: PendingCall, find: (r: Reference) => KerasTensor | null): Parameters<Layer['apply']>[1] {
-  const { training, initial_state: state } = call.args;
-  const states = state === undefined || state === null ? [] : [...treeReferences(state), ...references(state)].map((r) => find(r)!);
+  const { training } = call.args;
+  const states = stateReferences(call).map((r) => find(r)!);
   return { ...(typeof training === 'boolean' ? { training } : {}), ...(states.length > 0 ? { initialState: states } : {}) };
 }

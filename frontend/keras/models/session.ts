@@ -96,6 +96,13 @@ export class ModelSession {
     this.deviceIsNewer = true;
   }
 
+  /** Weights become their moving average, as Keras leaves them after `fit` with an optimizer that keeps one. */
+  async finalizeAverage(): Promise<void> {
+    const slot = this.optimizer?.useEma ? this.optimizer.stateName('average') : null;
+    if (slot === null || !this.initialized.has(slot)) return;
+    this.executor.writeState(this.layout.flat.slot, await this.executor.readState(slot));
+  }
+
   /** Device to host: all weights and states. */
   async pull(): Promise<void> {
     if (!this.deviceIsNewer) return;
