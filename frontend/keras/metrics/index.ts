@@ -163,7 +163,12 @@ abstract class MeanOfFunction extends MeanClass {
   }
 }
 
-function meanOf(className: string, name: string, fn: ValueFunction, options: { squeezes?: boolean; extra?: Partial<FunctionMetricOptions> } = {}) {
+function meanOf(
+  className: string,
+  name: string,
+  fn: ValueFunction,
+  options: { squeezes?: boolean; extra?: Partial<FunctionMetricOptions> } = {},
+): new (options?: FunctionMetricOptions) => MeanClass {
   return class extends MeanOfFunction {
     static override readonly className: string = className;
     protected readonly fn = fn;
