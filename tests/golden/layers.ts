@@ -77,7 +77,9 @@ function graphOf(layer: Layer, c: LayerCase, step: Step, check: Checker): { grap
   [...penalties, ...t.losses].forEach((l, i) => {
     output(`loss_${i}`, l.value);
   });
-  const seeds = (step.cotangents ?? []).map((r, i) => ({ value: out[i]!.value, cotangent: bring(r, `cotangent_${i}`).value })).filter((s) => isFloat(s.value.dtype));
+  const seeds = (step.cotangents ?? [])
+    .map((r, i) => ({ value: out[i]!.value, cotangent: bring(r, `cotangent_${i}`).value }))
+    .filter((s) => isFloat(s.value.dtype));
   const wrt = [
     ...xs.map((x, i) => [`input_gradient_${i}`, x.value] as const),
     ...layer.weights.map((w, i) => [`weight_gradient_${i}`, t.firstRead(w)] as const),

@@ -111,7 +111,12 @@ export class BatchNormalizationClass extends Layer {
   }
   override build(inputShape: InputShape): void {
     const shape = singleShape(inputShape, this);
-    const dims = axesIn(this, this.axis, shape).map((a) => knownDim(this, shape, a));
+    const axes = axesIn(this, this.axis, shape);
+    // Keras 2 gives weights over several axes the rank of the input
+    const dims =
+      this.semantics === 'keras2' && axes.length > 1
+        ? shape.map((_, a) => (axes.includes(a) ? knownDim(this, shape, a) : 1))
+        : axes.map((a) => knownDim(this, shape, a));
     if (this.scale) this.gamma = this.addWeight('gamma', dims, this.fields.gamma);
     if (this.center) this.beta = this.addWeight('beta', dims, this.fields.beta);
     this.movingMean = this.addWeight('moving_mean', dims, { initializer: this.meanInitializer, trainable: false });
@@ -125,8 +130,9 @@ export class BatchNormalizationClass extends Layer {
     let mean: SymbolicTensor;
     let variance: SymbolicTensor;
     if (args.training && this.trainable) {
-      const mask = args.mask && !Array.isArray(args.mask) && this.semantics === 'keras3' ? (args.mask as SymbolicTensor) : null;
-      const m = mask ? maskedMoments(x, mask, others) : { mean: ops.mean(x, others, true), variance: null };
+      // the fused path of Keras 2 ignores masks
+      const mask = args.mask && !Array.isArray(args.mask) && !this.isFused(x, axes) ? (args.mask as SymbolicTensor) : null;
+      const m = mask ? maskedMoments(x, mask, others, this.semantics === 'keras3' ? 1e-7 : 0) : { mean: ops.mean(x, others, true), variance: null };
       mean = m.mean;
       variance = m.variance ?? ops.mean(ops.square(ops.subtract(x, mean)), others, true);
       this.move(x, this.movingMean, mean, 1);
@@ -149,10 +155,14 @@ export class BatchNormalizationClass extends Layer {
     x.trace.assign(variable, ops.add(ops.multiply(old, this.momentum), ops.multiply(corrected, 1 - this.momentum)));
   }
 
+  /** Whether Keras 2 takes TensorFlow's fused kernel. */
+  private isFused(x: SymbolicTensor, axes: readonly number[]): boolean {
+    return this.semantics === 'keras2' && (x.rank === 4 || x.rank === 5) && axes.length === 1 && (axes[0] === 1 || axes[0] === x.rank - 1);
+  }
+
   /** n / (n - 1) in the fused path of Keras 2, else 1. */
   private besselCorrection(x: SymbolicTensor, axes: readonly number[], others: readonly number[]): SymbolicTensor | number {
-    const fused = this.semantics === 'keras2' && (x.rank === 4 || x.rank === 5) && axes.length === 1 && (axes[0] === 1 || axes[0] === x.rank - 1);
-    if (!fused) return 1;
+    if (!this.isFused(x, axes)) return 1;
     const n = others.map((a) => x.shape[a]!).reduce(mulDim, 1);
     if (isStatic(n)) return n / Math.max(1, n - 1);
     const count = ops.size(x, n);
@@ -178,20 +188,22 @@ export class BatchNormalizationClass extends Layer {
   }
 }
 
-/** Mean and variance over the steps that a mask keeps (Keras 3). */
-function maskedMoments(x: SymbolicTensor, mask: SymbolicTensor, others: readonly number[]): { mean: SymbolicTensor; variance: SymbolicTensor } {
+/** Mean and variance over the steps that a mask keeps. `slack` is added to their number, against division by 0. */
+function maskedMoments(
+  x: SymbolicTensor,
+  mask: SymbolicTensor,
+  others: readonly number[],
+  slack: number,
+): { readonly mean: SymbolicTensor; readonly variance: SymbolicTensor } {
   const weights = ops.reshape(ops.cast(mask, 'float32'), [...mask.shape, ...new Array<number>(x.rank - mask.rank).fill(1)]);
-  const total = ops.sum(
-    ops.broadcastTo(
-      weights,
-      x.shape.map((d, i) => (others.includes(i) ? d : 1)),
-    ),
-    others,
-    true,
+  const counted = ops.broadcastTo(
+    weights,
+    x.shape.map((d, i) => (others.includes(i) ? d : 1)),
   );
-  const mean = ops.divide(ops.sum(ops.multiply(x, weights), others, true), ops.add(total, 1e-3));
-  const variance = ops.divide(ops.sum(ops.multiply(ops.square(ops.subtract(x, mean)), weights), others, true), ops.add(total, 1e-3));
-  return { mean, variance };
+  const total = ops.add(ops.sum(counted, others, true), slack);
+  const weighted = (values: SymbolicTensor) => ops.divide(ops.sum(ops.multiply(values, weights), others, true), total);
+  const mean = weighted(x);
+  return { mean, variance: weighted(ops.square(ops.subtract(x, mean))) };
 }
 
 export type LayerNormalizationConfig = AffineOptions;

@@ -167,8 +167,7 @@ export class FunctionalClass extends ModelBase {
   override getConfig(): JsonObject {
     const inModel = new Set(this.nodes);
     const keras2 = this.semantics === 'keras2';
-    const nodeIndex = (node: LayerNode): number =>
-      ownNodes(node.layer, this.semantics) + node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
+    const nodeIndex = (node: LayerNode): number => ownNodes(node.layer, this.semantics) + node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
     const history = (t: KerasTensor): Json[] => [t.history.node.layer.name, nodeIndex(t.history.node), t.history.index];
     const inbound = (node: LayerNode): Json => {
       const plain = typeof node.args.training === 'boolean' ? { training: node.args.training } : {};
