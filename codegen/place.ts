@@ -3,14 +3,13 @@
  * outputs into their output buffer, constants into the blob; everything else shares the arena by lifetime.
  */
 import { isStatic, sizeAt } from '../ir/dim.js';
-import { storageBytes } from '../ir/dtype.js';
-import { InternalError } from '../ir/errors.js';
+import { InternalError, UnsupportedError } from '../ir/errors.js';
 import { maxBindings, type Value } from '../ir/graph.js';
 import { mapsOnto, traceBack } from '../passes/axis-trace.js';
 import { type MemoryItem, type MemoryTensor, planMemory } from '../passes/plan-memory.js';
 import { type FusedGraph, isElementwise, isFree, type Region } from '../passes/regions.js';
 import type { MemoryFigures } from '../runtime/plan.js';
-import type { LoweredKernel, Temp } from './lower/frame.js';
+import { type LoweredKernel, storedBytes, type Temp } from './lower/frame.js';
 import type { LoweredRegion } from './lower/region.js';
 import { canMerge } from './merge-kernels.js';
 import type { TargetInfo } from './target.js';
@@ -36,7 +35,7 @@ export interface Placement {
 const alignment = 64;
 
 /** Stored size of a value at the symbols' maximum. */
-export const bytesOf = (v: Pick<Value, 'dtype' | 'shape'>, max: Readonly<Record<string, number>>): number => Math.ceil((sizeAt(v.shape, max) * storageBytes[v.dtype]) / 4) * 4;
+export const bytesOf = (v: Value | Temp, max: Readonly<Record<string, number>>): number => Math.ceil((sizeAt(v.shape, max) * storedBytes(v)) / 4) * 4;
 
 /** Reads of `old` in region `r` happen only at the element that is then written. */
 function readsInPlace(r: Region, old: Value, update: Value): boolean {
@@ -75,11 +74,13 @@ export function place(input: PlaceInput): Placement {
     let offset = 0;
     let root = v;
     for (let a = fused.aliases.get(root); a; a = fused.aliases.get(root)) {
-      offset += a.offset * storageBytes[v.dtype];
+      offset += a.offset * storedBytes(v);
       root = a.of;
     }
     return { root, offset };
   };
+  for (const { name, dtype } of [...graph.outputs.map((o) => ({ name: `output '${o.name}'`, dtype: o.value.dtype })), ...graph.updates.map((u) => ({ name: `update of '${u.slot}'`, dtype: u.value.dtype }))])
+    if (dtype === 'int8' || dtype === 'uint8') throw new UnsupportedError(`${graph.name}: ${name} is ${dtype}, which kernels read but do not write; cast it to int32`);
   for (const o of graph.outputs) {
     const { root, offset } = rootOf(o.value);
     if (offset !== 0 || fixed.has(root)) throw new InternalError(`output '${o.name}' is a part of another value`);
@@ -123,7 +124,7 @@ export function place(input: PlaceInput): Placement {
           if (o === null || i === null || fused.aliases.has(v) || fused.aliases.has(out)) continue;
           // another region of the group may still read what this one would overwrite
           if (group.some((other) => other !== r && other.inputs.some((x) => idOf(x) === i))) continue;
-          if (v.shape.length === out.shape.length && v.shape.every((d, k) => String(d) === String(out.shape[k])) && storageBytes[v.dtype] === storageBytes[out.dtype] && readsInPlace(r, v, out)) inPlace.push([o, i]);
+          if (v.shape.length === out.shape.length && v.shape.every((d, k) => String(d) === String(out.shape[k])) && storedBytes(v) === storedBytes(out) && readsInPlace(r, v, out)) inPlace.push([o, i]);
         }
       }
     }

@@ -1,5 +1,5 @@
 /** Collects what programs need (buffers, kernels, constants, state) into one plan, and emits the code of each distinct kernel once. */
-import { storageBytes, type TypedArray } from '../ir/dtype.js';
+import { type DType, storageBytes, type TypedArray } from '../ir/dtype.js';
 import { InternalError } from '../ir/errors.js';
 import { type Graph, maxBindings, type StateSlot, type Value } from '../ir/graph.js';
 import type { TensorData } from '../ir/tensor-data.js';
@@ -53,6 +53,9 @@ function encode(t: TensorData): Uint8Array {
   }
   return bytes;
 }
+
+/** What a kernel computed of int8 and uint8 lies in 32 bits. */
+const storedDtype = (m: Memory, t: DType): DType => (m.storage === 'same' && t === 'int8' ? 'int32' : m.storage === 'same' && t === 'uint8' ? 'uint32' : t);
 
 export class PlanBuilder {
   private readonly buffers: PlanBuffer[] = [];
@@ -226,7 +229,7 @@ export class PlanBuilder {
       code = this.wgsl.length;
       this.wgsl.push(emitWgsl(finished, { bindings, argBinding: [...argBinding] }));
     }
-    const args = finished.args.map((m: Memory, i): PlanArg => ({ name: m.name, dtype: k.args[i]!.value.dtype, access: m.access, binding: argBinding[i]! }));
+    const args = finished.args.map((m: Memory, i): PlanArg => ({ name: m.name, dtype: storedDtype(m, k.args[i]!.value.dtype), access: m.access, binding: argBinding[i]! }));
     this.kernels.push({ name: named.name, args, bindings, symbols: finished.symbols, schedule: k.schedule, workgroupSize: finished.workgroupSize, code });
     return index;
   }

@@ -230,10 +230,18 @@ function addLinear(scalar: Scalar, a: Expr, b: Expr, sign: number): Expr {
   return fromLinear(scalar, la.constant + sign * lb.constant, terms);
 }
 
+/** a * b; where a double cannot hold it, a number that is equal modulo 2^32 and also outside 32 bits. */
+function times(a: number, b: number): number {
+  const p = a * b;
+  if (Math.abs(p) <= Number.MAX_SAFE_INTEGER) return p;
+  const low = Number(BigInt.asIntN(32, BigInt(a) * BigInt(b)));
+  return low < 0 ? low - 4294967296 : low + 4294967296;
+}
+
 function scaleLinear(scalar: Scalar, a: Expr, k: number): Expr {
   if (k === 0) return constant(0, scalar);
   const l = linear(a);
-  return fromLinear(scalar, l.constant * k, new Map([...l.terms].map(([x, c]) => [x, c * k])));
+  return fromLinear(scalar, times(l.constant, k), new Map([...l.terms].map(([x, c]) => [x, times(c, k)])));
 }
 
 /** Splits e = c*q + r with r's coefficients in (-c/2, c) chosen so that they are not multiples of c. */

@@ -54,6 +54,8 @@ const clamp = (x: Expr, lo: number, hi: number): Expr => {
   const below = select(gt(x, hi), k(x, hi), x);
   return select(lt(below, lo), k(x, lo), below);
 };
+/** The same in two instructions on WASM, where min and max keep NaN. */
+const bounded = (x: Expr, lo: number, hi: number, target: Target): Expr => (target === 'wasm' ? binary('min', binary('max', x, k(x, lo)), k(x, hi)) : clamp(x, lo, hi));
 /** 2^i for -126 <= i <= 127. */
 const power2 = (i: Expr): Expr => bitcast(shl(add(i, ki(i, 127)), 23), 'f32');
 /** x * 2^i for |i| up to 252, rounded once. */
@@ -81,7 +83,7 @@ function reduceExp(x: Expr, target: Target): { n: Expr; r: Expr } {
 
 /** e^x * 2^shift. */
 function expScaled(x: Expr, target: Target, shift = 0): Expr {
-  const { n, r } = reduceExp(clamp(x, -105, 90), target);
+  const { n, r } = reduceExp(bounded(x, -105, 90, target), target);
   const p = add(mad(mul(r, r), horner(EXP, r), r), k(x, 1));
   return scale(p, shift === 0 ? n : add(n, ki(x, shift)));
 }
@@ -90,7 +92,7 @@ export const exp = (x: Expr, target: Target): Expr => expScaled(x, target);
 
 export function expm1(x: Expr, target: Target): Expr {
   // 2 * (2^(n-1) * expm1(r) + (2^(n-1) - 1/2)): with n - 1, the power does not overflow before the result does.
-  const { n, r } = reduceExp(clamp(x, -20, 90), target);
+  const { n, r } = reduceExp(bounded(x, -20, 90, target), target);
   const s = power2(select(compare('gt', n, ki(x, 128)), ki(x, 127), sub(n, ki(x, 1))));
   const p = mad(mul(r, r), horner(EXP, r), r);
   const y = mul(mad(s, p, sub(s, k(x, 0.5))), k(x, 2));
@@ -115,7 +117,7 @@ function logParts(f: Expr, e: Expr): Expr {
 }
 
 /** The result of a logarithm with its poles: `x` decides. */
-const logEnds = (x: Expr, y: Expr): Expr => select(gt(x, 0), select(lt(x, INF), y, x), select(eq(x, 0), k(x, -INF), k(x, Number.NaN)));
+export const logEnds = (x: Expr, y: Expr): Expr => select(gt(x, 0), select(lt(x, INF), y, x), select(eq(x, 0), k(x, -INF), k(x, Number.NaN)));
 
 export function log(x: Expr): Expr {
   const { e, m } = splitExponent(x);
@@ -228,15 +230,30 @@ export function cosh(x: Expr, target: Target): Expr {
   return add(h, div(k(x, 0.25), h));
 }
 
-export function tanh(x: Expr): Expr {
+export function tanh(x: Expr, target: Target): Expr {
   const a = abs(x);
+  if (target === 'wasm') {
+    // m / (m + 2) with m = expm1(2a): no branch, and one power of two since 2a is bounded
+    const d = binary('min', a, k(x, 10));
+    const { n, r } = reduceExp(add(d, d), target);
+    const s = power2(n);
+    const m = mad(s, mad(mul(r, r), horner(EXP, r), r), sub(s, k(x, 1)));
+    const sign = and(bitcast(x, 'i32'), ki(x, -2147483648));
+    return bitcast(or(bitcast(div(m, add(m, k(x, 2))), 'i32'), sign), 'f32');
+  }
   // Bounded, since WGSL promises nothing for an exp that overflows.
-  const bounded = select(gt(a, 10), k(x, 10), a);
-  const far = sub(k(x, 1), div(k(x, 2), add(unary('exp', add(bounded, bounded)), k(x, 1))));
+  const top = select(gt(a, 10), k(x, 10), a);
+  const far = sub(k(x, 1), div(k(x, 2), add(unary('exp', add(top, top)), k(x, 1))));
   return select(lt(a, 0.625), odd(TANH, x, mul(x, x)), copySign(far, x));
 }
 
-export function sigmoid(x: Expr): Expr {
+export function sigmoid(x: Expr, target: Target): Expr {
+  if (target === 'wasm') {
+    // bounded so that e^-x is one polynomial times one power of two; below -88.3 the result is a denormal number anyway
+    const { n, r } = reduceExp(bounded(neg(x), -88.3, 88.3, target), target);
+    const e = mul(add(mad(mul(r, r), horner(EXP, r), r), k(x, 1)), power2(n));
+    return div(k(x, 1), add(e, k(x, 1)));
+  }
   const e = unary('exp', neg(abs(x)));
   const r = div(k(x, 1), add(e, k(x, 1)));
   return select(compare('ge', x, k(x, 0)), r, mul(e, r));

@@ -27,6 +27,9 @@ const only: Record<Target, Partial<Record<UnaryFn, Unary>>> = {
     // By bits: WGSL lets implementations assume that there are no NaNs in comparisons.
     is_nan: (x) => compare('gt', magnitudeBits(x), constant(0x7f800000, 'u32', x.lanes)),
     is_inf: (x) => compare('eq', magnitudeBits(x), constant(0x7f800000, 'u32', x.lanes)),
+    // What an implementation makes of zero, negative numbers and NaN is its own affair: -88 for log(0) has been seen.
+    log: (x) => math.logEnds(x, unary('log', x)),
+    exp: (x) => select(unary('is_nan', x), x, unary('exp', x)),
     sign: (x) => select(compare('gt', x, one(x, 0)), one(x, 1), select(compare('lt', x, one(x, 0)), one(x, -1), x)),
   },
 };

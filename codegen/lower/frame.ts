@@ -41,7 +41,19 @@ export interface LoweredKernel {
   readonly parallel: boolean;
 }
 
-export const storageOf = (v: { dtype: Value['dtype'] }): Memory['storage'] => (v.dtype === 'bool' ? 'bool32' : v.dtype === 'uint8' ? 'u8' : v.dtype === 'int8' ? 'i8' : 'same');
+/** Bytes are packed where the host writes them (inputs, state, constants); what kernels compute of int8 and uint8 lies in 32 bits, since single bytes cannot be stored everywhere. */
+function isPacked(v: Value | Temp): boolean {
+  if (v.dtype !== 'int8' && v.dtype !== 'uint8') return false;
+  if (!('id' in v)) return false;
+  let base = v;
+  while (base.producer?.op === 'reshape') base = base.producer.inputs[0]!;
+  return !base.producer || base.producer.op === 'constant';
+}
+
+export const storageOf = (v: Value | Temp): Memory['storage'] => (v.dtype === 'bool' ? 'bool32' : isPacked(v) ? (v.dtype === 'uint8' ? 'u8' : 'i8') : 'same');
+
+/** Bytes of one element in memory. */
+export const storedBytes = (v: Value | Temp): number => (isPacked(v) ? 1 : Math.max(4, storageBytes[v.dtype]));
 
 /** Symbols (plan symbols by name) that statements read. */
 export function symbolsIn(stmts: readonly Stmt[], out = new Set<string>()): Set<string> {
@@ -180,7 +192,7 @@ function nodeFlops(n: Node): SizeExpr {
   }
 }
 
-const bytesOf = (v: { dtype: Value['dtype']; shape: Shape }): SizeExpr => sizeMul(shapeSize(v.shape), storageBytes[v.dtype]);
+const bytesOf = (v: Value): SizeExpr => sizeMul(shapeSize(v.shape), storedBytes(v));
 
 /** Bytes that a region reads of an input: gathered rows only, not the whole table. */
 function bytesRead(r: Region, v: Value): SizeExpr {

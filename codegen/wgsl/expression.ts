@@ -69,6 +69,8 @@ export class ExpressionPrinter {
     /** Adds a line before the current statement. */
     private readonly line: (text: string) => void,
     private readonly load: (e: LoadExpr, printer: ExpressionPrinter) => string,
+    /** The function whose helper this prints: inside, WGSL's own is meant. */
+    private readonly native = '',
   ) {}
 
   /** Starts a statement that evaluates `roots`: names what it uses twice, and parts of what would be too long to read. */
@@ -135,6 +137,8 @@ export class ExpressionPrinter {
       case 'binary':
         return this.binary(e, outer);
       case 'compare':
+        // WGSL's != may be false where one side is NaN.
+        if (e.fn === 'ne' && isFloatScalar(e.args[0]!.scalar)) return wrap(`!(${this.infix('eq', e, 0)})`, 7, outer);
         return this.infix(e.fn, e, outer);
       case 'select':
         return `select(${this.print(e.args[2]!)}, ${this.print(e.args[1]!)}, ${this.print(e.args[0]!)})`;
@@ -177,6 +181,7 @@ export class ExpressionPrinter {
   /** Calls the helper for a function of float32 that WGSL does not have as we need it; null when it does. */
   private helper(e: Extract<Expr, { kind: 'unary' | 'binary' }>): string | null {
     const s = e.args[0]!.scalar;
+    if (`${e.fn}|${s}` === this.native) return null;
     const hint = (n: string): 'x' | 'y' => n as 'x' | 'y';
     const params = e.args.map((_, i) => variable(hint(i === 0 ? 'x' : 'y'), 'let', s, undefined, e.lanes));
     const call = e.kind === 'unary' ? unary(e.fn, params[0]!) : binary(e.fn, params[0]!, params[1]!);
@@ -190,7 +195,7 @@ export class ExpressionPrinter {
       const scope = this.names.child();
       const p = new ExpressionPrinter(scope, this.helpers, (t) => lines.push(`  ${t}\n`), () => {
         throw new InternalError(`load in the expansion of ${e.fn}`);
-      });
+      }, `${e.fn}|${s}`);
       const typed = params.map((v) => `${scope.of(v)}: ${typeName(s, e.lanes)}`).join(', ');
       p.share([body]);
       return `fn ${own}(${typed}) -> ${typeName(e.scalar, e.lanes)} {\n${lines.join('')}  return ${p.print(body)};\n}\n`;
@@ -292,7 +297,8 @@ export class ExpressionPrinter {
     const from = a.scalar;
     const text = this.print(a);
     const to = typeName(e.scalar, e.lanes);
-    if (e.scalar === 'bool') return `(${this.print(a, 8)} != ${e.lanes > 1 ? `${typeName(from, e.lanes)}()` : isFloatScalar(from) ? (from === 'f16' ? '0.0h' : '0.0') : from === 'u32' ? '0u' : '0'})`;
+    if (e.scalar === 'bool' && isFloatScalar(from)) return `(!(${this.print(a, 8)} == ${e.lanes > 1 ? `${typeName(from, e.lanes)}()` : from === 'f16' ? '0.0h' : '0.0'}))`;
+    if (e.scalar === 'bool') return `(${this.print(a, 8)} != ${e.lanes > 1 ? `${typeName(from, e.lanes)}()` : from === 'u32' ? '0u' : '0'})`;
     if (!isFloatScalar(from) || !isInt(e.scalar)) return `${to}(${text})`;
     // Saturating, and 0 for NaN, on every implementation.
     const float = typeName('f32', e.lanes);

@@ -47,11 +47,19 @@ test('a map of four elements a thread, as text', () => {
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> block: array<vec4<u32>, 1>;
 
+fn is_nan_4(x: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(x) & vec4<u32>(2147483647u)) > vec4<u32>(2139095040u);
+}
+
+fn exp_f32_4(x: vec4<f32>) -> vec4<f32> {
+  return select(exp(x), x, is_nan_4(x));
+}
+
 fn tanh_f32_4(x: vec4<f32>) -> vec4<f32> {
   let t = abs(x);
   let t2 = x * x;
   let t3 = select(t, vec4<f32>(10.0), t > vec4<f32>(10.0));
-  let t4 = 1.0 - 2.0 / (exp(t3 + t3) + 1.0);
+  let t4 = 1.0 - 2.0 / (exp_f32_4(t3 + t3) + 1.0);
   return select(select(t4, -t4, x < vec4<f32>(0.0)), x * t2 * ((((-0.006096714 * t2 + 0.02099718) * t2 + -0.053850908) * t2 + 0.1333277) * t2 + -0.33333328) + x, t < vec4<f32>(0.625));
 }
 
