@@ -39,6 +39,6 @@ export function lowerRegion(region: Region, ctx: LowerContext): LoweredRegion {
     case 'sequence':
       return one(lowerSequence(region, ctx));
     case 'loop':
-      return lowerLoop(region, ctx);
+      return lowerLoop(region, ctx, lowerRegion);
   }
 }

@@ -15,7 +15,7 @@ import { add, type Expr, i32, load, mul, rem, resetExpressions, sub, symbolVar, 
 import { barrier, forLoop, type Kernel, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
 import { type Place, scalarOf } from '../lower/element.js';
 import { figuresOf, kernelName, type LoweredArg, type LoweredKernel, type LowerContext, storageOf, symbolsIn, type Temp, workOf } from '../lower/frame.js';
-import { lowerRegion, type LoweredRegion, type LoweredStep } from '../lower/region.js';
+import type { LoweredRegion, LoweredStep } from '../lower/region.js';
 import { dimExpr, dimSize, exprSize, maxSize, sizeMul } from '../lower/space.js';
 import { linearGrid } from './grid.js';
 import { lowerMap } from './map.js';
@@ -103,10 +103,13 @@ function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
   return { body, fused, storage, bases, carried, temps };
 }
 
-export function lowerLoop(region: Region, ctx: LowerContext): LoweredRegion {
+/** Lowers a region of the body; handed in, since lowering regions is what calls this. */
+type LowerRegion = (region: Region, ctx: LowerContext) => LoweredRegion;
+
+export function lowerLoop(region: Region, ctx: LowerContext, lowerRegion: LowerRegion): LoweredRegion {
   const n = region.hero;
   if (n?.op !== 'scan') throw new UnsupportedError(`${n?.origin || 'graph'}: ${n?.op ?? 'this loop'} cannot be compiled yet`);
-  return inOneKernel(region, n, ctx) ?? stepByStep(region, n, ctx);
+  return inOneKernel(region, n, ctx) ?? stepByStep(region, n, ctx, lowerRegion);
 }
 
 // ---- all steps in one kernel
@@ -212,7 +215,7 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
 
 // ---- a loop of the plan
 
-function stepByStep(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): LoweredRegion {
+function stepByStep(region: Region, n: NodeOf<'scan'>, ctx: LowerContext, lowerRegion: LowerRegion): LoweredRegion {
   const { length, reverse } = n.attrs;
   let depth = 0;
   while (`t${depth}` in ctx.symbols) depth++;
