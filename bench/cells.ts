@@ -73,7 +73,7 @@ export function runCell(command: string, args: readonly string[], cwd: string, w
       clearTimeout(timer);
       const line = out.split('\n').find((l) => l.startsWith('{"workload"'));
       if (line) resolve(JSON.parse(line) as Cell);
-      else resolve({ workload, runtime, error: signal === 'SIGKILL' ? 'ran past 300 s' : `exit ${code}: ${err.trim().split('\n').slice(-5).join(' | ').slice(-400)}` });
+      else resolve({ workload, runtime, error: signal === 'SIGKILL' ? 'ran past 300 s' : `exit ${code}: ${(err.split('\n').find((l) => /Error\b/.test(l)) ?? err.trim()).slice(0, 300)}` });
     });
   });
 }
