@@ -97,7 +97,8 @@ function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
         storage.set(owner, temp);
       }
       storage.set(v, temp);
-      if (alias) bases.set(v, () => i32(alias.offset));
+      // the owner may be a carried value or a slice of a sequence: its own place moves with the step
+      if (alias) bases.set(v, () => add(bases.get(owner)?.() ?? i32(0), i32(alias.offset)));
     }
   }
   return { body, fused, storage, bases, carried, temps };
