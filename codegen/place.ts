@@ -5,6 +5,7 @@
 import { isStatic, sizeAt } from '../ir/dim.js';
 import { InternalError, UnsupportedError } from '../ir/errors.js';
 import { maxBindings, type Value } from '../ir/graph.js';
+import { sizeOf } from '../ir/tensor-data.js';
 import { mapsOnto, traceBack } from '../passes/axis-trace.js';
 import { type MemoryItem, type MemoryTensor, planMemory } from '../passes/plan-memory.js';
 import { type FusedGraph, isElementwise, isFree, type Region } from '../passes/regions.js';
@@ -147,14 +148,33 @@ export function place(input: PlaceInput): Placement {
   return { groups, location, copies, memory: { arena: plan.arenaBytes, sum: plan.sumBytes, lowerBound: plan.lowerBound } };
 }
 
+/** Elements of a buffer: first, and past the last. */
+type Range = readonly [number, number];
+
 /**
  * Puts updates into their slots. The region that writes a slot must come after all that read the old contents; where the dependencies forbid that, the update is copied at the end.
  */
 function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v: Value) => { root: Value; offset: number }): { regions: Region[]; after: Map<Region, Set<Region>>; copies: { from: Value; slot: string }[] } {
   const { graph, regions } = fused;
   const writer = new Map<Value, Region[]>();
-  for (const r of regions) for (const v of r.outputs) writer.set(rootOf(v).root, [...(writer.get(rootOf(v).root) ?? []), r]);
-  const after = new Map<Region, Set<Region>>(regions.map((r) => [r, new Set(r.inputs.flatMap((v) => writer.get(rootOf(v).root) ?? []).filter((d) => d !== r))]));
+  const written = new Map<Value, { readonly region: Region; readonly range: Range }[]>();
+  const rangeOf = (v: Value): { readonly root: Value; readonly range: Range } => {
+    const { root, offset } = rootOf(v);
+    return { root, range: [offset, v.shape.every(isStatic) ? offset + sizeOf(v.shape as readonly number[]) : Infinity] };
+  };
+  for (const region of regions) {
+    for (const v of region.outputs) {
+      const { root, range } = rangeOf(v);
+      writer.set(root, [...(writer.get(root) ?? []), region]);
+      written.set(root, [...(written.get(root) ?? []), { region, range }]);
+    }
+  }
+  // a region that reads a piece of a buffer waits for those alone that write to that piece
+  const writersOf = (v: Value): Region[] => {
+    const { root, range } = rangeOf(v);
+    return (written.get(root) ?? []).filter((w) => w.range[0] < range[1] && range[0] < w.range[1]).map((w) => w.region);
+  };
+  const after = new Map<Region, Set<Region>>(regions.map((r) => [r, new Set(r.inputs.flatMap(writersOf).filter((d) => d !== r))]));
   const dependsOn = (r: Region, on: Region): boolean => {
     const seen = new Set<Region>();
     const stack = [r];
@@ -172,7 +192,9 @@ function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v
     const old = graph.state.find((s) => s.name === u.slot)!.value;
     const writers = writer.get(root) ?? [];
     const readers = regions.filter((r) => r.inputs.some((v) => rootOf(v).root === old));
-    const direct = offset === 0 && !fixed.has(root) && isStatic(old.shape[0] ?? 1) && writers.every((w) => readers.every((r) => r === w || !dependsOn(r, w)) && (!readers.includes(w) || readsInPlace(w, old, u.value)));
+    // several regions that write parts and read the old contents would each have to come after the others
+    const crossed = writers.filter((w) => readers.includes(w)).length > 1;
+    const direct = offset === 0 && !crossed && !fixed.has(root) && isStatic(old.shape[0] ?? 1) && writers.every((w) => readers.every((r) => r === w || !dependsOn(r, w)) && (!readers.includes(w) || readsInPlace(w, old, u.value)));
     if (!direct || writers.length === 0) {
       copies.push({ from: u.value, slot: u.slot });
       continue;
