@@ -6,6 +6,7 @@ import { type Dim, isStatic, type Shape } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
 import { invariant, ShapeError } from '../../../ir/errors.js';
 import type { Value } from '../../../ir/graph.js';
+import * as math from '../../../ir/math.js';
 import type { BinaryFunction, CompareFunction, OpAttrs, ReduceFunction, UnaryFunction } from '../../../ir/op-attrs.js';
 import { SymbolicTensor, type Trace } from './trace.js';
 import { Variable } from './variable.js';
@@ -221,3 +222,11 @@ export function keepMask(like: SymbolicTensor, shape: Shape, rate: number, seed:
   const bits = t.b.emit('random_bits', [t.randomKey(seed)], { shape });
   return t.tensor(t.b.compare('ge', bits, Math.min(4294967295, Math.floor(rate * 4294967296))));
 }
+
+/** Standard normal numbers; others at each step and each call. */
+export const randomNormal = (like: SymbolicTensor, shape: Shape, seed: number | null): SymbolicTensor =>
+  like.trace.tensor(math.normal(like.trace.b, like.trace.randomKey(seed), shape));
+
+/** x divided by its Euclidean norm along the axes; vectors shorter than 1e-6 are divided by that. */
+export const l2Normalize = (x: SymbolicTensor, axes?: readonly number[]): SymbolicTensor =>
+  multiply(x, rsqrt(maximum(sum(square(x), axes, true), 1e-12)));

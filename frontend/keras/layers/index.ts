@@ -1,12 +1,75 @@
 /** tf.keras.layers. */
 
+export { ELU, LeakyReLU, PReLU, Softmax, ThresholdedReLU } from './activation-layers.js';
 export { Conv2D, DepthwiseConv2D } from './convolutional.js';
 export { Activation, type DataFormat, Dense, Dropout, Flatten, Input, InputLayer, ReLU, Reshape } from './core.js';
 export { Embedding } from './embedding.js';
+export { Identity, Masking } from './identity.js';
 export { type CallArguments, type InputShape, Layer, type LayerOptions, type WeightOptions } from './layer.js';
-export { Add, add, Concatenate, concatenate } from './merging.js';
+export {
+  Add,
+  Average,
+  add,
+  average,
+  Concatenate,
+  concatenate,
+  Dot,
+  dot,
+  Maximum,
+  Minimum,
+  Multiply,
+  maximum,
+  minimum,
+  multiply,
+  Subtract,
+  subtract,
+} from './merging.js';
 export { KerasTensor } from './node.js';
+export {
+  ActivityRegularization,
+  AlphaDropout,
+  GaussianDropout,
+  GaussianNoise,
+  SpatialDropout1D,
+  SpatialDropout2D,
+  SpatialDropout3D,
+} from './noise.js';
 export { BatchNormalization, LayerNormalization } from './normalization.js';
-export { AveragePooling2D, AvgPool2D, GlobalAveragePooling2D, GlobalAvgPool2D, MaxPool2D, MaxPooling2D } from './pooling.js';
+export {
+  AveragePooling1D,
+  AveragePooling2D,
+  AveragePooling3D,
+  AvgPool1D,
+  AvgPool2D,
+  AvgPool3D,
+  GlobalAveragePooling1D,
+  GlobalAveragePooling2D,
+  GlobalAveragePooling3D,
+  GlobalAvgPool1D,
+  GlobalAvgPool2D,
+  GlobalAvgPool3D,
+  GlobalMaxPool1D,
+  GlobalMaxPool2D,
+  GlobalMaxPool3D,
+  GlobalMaxPooling1D,
+  GlobalMaxPooling2D,
+  GlobalMaxPooling3D,
+  MaxPool1D,
+  MaxPool2D,
+  MaxPool3D,
+  MaxPooling1D,
+  MaxPooling2D,
+  MaxPooling3D,
+} from './pooling.js';
 export { LSTM } from './recurrent.js';
+export {
+  Cropping1D,
+  Cropping2D,
+  Cropping3D,
+  Permute,
+  RepeatVector,
+  ZeroPadding1D,
+  ZeroPadding2D,
+  ZeroPadding3D,
+} from './reshaping.js';
 export { type DeserializeOptions, deserialize, serialize } from './serialization.js';

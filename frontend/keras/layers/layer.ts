@@ -147,9 +147,22 @@ export abstract class Layer extends CallableObject {
 
   // ---- weights
 
+  /** Where the weights' paths start: the name, below the paths of the layers that hold this one. */
+  get scope(): string {
+    return this.givenScope ?? this.name;
+  }
+  private givenScope: string | null = null;
+
+  /** Takes a layer into this one: its weights are among this layer's, with paths below this layer's. Call it before the inner layer is built. */
+  protected hold<L extends Layer>(layer: L, scope: string = `${this.scope}/${layer.name}`): L {
+    if (!this.sublayers.includes(layer)) this.sublayers.push(layer);
+    layer.givenScope = scope;
+    return layer;
+  }
+
   /** Makes a weight; call it in `build`. The initializer defaults to glorot_uniform. */
   addWeight(name: string, shape: KerasShape, options: WeightOptions = {}): Variable {
-    const path = `${this.name}/${name}`;
+    const path = `${this.scope}/${name}`;
     const v = new Variable({
       path,
       shape: shape.map((d) => {
@@ -168,7 +181,7 @@ export abstract class Layer extends CallableObject {
 
   /** Makes state that is kept between runs and is not a weight. */
   addState(name: string, shape: readonly number[], dtype: DType = 'float32'): Variable {
-    const v = new Variable({ path: `${this.name}/${name}`, shape, dtype, trainable: false });
+    const v = new Variable({ path: `${this.scope}/${name}`, shape, dtype, trainable: false });
     this.stateVariables.push(v);
     return v;
   }

@@ -1,101 +1,60 @@
-/** Layers from their configurations. */
-import { didYouMean, UnsupportedError } from '../../../ir/errors.js';
-import { isPlainObject } from '../utils/options.js';
-import { type JsonObject, optionsOfConfig, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
-import { Conv2DClass, DepthwiseConv2DClass } from './convolutional.js';
-import { ActivationClass, DenseClass, DropoutClass, FlattenClass, InputLayerClass, ReLUClass, ReshapeClass } from './core.js';
+/** The registry of layer classes: every class that a configuration may name. `deserialize` and `serialize` are in `registry.ts`. */
+import * as activationLayers from './activation-layers.js';
+import * as convolutional from './convolutional.js';
+import * as core from './core.js';
 import { EmbeddingClass } from './embedding.js';
-import type { Layer } from './layer.js';
-import { AddClass, ConcatenateClass } from './merging.js';
-import { BatchNormalizationClass, LayerNormalizationClass } from './normalization.js';
-import { AveragePooling2DClass, GlobalAveragePooling2DClass, MaxPooling2DClass } from './pooling.js';
+import * as identity from './identity.js';
+import * as merging from './merging.js';
+import * as noise from './noise.js';
+import * as normalization from './normalization.js';
+import * as pooling from './pooling.js';
 import { LSTMClass } from './recurrent.js';
+import * as registry from './registry.js';
+import * as reshaping from './reshaping.js';
 
-/** A class whose instances are made from one options object. */
-export type LayerConstructor = new (options: never) => Layer;
+export { type DeserializeOptions, isSerializedLayer, type LayerConstructor, serialize } from './registry.js';
 
-export const layerClasses: Readonly<Record<string, LayerConstructor>> = {
-  InputLayer: InputLayerClass,
-  Dense: DenseClass,
-  Activation: ActivationClass,
-  ReLU: ReLUClass,
-  Flatten: FlattenClass,
-  Reshape: ReshapeClass,
-  Dropout: DropoutClass,
-  Conv2D: Conv2DClass,
-  Convolution2D: Conv2DClass,
-  DepthwiseConv2D: DepthwiseConv2DClass,
-  MaxPooling2D: MaxPooling2DClass,
-  MaxPool2D: MaxPooling2DClass,
-  AveragePooling2D: AveragePooling2DClass,
-  AvgPool2D: AveragePooling2DClass,
-  GlobalAveragePooling2D: GlobalAveragePooling2DClass,
-  GlobalAvgPool2D: GlobalAveragePooling2DClass,
-  BatchNormalization: BatchNormalizationClass,
-  LayerNormalization: LayerNormalizationClass,
-  Add: AddClass,
-  Concatenate: ConcatenateClass,
-  Embedding: EmbeddingClass,
-  LSTM: LSTMClass,
+/** Every exported class of a module that ends in `Class`, under its name in Keras. */
+function classesOf(module: Readonly<Record<string, unknown>>): Record<string, registry.LayerConstructor> {
+  const entries = Object.entries(module).filter(([name]) => name.endsWith('Class'));
+  return Object.fromEntries(entries.map(([name, cls]) => [name.slice(0, -'Class'.length), cls as registry.LayerConstructor]));
+}
+
+// Not re-exported but bound here: a bundler that drops unused modules must keep the registration below.
+export const { layerClasses, deserialize } = registry;
+
+Object.assign(
+  layerClasses,
+  classesOf(core),
+  classesOf(identity),
+  classesOf(activationLayers),
+  classesOf(convolutional),
+  classesOf(pooling),
+  classesOf(normalization),
+  classesOf(merging),
+  classesOf(reshaping),
+  classesOf(noise),
+  { Embedding: EmbeddingClass, LSTM: LSTMClass },
+);
+
+/** Names of Keras for the same classes. */
+const aliases: Readonly<Record<string, string>> = {
+  Convolution1D: 'Conv1D',
+  Convolution2D: 'Conv2D',
+  Convolution3D: 'Conv3D',
+  Convolution1DTranspose: 'Conv1DTranspose',
+  Convolution2DTranspose: 'Conv2DTranspose',
+  Convolution3DTranspose: 'Conv3DTranspose',
+  SeparableConvolution1D: 'SeparableConv1D',
+  SeparableConvolution2D: 'SeparableConv2D',
+  DepthwiseConvolution2D: 'DepthwiseConv2D',
+  ...Object.fromEntries(
+    [1, 2, 3].flatMap((n) => [
+      [`MaxPool${n}D`, `MaxPooling${n}D`],
+      [`AvgPool${n}D`, `AveragePooling${n}D`],
+      [`GlobalMaxPool${n}D`, `GlobalMaxPooling${n}D`],
+      [`GlobalAvgPool${n}D`, `GlobalAveragePooling${n}D`],
+    ]),
+  ),
 };
-
-export interface DeserializeOptions {
-  /** Default keras3, or keras2 where the config says so. */
-  readonly semantics?: Semantics;
-  /** Further classes by name. */
-  readonly customObjects?: Readonly<Record<string, LayerConstructor>>;
-}
-
-/**
- * Entries of Keras configs that change nothing here: read only with the values listed (`any` where results do not depend on it).
- * sparse and ragged inputs, quantization and the like are refused.
- */
-const inert: Readonly<Record<string, readonly unknown[] | 'any'>> = {
-  sparse: [false],
-  ragged: [false],
-  optional: [false],
-  quantization_config: [null],
-  lora_rank: [null],
-  lora_alpha: [null],
-  renorm: [false],
-  renorm_clipping: [null],
-  renorm_momentum: 'any',
-  synchronized: [false],
-  virtual_batch_size: [null],
-  fused: 'any',
-  rms_scaling: [false],
-};
-
-/** A layer from `{ class_name, config }`. Throws UnsupportedError for classes that do not exist here. */
-export function deserialize(serialized: SerializedObject, options: DeserializeOptions = {}): Layer {
-  const name = serialized.class_name.slice(serialized.class_name.indexOf('>') + 1);
-  const custom = options.customObjects && Object.hasOwn(options.customObjects, name) ? options.customObjects[name] : undefined;
-  const cls = custom ?? (Object.hasOwn(layerClasses, name) ? layerClasses[name] : undefined);
-  if (!cls) {
-    const known = Object.keys(layerClasses);
-    throw new UnsupportedError(`unknown layer class '${name}'.${didYouMean(name, known)} Known: ${known.join(', ')}`);
-  }
-  return new (cls as new (o: object) => Layer)(layerOptions(name, serialized.config ?? {}, options.semantics ?? 'keras3'));
-}
-
-function layerOptions(className: string, config: JsonObject, semantics: Semantics): Record<string, unknown> {
-  const kept = Object.entries(config).filter(([key, value]) => {
-    const allowed = inert[key];
-    if (allowed === undefined) return true;
-    if (allowed !== 'any' && !allowed.includes(value ?? null))
-      throw new UnsupportedError(`${className}: the option ${key}=${JSON.stringify(value)} is not supported`);
-    return false;
-  });
-  const o = optionsOfConfig(Object.fromEntries(kept));
-  // Keras 3 writes batch_shape where Keras 2 has batch_input_shape
-  if (className !== 'InputLayer' && 'batchShape' in o) {
-    o.batchInputShape = o.batchShape;
-    delete o.batchShape;
-  }
-  return { ...o, semantics };
-}
-
-/** `{ module, class_name, config, registered_name }`. */
-export const serialize = (layer: Layer): SerializedObject => serializeObject('keras.layers', layer.className, layer);
-
-export const isSerializedLayer = (x: unknown): x is SerializedObject => isPlainObject(x) && typeof x.class_name === 'string' && isPlainObject(x.config);
+for (const [alias, name] of Object.entries(aliases)) if (layerClasses[name]) layerClasses[alias] = layerClasses[name];

@@ -83,3 +83,9 @@ export function oneOf<T extends string>(what: string, name: string, x: unknown, 
     `${what}: '${name}' must be ${words.map((w) => `'${w}'`).join(' or ')}, got ${describe(x)}.${typeof x === 'string' ? didYouMean(x, words) : ''}`,
   );
 }
+
+/** Checks a finite number argument. */
+export function finiteNumber(what: string, name: string, x: unknown): number {
+  if (typeof x !== 'number' || !Number.isFinite(x)) throw new ValueError(`${what}: '${name}' must be a finite number, got ${describe(x)}`);
+  return x;
+}
