@@ -157,12 +157,57 @@ function bindFinished(f: RowEnv, accs: ReturnType<typeof declare>): void {
   for (const a of accs) f.em.bind(a.acc.node.outputs[0]!, () => a.position ?? a.value);
 }
 
-/** All passes over one row, walked by one thread. */
-function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt[]) => readonly Stmt[]): void {
+/** Functions that cost more than a store and a load. */
+const costly = new Set<string>(['exp', 'expm1', 'log', 'log1p', 'sin', 'cos', 'tan', 'tanh', 'sigmoid', 'erf']);
+
+/** Costly values of the whole domain that more than one pass needs, by the first pass that does. */
+function keptValues(f: RowEnv, p: RowPlan): Map<number, Value[]> {
+  const shape = p.domain.length;
+  const needs = Array.from({ length: p.levels.length + 1 }, (_, l): Set<Value> => {
+    const seen = new Set<Value>();
+    const stack = [...(p.levels[l] ?? []).map((n) => n.inputs[0]!), ...(p.full[l] ?? [])];
+    for (let v = stack.pop(); v; v = stack.pop()) {
+      if (seen.has(v)) continue;
+      seen.add(v);
+      const n = v.producer;
+      if (n && !isReduction(n) && f.region.nodes.includes(n)) stack.push(...n.inputs);
+    }
+    return seen;
+  });
+  const out = new Map<number, Value[]>();
+  for (const n of f.region.nodes) {
+    const [v] = n.outputs;
+    if (n.op !== 'unary' || !costly.has(n.attrs.fn) || v?.dtype !== 'float32' || v.shape.length !== shape) continue;
+    const passes = needs.flatMap((set, l) => (set.has(v) ? [l] : []));
+    if (passes.length > 1) out.set(passes[0]!, [...(out.get(passes[0]!) ?? []), v]);
+  }
+  return out;
+}
+
+/** Longest row whose costly values are kept. */
+const keptLength = 8192;
+
+/**
+ * All passes over one row, walked by one thread. `keep`: costly values that several passes need (the exponentials of a softmax) are computed once, in a loop of their own, and wait in
+ * scratch memory.
+ */
+function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt[], parallel?: boolean) => readonly Stmt[], keep = false): void {
+  const length = product(p.reduced.map((a) => p.domain[a]!.extent.kind === 'const' ? p.domain[a]! : { ...p.domain[a]!, extent: i32(keptLength + 1) }));
+  const kept = keep && maxOf(length) <= keptLength ? keptValues(f, p) : new Map<number, Value[]>();
   for (let l = 0; l <= p.levels.length; l++) {
     const level = p.levels[l] ?? [];
     const full = p.full[l] ?? [];
     if (level.length === 0 && full.length === 0) continue;
+    for (const v of kept.get(l) ?? []) {
+      const memory = f.local(`kept${v.id}`, 'private', 'f32', maxOf(length));
+      const place = (index: readonly Expr[]): Expr => p.reduced.reduce<Expr>((e, a) => add(mul(e, p.domain[a]!.extent), index[a]!), i32(0));
+      const body: Stmt[] = [];
+      f.em.within(body, () => {
+        body.push(store(memory, place(indexOf(p)), f.em.value(v, indexOf(p))));
+      });
+      block.push(...loop(body, true));
+      f.em.bind(v, (index) => load(memory, place(index)));
+    }
     const accs = declare(level, block);
     const body: Stmt[] = [];
     f.em.within(body, () => {
@@ -182,11 +227,11 @@ function at(axes: readonly Axis[], linear: Expr, body: readonly Stmt[]): Stmt[] 
 }
 
 /** A loop nest over the reduced axes, merged where possible. Every nest has variables of its own. */
-function reducedLoops(p: RowPlan, body: readonly Stmt[]): readonly Stmt[] {
+function reducedLoops(p: RowPlan, body: readonly Stmt[], parallel = false): readonly Stmt[] {
   const merged = mergeAxes(p.reduced.map((a) => p.domain[a]!), body);
   const fresh = merged.axes.map((a) => ({ ...a, v: variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(a.extent) - 1)]) }));
   const inner = substituteStmts(merged.stmts, new Map<Expr, Expr>(merged.axes.map((a, i) => [a.v, fresh[i]!.v])));
-  return [...fresh].reverse().reduce<readonly Stmt[]>((b, a) => [forLoop(a.v, i32(0), a.extent, b)], inner);
+  return [...fresh].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallel && i === 0 })], inner);
 }
 
 const hasArg = (p: RowPlan): boolean => p.levels.some((l) => l.some((n) => n.op === 'arg_reduce'));
@@ -199,7 +244,7 @@ function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const row = variable('row', 'loop', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const block: Stmt[] = [];
-  walkRow(f, p, block, (body) => reducedLoops(p, body));
+  walkRow(f, p, block, (body, parallel) => reducedLoops(p, body, parallel), true);
   const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
   const named = keptAxes.map((a, i) => letVar(a.v, rowAt[i]!));
   const begin = mul(group, i32(rows));

@@ -59,7 +59,8 @@ for (const target of ['wasm', 'wgsl'] as const) {
           assert.ok(!Number.isNaN(got) && (fn === 'tan' || Math.abs(got) <= 1), `${fn}(${v}) = ${got}`);
           continue;
         }
-        const d = distance(got, want);
+        const tiny = fn === 'sigmoid' && Math.abs(want) < 1.2e-38 && Math.abs(got) < 1.2e-38;
+        const d = tiny ? 0 : distance(got, want);
         if (d > worst) [worst, where] = [d, v];
       }
       assert.ok(worst <= bound, `${worst} ulp at ${where}: ${runTape(tape, () => where)} instead of ${exact([where])}`);
