@@ -148,7 +148,7 @@ export function place(input: PlaceInput): Placement {
   return { groups, location, copies, memory: { arena: plan.arenaBytes, sum: plan.sumBytes, lowerBound: plan.lowerBound } };
 }
 
-/** Elements of a buffer: first, and past the last. */
+/** Bytes of a buffer: first, and past the last. */
 type Range = readonly [number, number];
 
 /**
@@ -160,7 +160,7 @@ function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v
   const written = new Map<Value, { readonly region: Region; readonly range: Range }[]>();
   const rangeOf = (v: Value): { readonly root: Value; readonly range: Range } => {
     const { root, offset } = rootOf(v);
-    return { root, range: [offset, v.shape.every(isStatic) ? offset + sizeOf(v.shape as readonly number[]) : Infinity] };
+    return { root, range: [offset, v.shape.every(isStatic) ? offset + sizeOf(v.shape as readonly number[]) * storedBytes(v) : Infinity] };
   };
   for (const region of regions) {
     for (const v of region.outputs) {
