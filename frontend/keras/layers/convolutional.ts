@@ -1,4 +1,4 @@
-/** Conv2D and DepthwiseConv2D. Both are one general convolution of the graph; bias and activation follow. */
+/** The base of all convolutions, and Conv1D/2D/3D. Each is one general convolution of the graph; bias and activation follow. */
 import { isStatic } from '../../../ir/dim.js';
 import { ShapeError, ValueError } from '../../../ir/errors.js';
 import type { ConvDims, Pair } from '../../../ir/op-attrs.js';
@@ -9,7 +9,7 @@ import type { Variable } from '../backend/variable.js';
 import type { ConstraintIdentifier } from '../constraints.js';
 import type { InitializerIdentifier } from '../initializers/index.js';
 import type { RegularizerIdentifier } from '../regularizers.js';
-import { callable } from '../utils/callable.js';
+import { type Callable, callable } from '../utils/callable.js';
 import { integerList, oneOf, positiveInteger, resolveOptions } from '../utils/options.js';
 import type { JsonObject } from '../utils/serialization.js';
 import { type DataFormat, dataFormatOf } from './core.js';
@@ -17,11 +17,13 @@ import { checkRank, type InputShape, knownDim, Layer, type LayerOptions, layerDe
 import { regularizerJson, type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
 export type Padding = 'valid' | 'same';
+/** `causal` (1-D): an output depends on its own and earlier steps only. */
+export type ConvPadding = Padding | 'causal';
 
 /** Options of all convolutions. */
 export interface ConvOptions extends LayerOptions {
   strides?: number | readonly number[];
-  padding?: Padding;
+  padding?: ConvPadding;
   dataFormat?: DataFormat | null;
   dilationRate?: number | readonly number[];
   groups?: number;
@@ -32,7 +34,7 @@ export interface ConvOptions extends LayerOptions {
   biasConstraint?: ConstraintIdentifier | null;
 }
 
-const convDefaults: ConvOptions = {
+export const convDefaults: ConvOptions = {
   ...layerDefaults,
   strides: 1,
   padding: 'valid',
@@ -47,9 +49,10 @@ const convDefaults: ConvOptions = {
 };
 
 /** Padding of one axis: `same` gives ceil(size / stride) windows, the odd element at the end. */
-export function paddingOf(padding: Padding, size: number, window: number, stride: number, dilation: number): Pair {
+export function paddingOf(padding: ConvPadding, size: number, window: number, stride: number, dilation: number): Pair {
   if (padding === 'valid') return [0, 0];
   const extent = (window - 1) * dilation + 1;
+  if (padding === 'causal') return [extent - 1, 0];
   const total = Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent - size);
   return [Math.floor(total / 2), total - Math.floor(total / 2)];
 }
@@ -67,11 +70,11 @@ export function spatialSizes(layer: Layer, x: SymbolicTensor, axes: readonly num
   });
 }
 
-abstract class BaseConv extends Layer {
+export abstract class BaseConv extends Layer {
   readonly rank: number;
   readonly kernelSize: readonly number[];
   readonly strides: readonly number[];
-  readonly padding: Padding;
+  readonly padding: ConvPadding;
   readonly dataFormat: DataFormat;
   readonly dilationRate: readonly number[];
   readonly groups: number;
@@ -86,7 +89,7 @@ abstract class BaseConv extends Layer {
     this.rank = rank;
     this.kernelSize = integerList(what, 'kernelSize', kernelSize, rank);
     this.strides = integerList(what, 'strides', o.strides, rank);
-    this.padding = oneOf(what, 'padding', o.padding, ['valid', 'same']);
+    this.padding = oneOf<ConvPadding>(what, 'padding', o.padding, rank === 1 && this.allowsCausal ? ['valid', 'same', 'causal'] : ['valid', 'same']);
     this.dataFormat = dataFormatOf(what, o.dataFormat);
     this.dilationRate = integerList(what, 'dilationRate', o.dilationRate, rank);
     this.groups = positiveInteger(what, 'groups', o.groups);
@@ -100,6 +103,11 @@ abstract class BaseConv extends Layer {
     }
   }
 
+  /** Whether the 1-D form takes the padding `causal`. */
+  protected get allowsCausal(): boolean {
+    return true;
+  }
+
   /** The input's channels; checks its rank. */
   protected channels(inputShape: InputShape): number {
     const shape = singleShape(inputShape, this);
@@ -108,14 +116,14 @@ abstract class BaseConv extends Layer {
     return knownDim(this, shape, last ? -1 : 1);
   }
 
-  /** The convolution with a kernel (…space, in / groups, out), then bias and activation. */
-  protected convolve(x: SymbolicTensor, kernel: Variable | SymbolicTensor, groups: number): SymbolicTensor {
+  /** The convolution with a kernel (…space, in / groups, out). */
+  protected convolution(x: SymbolicTensor, kernel: Variable | SymbolicTensor, groups: number): SymbolicTensor {
     if (x.dtype !== 'float32') x = ops.cast(x, 'float32');
     const spatial = spatialAxes(this.dataFormat, this.rank);
     const feature = channelAxis(this.dataFormat, this.rank);
     const sizes = spatialSizes(this, x, spatial);
     const io: ConvDims['input'] = { batch: 0, feature, spatial };
-    const y = ops.conv(x, kernel, {
+    return ops.conv(x, kernel, {
       strides: this.strides,
       padding: sizes.map((n, i) => {
         const pair = paddingOf(this.padding, n, this.kernelSize[i]!, this.strides[i]!, this.dilationRate[i]!);
@@ -132,8 +140,13 @@ abstract class BaseConv extends Layer {
       batchGroups: 1,
       dims: { input: io, kernel: { input: this.rank, output: this.rank + 1, spatial: spatial.map((_, i) => i) }, output: io },
     });
+  }
+
+  /** Bias and activation. */
+  protected finish(y: SymbolicTensor): SymbolicTensor {
     if (!this.bias) return this.activation.apply(y);
-    const bias = this.dataFormat === 'channels_last' ? this.bias : ops.reshape(this.bias, [this.bias.size, ...spatial.map(() => 1)], x.trace);
+    const ones = new Array<number>(this.rank).fill(1);
+    const bias = this.dataFormat === 'channels_last' ? this.bias : ops.reshape(this.bias, [this.bias.size, ...ones], y.trace);
     return this.activation.apply(ops.add(y, bias));
   }
 
@@ -152,7 +165,7 @@ abstract class BaseConv extends Layer {
   }
 }
 
-export interface Conv2DConfig extends ConvOptions {
+export interface ConvConfig extends ConvOptions {
   /** Number of output channels. */
   filters: number;
   kernelSize: number | readonly number[];
@@ -161,27 +174,30 @@ export interface Conv2DConfig extends ConvOptions {
   kernelConstraint?: ConstraintIdentifier | null;
 }
 
-const kernelDefaults = { kernelInitializer: 'glorot_uniform', kernelRegularizer: null, kernelConstraint: null } as const;
+export const kernelDefaults = { kernelInitializer: 'glorot_uniform', kernelRegularizer: null, kernelConstraint: null } as const;
 
 /** Convolution with a kernel (…space, in / groups, filters). */
-abstract class Conv extends BaseConv {
+export abstract class Conv extends BaseConv {
   readonly filters: number;
-  private readonly kernelFields: WeightFields;
+  protected readonly kernelFields: WeightFields;
   kernel!: Variable;
-  constructor(rank: number, o: Conv2DConfig) {
+  constructor(rank: number, o: ConvConfig) {
     super(rank, o.kernelSize, o);
     this.filters = positiveInteger(this.className, 'filters', o.filters);
     if (this.filters % this.groups !== 0) throw new ValueError(`${this.name}: 'filters' (${this.filters}) must be a multiple of 'groups' (${this.groups})`);
     this.kernelFields = weightFields(o, 'kernel');
   }
-  override build(inputShape: InputShape): void {
-    const channels = this.channels(inputShape);
+  /** The kernel's shape for so many input channels. */
+  protected kernelShape(channels: number): number[] {
     if (channels % this.groups !== 0) throw new ShapeError(`${this.name}: the ${channels} input channels must be a multiple of 'groups' (${this.groups})`);
-    this.kernel = this.addWeight('kernel', [...this.kernelSize, channels / this.groups, this.filters], this.kernelFields);
+    return [...this.kernelSize, channels / this.groups, this.filters];
+  }
+  override build(inputShape: InputShape): void {
+    this.kernel = this.addWeight('kernel', this.kernelShape(this.channels(inputShape)), this.kernelFields);
     if (this.useBias) this.bias = this.addWeight('bias', [this.filters], this.biasFields);
   }
   override call(inputs: Tensors): Tensors {
-    return this.convolve(single(inputs, this), this.kernel, this.groups);
+    return this.finish(this.convolution(single(inputs, this), this.kernel, this.groups));
   }
   override getConfig(): JsonObject {
     return {
@@ -194,70 +210,31 @@ abstract class Conv extends BaseConv {
   }
 }
 
+export type ConvConstructor = new (
+  filters: number | ConvConfig,
+  kernelSize?: number | readonly number[],
+  options?: Omit<ConvConfig, 'filters' | 'kernelSize'>,
+) => Conv;
+
+function convClass(rank: number): ConvConstructor {
+  const className = `Conv${rank}D`;
+  return class extends Conv {
+    static override readonly className = className;
+    constructor(filters: number | ConvConfig, kernelSize?: number | readonly number[], options?: Omit<ConvConfig, 'filters' | 'kernelSize'>) {
+      super(rank, resolveOptions<ConvConfig>(className, [filters, kernelSize, options], ['filters', 'kernelSize'], { ...convDefaults, ...kernelDefaults }));
+    }
+  };
+}
+
 /**
- * 2-D convolution. Input (batch, h, w, in), output (batch, h', w', filters); with dataFormat channels_first the channels come second.
+ * N-D convolution. Input (batch, …space, in), output (batch, …space', filters); with dataFormat channels_first the channels come second.
  * Defaults: strides 1, padding valid, dilationRate 1, groups 1, kernel glorot_uniform, bias zeros.
  */
-export class Conv2DClass extends Conv {
-  static override readonly className = 'Conv2D';
-  constructor(filters: number | Conv2DConfig, kernelSize?: number | readonly number[], options?: Omit<Conv2DConfig, 'filters' | 'kernelSize'>) {
-    super(2, resolveOptions<Conv2DConfig>('Conv2D', [filters, kernelSize, options], ['filters', 'kernelSize'], { ...convDefaults, ...kernelDefaults }));
-  }
-}
+export const Conv1DClass = convClass(1);
+export const Conv2DClass = convClass(2);
+export const Conv3DClass = convClass(3);
 
-export interface DepthwiseConv2DConfig extends ConvOptions {
-  kernelSize: number | readonly number[];
-  /** Outputs for each input channel; default 1. */
-  depthMultiplier?: number;
-  depthwiseInitializer?: InitializerIdentifier;
-  depthwiseRegularizer?: RegularizerIdentifier | null;
-  depthwiseConstraint?: ConstraintIdentifier | null;
-}
-
-/** One convolution for each channel, with a kernel (h, w, in, multiplier). Output channel c·multiplier + m comes from input channel c. */
-export class DepthwiseConv2DClass extends BaseConv {
-  static override readonly className = 'DepthwiseConv2D';
-  readonly depthMultiplier: number;
-  private readonly kernelFields: WeightFields;
-  kernel!: Variable;
-  constructor(kernelSize: number | readonly number[] | DepthwiseConv2DConfig, options?: Omit<DepthwiseConv2DConfig, 'kernelSize'>) {
-    const o = resolveOptions<DepthwiseConv2DConfig>('DepthwiseConv2D', [kernelSize, options], ['kernelSize'], {
-      ...convDefaults,
-      depthMultiplier: 1,
-      depthwiseInitializer: 'glorot_uniform',
-      depthwiseRegularizer: null,
-      depthwiseConstraint: null,
-    });
-    super(2, o.kernelSize, o);
-    this.depthMultiplier = positiveInteger('DepthwiseConv2D', 'depthMultiplier', o.depthMultiplier);
-    this.kernelFields = weightFields(o, 'depthwise');
-  }
-  override build(inputShape: InputShape): void {
-    const channels = this.channels(inputShape);
-    const name = this.semantics === 'keras2' ? 'depthwise_kernel' : 'kernel';
-    this.kernel = this.addWeight(name, [...this.kernelSize, channels, this.depthMultiplier], this.kernelFields);
-    if (this.useBias) this.bias = this.addWeight('bias', [channels * this.depthMultiplier], this.biasFields);
-  }
-  override call(inputs: Tensors): Tensors {
-    const x = single(inputs, this);
-    const channels = this.kernel.shape[this.rank]!;
-    // as a grouped convolution: (…space, in, multiplier) is read as (…space, 1, in * multiplier)
-    const kernel = ops.reshape(this.kernel, [...this.kernelSize, 1, channels * this.depthMultiplier], x.trace);
-    return this.convolve(x, kernel, channels);
-  }
-  override getConfig(): JsonObject {
-    // Keras 2 writes groups, Keras 3 refuses to read them here.
-    const { groups, ...conv } = this.convConfig();
-    return {
-      ...super.getConfig(),
-      ...conv,
-      ...(this.semantics === 'keras2' ? { groups } : {}),
-      depth_multiplier: this.depthMultiplier,
-      ...weightConfig({ depthwise: this.kernelFields, bias: this.biasFields }),
-      activity_regularizer: regularizerJson(this.activityRegularizer),
-    };
-  }
-}
-
-export const Conv2D = callable(Conv2DClass);
-export const DepthwiseConv2D = callable(DepthwiseConv2DClass);
+export const Conv1D: Callable<ConvConstructor> = callable(Conv1DClass);
+export const Conv2D: Callable<ConvConstructor> = callable(Conv2DClass);
+export const Conv3D: Callable<ConvConstructor> = callable(Conv3DClass);
+export { Conv1D as Convolution1D, Conv2D as Convolution2D, Conv3D as Convolution3D };

@@ -1,11 +1,13 @@
 /** tf.keras.layers. */
 
 export { ELU, LeakyReLU, PReLU, Softmax, ThresholdedReLU } from './activation-layers.js';
-export { Conv2D, DepthwiseConv2D } from './convolutional.js';
+export { Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D } from './convolutional.js';
 export { Activation, type DataFormat, Dense, Dropout, Flatten, Input, InputLayer, ReLU, Reshape } from './core.js';
+export { DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D, SeparableConvolution1D, SeparableConvolution2D } from './depthwise-convolution.js';
 export { Embedding } from './embedding.js';
 export { Identity, Masking } from './identity.js';
 export { type CallArguments, type InputShape, Layer, type LayerOptions, type WeightOptions } from './layer.js';
+export { LocallyConnected1D, LocallyConnected2D } from './locally-connected.js';
 export {
   Add,
   Average,
@@ -73,3 +75,11 @@ export {
   ZeroPadding3D,
 } from './reshaping.js';
 export { type DeserializeOptions, deserialize, serialize } from './serialization.js';
+export {
+  Conv1DTranspose,
+  Conv2DTranspose,
+  Conv3DTranspose,
+  Convolution1DTranspose,
+  Convolution2DTranspose,
+  Convolution3DTranspose,
+} from './transposed-convolution.js';

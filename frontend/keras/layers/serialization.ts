@@ -2,8 +2,10 @@
 import * as activationLayers from './activation-layers.js';
 import * as convolutional from './convolutional.js';
 import * as core from './core.js';
+import * as depthwise from './depthwise-convolution.js';
 import { EmbeddingClass } from './embedding.js';
 import * as identity from './identity.js';
+import * as locallyConnected from './locally-connected.js';
 import * as merging from './merging.js';
 import * as noise from './noise.js';
 import * as normalization from './normalization.js';
@@ -11,6 +13,7 @@ import * as pooling from './pooling.js';
 import { LSTMClass } from './recurrent.js';
 import * as registry from './registry.js';
 import * as reshaping from './reshaping.js';
+import * as transposed from './transposed-convolution.js';
 
 export { type DeserializeOptions, isSerializedLayer, type LayerConstructor, serialize } from './registry.js';
 
@@ -29,6 +32,9 @@ Object.assign(
   classesOf(identity),
   classesOf(activationLayers),
   classesOf(convolutional),
+  classesOf(depthwise),
+  classesOf(transposed),
+  classesOf(locallyConnected),
   classesOf(pooling),
   classesOf(normalization),
   classesOf(merging),
