@@ -8,6 +8,7 @@ import { lowerLoop } from '../schedules/loop.js';
 import { lowerMap } from '../schedules/map.js';
 import { lowerRow } from '../schedules/row.js';
 import { lowerSequence } from '../schedules/sequence.js';
+import { splitReduce } from '../schedules/split-reduce.js';
 import { lowerScatter } from '../schedules/scatter.js';
 import type { LoweredKernel, LowerContext, Temp } from './frame.js';
 
@@ -29,7 +30,7 @@ export function lowerRegion(region: Region, ctx: LowerContext): LoweredRegion {
     case 'map':
       return one(lowerMap(region, ctx));
     case 'row':
-      return one(lowerRow(region, ctx));
+      return splitReduce(region, ctx) ?? one(lowerRow(region, ctx));
     case 'contraction':
       return one(lowerContraction(region, ctx));
     case 'scatter':

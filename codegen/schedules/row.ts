@@ -3,8 +3,8 @@
  * pass over the row; each later level, and each output over the whole domain that needs a finished reduction, takes another pass over the same row.
  *
  * Forms. rows: the last axis is reduced; a row is walked by one thread (WASM with four partial results; WebGPU for short rows: row in registers) or by a
- * workgroup that meets in workgroup memory (row in workgroup). columns: the last axis is kept; neighbouring columns are reduced side by side. Long single rows are split in
- * two steps by split-reduce.ts before they come here.
+ * workgroup that meets in workgroup memory (row in workgroup). columns: the last axis is kept; neighbouring columns are reduced side by side. Long reductions take two steps
+ * (split-reduce.ts).
  */
 import { InternalError } from '../../ir/errors.js';
 import type { Node, Value } from '../../ir/graph.js';
@@ -14,16 +14,16 @@ import { substituteStmts } from '../kernel/walk.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { argStep, beats, combine, identityOf, scalarOf } from '../lower/element.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
-import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
+import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { linearGrid, mergeAxes } from './grid.js';
 import { axesOf } from './map.js';
 
 /** What a row schedule needs of its surroundings: a frame, or a region inside a kernel of several. */
 export type RowEnv = Pick<Frame, 'region' | 'em' | 'ctx' | 'memoryOf' | 'baseOf' | 'local' | 'dim'>;
 
-type Reduction = Extract<Node, { op: 'reduce' | 'arg_reduce' }>;
+export type Reduction = Extract<Node, { op: 'reduce' | 'arg_reduce' }>;
 
-interface RowPlan {
+export interface RowPlan {
   readonly domain: readonly Axis[];
   readonly kept: readonly number[];
   readonly reduced: readonly number[];
@@ -37,7 +37,7 @@ interface RowPlan {
 
 const isReduction = (n: Node): n is Reduction => n.op === 'reduce' || n.op === 'arg_reduce';
 
-function planRow(f: RowEnv): RowPlan {
+export function planRow(f: RowEnv): RowPlan {
   const { region } = f;
   const hero = region.hero;
   if (!hero || !isReduction(hero)) throw new InternalError('a row region has no reduction');
@@ -88,8 +88,8 @@ const accumulatorOf = (n: Reduction): Accumulator => {
   return { node: n, scalar: scalarOf(dtype), identity: n.op === 'reduce' ? identityOf(n.attrs.fn, dtype) : identityOf(n.attrs.fn === 'argmax' ? 'max' : 'min', dtype) };
 };
 
-const maxOf = (e: Expr): number => Math.max(0, e.hi);
-const product = (axes: readonly Axis[]): Expr => axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
+export const maxOf = (e: Expr): number => Math.max(0, e.hi);
+export const product = (axes: readonly Axis[]): Expr => axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
 
 export function lowerRow(region: Region, ctx: LowerContext): LoweredKernel {
   const f = new Frame(region, ctx);
@@ -100,7 +100,7 @@ export function lowerRow(region: Region, ctx: LowerContext): LoweredKernel {
   return ctx.target.kind === 'wasm' ? rowsOnWasm(f, p) : rowsOnGpu(f, p);
 }
 
-const indexOf = (p: RowPlan): Expr[] => p.domain.map((a) => a.v);
+export const indexOf = (p: RowPlan): Expr[] => p.domain.map((a) => a.v);
 
 /** Stores of values at one index each. */
 function storesAt(f: RowEnv, items: readonly { readonly v: Value; readonly index: readonly Expr[] }[]): Stmt[] {
@@ -109,7 +109,7 @@ function storesAt(f: RowEnv, items: readonly { readonly v: Value; readonly index
 }
 
 /** Stores row outputs; every reduction is bound to its result. */
-function storeRow(f: RowEnv, p: RowPlan, block: Stmt[]): void {
+export function storeRow(f: RowEnv, p: RowPlan, block: Stmt[]): void {
   const isOne = (a: Axis): boolean => a.extent.kind === 'const' && a.extent.value === 1;
   const kept = p.kept.filter((a) => !isOne(p.domain[a]!)).map((a): Expr => p.domain[a]!.v);
   f.em.within(block, () => {
@@ -121,12 +121,12 @@ function storeRow(f: RowEnv, p: RowPlan, block: Stmt[]): void {
   });
 }
 
-function storeFull(f: RowEnv, p: RowPlan, level: number, block: Stmt[]): void {
+export function storeFull(f: RowEnv, p: RowPlan, level: number, block: Stmt[]): void {
   block.push(...storesAt(f, (p.full[level] ?? []).map((v) => ({ v, index: indexOf(p) }))));
 }
 
 /** Declares accumulators of a level and gives the statements of one step and the finished values. */
-function declare(level: readonly Reduction[], block: Stmt[]): { acc: Accumulator; value: VarExpr; position: VarExpr | null }[] {
+export function declare(level: readonly Reduction[], block: Stmt[]): { acc: Accumulator; value: VarExpr; position: VarExpr | null }[] {
   return level.map((node) => {
     const acc = accumulatorOf(node);
     const value = variable('acc', 'mutable', acc.scalar);
@@ -138,7 +138,7 @@ function declare(level: readonly Reduction[], block: Stmt[]): { acc: Accumulator
 }
 
 /** One element of the row into the accumulators of a level. */
-function step(f: RowEnv, p: RowPlan, accs: ReturnType<typeof declare>, block: Stmt[]): void {
+export function step(f: RowEnv, p: RowPlan, accs: ReturnType<typeof declare>, block: Stmt[]): void {
   for (const a of accs) {
     const n = a.acc.node;
     const e = f.em.value(n.inputs[0]!, indexOf(p));
@@ -221,7 +221,7 @@ function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stm
 }
 
 /** The statements with the axes' variables replaced by the parts of a linear index. */
-function at(axes: readonly Axis[], linear: Expr, body: readonly Stmt[]): Stmt[] {
+export function at(axes: readonly Axis[], linear: Expr, body: readonly Stmt[]): Stmt[] {
   const parts = delinearize(linear, axes.map((a) => a.extent));
   return substituteStmts(body, new Map<Expr, Expr>(axes.map((a, i) => [a.v, parts[i]!])));
 }
@@ -251,7 +251,16 @@ function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), [...named, ...block])], { grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `rows per-group(${rows})${hasArg(p) ? '' : ' vectorize(4)'}` });
 }
 
-function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
+/** A part of the reduced range instead of the whole: the last factor of the grid. */
+export interface ColumnsPart {
+  readonly parts: Expr;
+  /** The reduced elements of a part, around `body`. */
+  readonly loops: (part: Expr, body: readonly Stmt[]) => readonly Stmt[];
+  /** Stores the results of a part; `column` is the index over all kept axes. */
+  readonly store: (part: Expr, column: Expr, values: readonly Expr[]) => readonly Stmt[];
+}
+
+export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = null): LoweredKernel {
   const lastReduced = Math.max(...p.reduced);
   const outer = p.kept.filter((a) => a < lastReduced).map((a) => p.domain[a]!);
   const inner = p.kept.filter((a) => a > lastReduced).map((a) => p.domain[a]!);
@@ -272,9 +281,11 @@ function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const whole = extents.kind === 'const' && width % blockWidth === 0;
   const column = (): VarExpr => variable('c', 'loop', 'i32', [0, blockWidth - 1]);
   const block: Stmt[] = [];
-  const outerAt = delinearize(blocks === 1 ? group : divBy(group, blocks), outer.map((a) => a.extent));
+  const [id, part] = split ? delinearize(group, [i32(1), split.parts]) as [Expr, Expr] : [group, i32(0)];
+  const line = blocks === 1 ? id : divBy(id, blocks);
+  const outerAt = delinearize(line, outer.map((a) => a.extent));
   block.push(...outer.map((a, i) => letVar(a.v, outerAt[i]!)));
-  block.push(letVar(start, blocks === 1 ? i32(0) : mul(remBy(group, blocks), i32(blockWidth))));
+  block.push(letVar(start, blocks === 1 ? i32(0) : mul(remBy(id, blocks), i32(blockWidth))));
   if (!whole) block.push(letVar(size, max(i32(0), min(i32(blockWidth), sub(extents, start)))));
   const extent: Expr = whole ? i32(blockWidth) : size;
   const over = (c: VarExpr, body: readonly Stmt[]): Stmt => {
@@ -296,9 +307,12 @@ function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
       });
       storeFull(f, p, 0, body);
     });
-    block.push(...reducedLoops(p, [over(c, body)]));
+    block.push(...(split ? split.loops(part, [over(c, body)]) : reducedLoops(p, [over(c, body)])));
   }
-  {
+  if (split) {
+    const c = column();
+    block.push(forLoop(c, i32(0), extent, split.store(part, add(mul(line, extents), add(start, c)), memories.map((m) => load(m.value, c))), { parallel: true }));
+  } else {
     const c = column();
     const body: Stmt[] = [];
     level.forEach((n, i) => {
@@ -308,7 +322,8 @@ function columnsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
     storeRow(f, p, body);
     block.push(over(c, body));
   }
-  return f.finish(block, { grid: [typeof exprSize(count) === 'number' ? (exprSize(count) as number) * blocks : { op: 'mul', args: [exprSize(count), blocks] }, 1, 1], schedule: `columns block(${blockWidth}) vectorize(4)` });
+  const groups = sizeMul(exprSize(count), sizeMul(blocks, split ? exprSize(split.parts) : 1));
+  return f.finish(block, { grid: [groups, 1, 1], schedule: `columns block(${blockWidth}) vectorize(4)` });
 }
 
 const divBy = (e: Expr, n: number): Expr => delinearize(e, [i32(1), i32(n)])[0]!;
@@ -397,10 +412,10 @@ function rowInWorkgroup(f: RowEnv, p: RowPlan, rowIndex: Expr, local: Expr, thre
 export const rowStatements = (f: RowEnv, row: Expr, local: Expr, threads: number): Stmt[] => rowInWorkgroup(f, planRow(f), row, local, threads);
 
 /** A workgroup array of one element a thread, by name. */
-type Shared = (name: string, s: Scalar) => Memory;
+export type Shared = (name: string, s: Scalar) => Memory;
 
 /** All threads' accumulators into one value that every thread then has. */
-function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: Shared, local: Expr, threads: number, block: Stmt[]): Expr {
+export function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: Shared, local: Expr, threads: number, block: Stmt[]): Expr {
   const values = sharedOf(a.value.scalar, a.value.scalar);
   const n = a.acc.node;
   const out = variable('total', 'let', a.position ? 'i32' : a.value.scalar);
