@@ -41,10 +41,17 @@ export const bytesOf = (v: Value | Temp, max: Readonly<Record<string, number>>):
 /** Reads of `old` in region `r` happen only at the element that is then written. */
 function readsInPlace(r: Region, old: Value, update: Value): boolean {
   if (r.kind !== 'map' && r.kind !== 'row' && r.kind !== 'contraction') return false;
-  const size = (v: Value): string => v.shape.filter((d) => d !== 1).map(String).join();
+  const size = (v: Value): string =>
+    v.shape
+      .filter((d) => d !== 1)
+      .map(String)
+      .join();
   for (const n of r.nodes) {
     for (const input of n.inputs) {
-      const reached = traceBack(input, n.outputs[0]!.shape.map((d, i) => (d === 1 ? null : i))).filter((x) => x.value === old);
+      const reached = traceBack(
+        input,
+        n.outputs[0]!.shape.map((d, i) => (d === 1 ? null : i)),
+      ).filter((x) => x.value === old);
       for (const x of reached) {
         if (!isElementwise(n) && !(r.kind === 'map' && isFree(n))) return false;
         if (size(n.outputs[0]!) !== size(old) || size(update) !== size(old)) return false;
@@ -80,8 +87,12 @@ export function place(input: PlaceInput): Placement {
     }
     return { root, offset };
   };
-  for (const { name, dtype } of [...graph.outputs.map((o) => ({ name: `output '${o.name}'`, dtype: o.value.dtype })), ...graph.updates.map((u) => ({ name: `update of '${u.slot}'`, dtype: u.value.dtype }))])
-    if (dtype === 'int8' || dtype === 'uint8') throw new UnsupportedError(`${graph.name}: ${name} is ${dtype}, which kernels read but do not write; cast it to int32`);
+  for (const { name, dtype } of [
+    ...graph.outputs.map((o) => ({ name: `output '${o.name}'`, dtype: o.value.dtype })),
+    ...graph.updates.map((u) => ({ name: `update of '${u.slot}'`, dtype: u.value.dtype })),
+  ])
+    if (dtype === 'int8' || dtype === 'uint8')
+      throw new UnsupportedError(`${graph.name}: ${name} is ${dtype}, which kernels read but do not write; cast it to int32`);
   for (const o of graph.outputs) {
     const { root, offset } = rootOf(o.value);
     if (offset !== 0 || fixed.has(root)) throw new InternalError(`output '${o.name}' is a part of another value`);
@@ -125,7 +136,13 @@ export function place(input: PlaceInput): Placement {
           if (o === null || i === null || fused.aliases.has(v) || fused.aliases.has(out)) continue;
           // another region of the group may still read what this one would overwrite
           if (group.some((other) => other !== r && other.inputs.some((x) => idOf(x) === i))) continue;
-          if (v.shape.length === out.shape.length && v.shape.every((d, k) => String(d) === String(out.shape[k])) && storedBytes(v) === storedBytes(out) && readsInPlace(r, v, out)) inPlace.push([o, i]);
+          if (
+            v.shape.length === out.shape.length &&
+            v.shape.every((d, k) => String(d) === String(out.shape[k])) &&
+            storedBytes(v) === storedBytes(out) &&
+            readsInPlace(r, v, out)
+          )
+            inPlace.push([o, i]);
         }
       }
     }
@@ -154,7 +171,11 @@ type Range = readonly [number, number];
 /**
  * Puts updates into their slots. The region that writes a slot must come after all that read the old contents; where the dependencies forbid that, the update is copied at the end.
  */
-function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v: Value) => { root: Value; offset: number }): { regions: Region[]; after: Map<Region, Set<Region>>; copies: { from: Value; slot: string }[] } {
+function placeUpdates(
+  fused: FusedGraph,
+  fixed: Map<Value, Location>,
+  rootOf: (v: Value) => { root: Value; offset: number },
+): { regions: Region[]; after: Map<Region, Set<Region>>; copies: { from: Value; slot: string }[] } {
   const { graph, regions } = fused;
   const writer = new Map<Value, Region[]>();
   const written = new Map<Value, { readonly region: Region; readonly range: Range }[]>();
@@ -194,7 +215,12 @@ function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v
     const readers = regions.filter((r) => r.inputs.some((v) => rootOf(v).root === old));
     // several regions that write parts and read the old contents would each have to come after the others
     const crossed = writers.filter((w) => readers.includes(w)).length > 1;
-    const direct = offset === 0 && !crossed && !fixed.has(root) && isStatic(old.shape[0] ?? 1) && writers.every((w) => readers.every((r) => r === w || !dependsOn(r, w)) && (!readers.includes(w) || readsInPlace(w, old, u.value)));
+    const direct =
+      offset === 0 &&
+      !crossed &&
+      !fixed.has(root) &&
+      isStatic(old.shape[0] ?? 1) &&
+      writers.every((w) => readers.every((r) => r === w || !dependsOn(r, w)) && (!readers.includes(w) || readsInPlace(w, old, u.value)));
     if (!direct || writers.length === 0) {
       copies.push({ from: u.value, slot: u.slot });
       continue;
@@ -219,7 +245,13 @@ function placeUpdates(fused: FusedGraph, fixed: Map<Value, Location>, rootOf: (v
 /**
  * Groups regions that share a dispatch: always the first that is ready, with all others that are ready too and fit beside it.
  */
-function groupRegions(regions: readonly Region[], after: ReadonlyMap<Region, ReadonlySet<Region>>, lowered: ReadonlyMap<Region, LoweredRegion>, bufferOf: (v: Value | Temp) => string, target: TargetInfo): Region[][] {
+function groupRegions(
+  regions: readonly Region[],
+  after: ReadonlyMap<Region, ReadonlySet<Region>>,
+  lowered: ReadonlyMap<Region, LoweredRegion>,
+  bufferOf: (v: Value | Temp) => string,
+  target: TargetInfo,
+): Region[][] {
   const done = new Set<Region>();
   const open = new Set(regions);
   const out: Region[][] = [];

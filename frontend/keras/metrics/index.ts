@@ -58,6 +58,42 @@ export abstract class Metric {
   }
 }
 
+const shapeText = (s: Shape): string => kerasShapeText(kerasShape(s));
+
+/**
+ * Values times weights, and the weights, as Keras brings them together. Keras 3 reduces both to one number for each sample; Keras 2 repeats the weights over the values, and
+ * reduces values only where weights lack more than one axis.
+ */
+function weightedValues(
+  metric: { readonly name: string; readonly semantics: Semantics },
+  values: SymbolicTensor,
+  sampleWeight: SymbolicTensor | null,
+  reduce: (x: SymbolicTensor, axes: readonly number[]) => SymbolicTensor,
+): { readonly values: SymbolicTensor; readonly weights: SymbolicTensor | null } {
+  const keras3 = metric.semantics === 'keras3';
+  const over = (x: SymbolicTensor, from: number) =>
+    x.rank > from
+      ? reduce(
+          x,
+          Array.from({ length: x.rank - from }, (_, i) => from + i),
+        )
+      : x;
+  let v = ops.cast(values, 'float32');
+  if (!sampleWeight) return { values: keras3 ? over(v, 1) : v, weights: null };
+  let w = ops.cast(sampleWeight, 'float32');
+  if (keras3) [v, w] = squeezeOrExpand(v, w, 'keras3');
+  else if (w.rank === v.rank + 1 && w.shape.at(-1) === 1) w = ops.squeeze(w, -1);
+  else if (w.rank > 0 && w.rank === v.rank - 1) w = ops.expandDims(w, -1);
+  if (w.rank < v.rank && (keras3 || w.rank > 0)) v = over(v, w.rank);
+  if (v.rank > 0 && w.rank > 0 && !(w.rank === v.rank && w.shape.every((d, i) => d === 1 || equalDim(d, v.shape[i]!)))) {
+    throw new ShapeError(`${metric.name}: the sample weights have shape ${shapeText(sampleWeight.shape)}, the values ${shapeText(values.shape)}`);
+  }
+  if (v.rank === 0) v = ops.broadcastTo(v, w.shape);
+  else w = ops.broadcastTo(w, v.shape);
+  v = ops.multiply(v, w);
+  return keras3 ? { values: over(v, 1), weights: over(w, 1) } : { values: v, weights: w };
+}
+
 /** Weighted mean of values: total and count. */
 export class MeanClass extends Metric {
   static override readonly className: string = 'Mean';
@@ -71,30 +107,11 @@ export class MeanClass extends Metric {
   }
   /** Adds values with weights. Weights of lower rank weigh whole samples. */
   updateValues(values: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
-    let v = ops.cast(values, 'float32');
-    let sum: SymbolicTensor;
-    let n: SymbolicTensor;
-    if (sampleWeight) {
-      let w = ops.cast(sampleWeight, 'float32');
-      if (w.rank === v.rank + 1 && w.shape.at(-1) === 1) w = ops.squeeze(w, -1);
-      if (this.semantics === 'keras3' && w.rank > 0 && w.rank < v.rank)
-        v = ops.mean(
-          v,
-          Array.from({ length: v.rank - w.rank }, (_, i) => w.rank + i),
-        );
-      if (w.rank > 0 && w.rank < v.rank) w = ops.reshape(w, [...w.shape, ...new Array<number>(v.rank - w.rank).fill(1)]);
-      if (w.rank > v.rank || !w.shape.every((d, i) => d === 1 || equalDim(d, v.shape[i]!))) {
-        throw new ShapeError(`${this.name}: the sample weights have shape ${shapeText(sampleWeight.shape)}, the values ${shapeText(values.shape)}`);
-      }
-      w = ops.broadcastTo(w, v.shape);
-      sum = ops.sum(ops.multiply(v, w));
-      n = ops.sum(w);
-    } else {
-      sum = ops.sum(v);
-      n = ops.count(v);
-    }
+    const { values: v, weights: w } = weightedValues(this, values, sampleWeight, ops.mean);
     const t = v.trace;
-    t.assign(this.total, ops.add(t.read(this.total), sum));
+    const samples = () => (v.rank > 0 ? ops.size(v, v.shape[0]!) : ops.full(v, [], 1));
+    const n = w ? ops.sum(w) : this.semantics === 'keras3' ? samples() : ops.count(v);
+    t.assign(this.total, ops.add(t.read(this.total), ops.sum(v)));
     t.assign(this.count, ops.add(t.read(this.count), n));
   }
   override update(values: SymbolicTensor, _prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
@@ -104,8 +121,6 @@ export class MeanClass extends Metric {
     return count![0] === 0 ? 0 : total![0]! / count![0]!;
   }
 }
-
-const shapeText = (s: Shape): string => kerasShapeText(kerasShape(s));
 
 /** Sum of values. */
 class SumClass extends Metric {
@@ -117,9 +132,7 @@ class SumClass extends Metric {
     this.total = this.addVariable('total');
   }
   override update(values: SymbolicTensor, _prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
-    let v = ops.cast(values, 'float32');
-    if (sampleWeight)
-      v = ops.multiply(v, ops.reshape(sampleWeight, [...sampleWeight.shape, ...new Array<number>(Math.max(0, v.rank - sampleWeight.rank)).fill(1)]));
+    const { values: v } = weightedValues(this, values, sampleWeight, ops.sum);
     v.trace.assign(this.total, ops.add(v.trace.read(this.total), ops.sum(v)));
   }
   override result([total]: readonly TypedArray[]): number {
@@ -148,7 +161,7 @@ abstract class MeanOfFunction extends MeanClass {
   protected fromLogits = false;
   protected labelSmoothing = 0;
   override update(target: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
-    const [p, t] = this.squeezes ? squeezeOrExpand(prediction, target, 'keras2') : [prediction, target];
+    const [p, t] = this.squeezes ? squeezeOrExpand(prediction, target, this.semantics) : [prediction, target];
     let weight = sampleWeight;
     const values = this.fn(t, p, { semantics: this.semantics, threshold: this.threshold, fromLogits: this.fromLogits, labelSmoothing: this.labelSmoothing });
     if (prediction.mask) {
@@ -168,7 +181,9 @@ function meanOf(
   name: string,
   fn: ValueFunction,
   options: { squeezes?: boolean; extra?: Partial<FunctionMetricOptions> } = {},
-): new (options?: FunctionMetricOptions) => MeanClass {
+): new (
+  options?: FunctionMetricOptions,
+) => MeanClass {
   return class extends MeanOfFunction {
     static override readonly className: string = className;
     protected readonly fn = fn;
@@ -202,15 +217,9 @@ export const Sum = callable(SumClass);
 export const Accuracy = callable(meanOf('Accuracy', 'accuracy', (t, p) => asFloat(ops.equal(ops.cast(t, 'float32'), ops.cast(p, 'float32')))));
 /** Share of predictions on the same side of the threshold as the target. */
 export const BinaryAccuracy = callable(
-  meanOf(
-    'BinaryAccuracy',
-    'binary_accuracy',
-    (t, p, m) => {
-      const hits = asFloat(ops.equal(ops.cast(t, 'float32'), asFloat(ops.greater(p, m.threshold))));
-      return m.semantics === 'keras3' && hits.rank > 1 ? ops.mean(hits, [-1]) : hits;
-    },
-    { extra: { threshold: 0.5 } },
-  ),
+  meanOf('BinaryAccuracy', 'binary_accuracy', (t, p, m) => asFloat(ops.equal(ops.cast(t, 'float32'), asFloat(ops.greater(p, m.threshold)))), {
+    extra: { threshold: 0.5 },
+  }),
 );
 /** Share of samples whose largest prediction is the largest target. */
 export const CategoricalAccuracy = callable(
@@ -221,7 +230,12 @@ export const SparseCategoricalAccuracy = callable(
   meanOf(
     'SparseCategoricalAccuracy',
     'sparse_categorical_accuracy',
-    (t, p) => asFloat(ops.equal(ops.cast(t.rank === p.rank && t.shape.at(-1) === 1 ? ops.squeeze(t, -1) : t, 'int32'), ops.argmax(p))),
+    (t, p, m) => {
+      const column = t.rank === p.rank && t.shape.at(-1) === 1;
+      const hits = asFloat(ops.equal(ops.cast(column ? ops.squeeze(t, -1) : t, 'int32'), ops.argmax(p)));
+      // Keras 2 gives the hits the target's shape, which weights then have to fit
+      return column && m.semantics === 'keras2' ? ops.expandDims(hits, -1) : hits;
+    },
     { squeezes: false },
   ),
 );
