@@ -112,6 +112,8 @@ function chooseBlocks(m: number, n: number, k: number, batch: number, threads: n
   if (packLeft) mBlock = Math.min(mBlock, Math.max(rows, Math.floor(48000 / k / rows) * rows));
   let nBlock = Math.min(Math.ceil(n / width) * width, 512);
   const groups = (): number => batch * Math.ceil(m / mBlock) * Math.ceil(n / nBlock);
+  // what is packed once for a group is packed again by the groups beside it: the axis of the other operand is cut first
+  if (!packLeft) while (groups() < wanted && nBlock > 64) nBlock = Math.max(64, Math.ceil(nBlock / 2 / width) * width);
   while (groups() < wanted && mBlock > 32) mBlock = Math.max(32, Math.ceil(mBlock / 2 / rows) * rows);
   while (groups() < wanted && nBlock > width * 2) nBlock = Math.max(width, Math.ceil(nBlock / 2 / width) * width);
   // packing copies whole units: runs of rows that are neighbours in memory
@@ -172,7 +174,8 @@ export function analyseGemm(env: GemmEnv, s: ContractionSpec): GemmShape {
     rightStride: strideOf(probe.right, k),
     // k-major packing where neighbours along m are contiguous
     kMajor: leftM === 1 || (leftStride !== 1 && mInnermostContiguous(probe.left, mProbe)),
-    packLeft: !(leftStride === 1 || (leftStride !== null && (depth.size < 8 || mMax <= 4))),
+    // rows that are contiguous, but at irregular distances, are packed for many columns: the tile then has one pointer, not one for each row
+    packLeft: !((leftStride === 1 && (leftM !== null || nMax < 64)) || (leftStride !== null && (depth.size < 8 || mMax <= 4))),
   };
 }
 
@@ -205,7 +208,10 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dimsOf(ds, env));
   const directRight = g.rightContiguous && g.rightStride !== null && (g.mMax <= 8 || g.rightStride === width);
   const left = g.packLeft && !oneRow ? env.local('left', 'f32', mBlock * depth.size) : null;
-  const right = o.packedRight || directRight || oneRow ? null : env.local('right', 'f32', depth.size * width);
+  // Few contracted elements: all panels are packed first and a row tile meets them one after the other, so that rows of the result are written in order.
+  const panels = Math.ceil(nBlock / width);
+  const allPanels = !cut && !o.packedRight && panels > 1 && depth.size <= 64 && panels * width * depth.size <= 32768;
+  const right = o.packedRight || directRight || oneRow ? null : env.local('right', 'f32', depth.size * width * (allPanels ? panels : 1));
   const partial = cut || oneRow ? env.local('partial', 'f32', mBlock * nBlock) : null;
   const tile = cut ? null : env.local('tile', 'f32', rows * width);
   const lastRow = sub(g.mTotal, i32(1));
@@ -243,7 +249,7 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
       const b = variable('b', 'let', 'f32', undefined, l);
       const column = add(ni, i32(offsets[j]!));
       if (o.packedRight) body.push(letVar(b, load(o.packedRight, add(mul(add(n0, ni), i32(depth.size)), add(mul(k, i32(width)), i32(offsets[j]!))), l)));
-      else if (right) body.push(letVar(b, load(right, add(mul(k, i32(width)), i32(offsets[j]!)), l)));
+      else if (right) body.push(letVar(b, load(right, add(allPanels ? mul(ni, i32(depth.size)) : i32(0), add(mul(k, i32(width)), i32(offsets[j]!))), l)));
       else {
         const e = env.em.within(body, () => s.right(batch, at(add(n0, column), s.n), kIndex));
         body.push(letVar(b, l === 1 || e.kind !== 'load' ? e : load(e.memory, e.args[0]!, l)));
@@ -269,25 +275,26 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     return out;
   };
 
-  /** One panel of columns: pack, then all rows. */
-  const panel = (ni: Expr, lanes: readonly (1 | 4)[]): Stmt[] => {
-    const span = lanes.reduce<number>((a, b) => a + b, 0);
+  const tail = g.nMax % width;
+  const full: Expr = nCount.kind === 'const' ? i32(Math.floor(nCount.value / width)) : div(nCount, i32(width));
+  /** All panels of columns: `body` for the whole ones, and for the incomplete one where this block has it. */
+  const overPanels = (body: (ni: Expr, lanes: readonly (1 | 4)[]) => Stmt[]): Stmt[] => {
     const out: Stmt[] = [];
-    if (right) out.push(...packRightStmts(g, right, width, span, add(n0, ni), i32(0)));
+    const p = loopVar('p', panels);
+    if (g.nMax >= width) out.push(forLoop(p, i32(0), full, body(mul(p, i32(width)), lanesOf(width))));
+    if (tail === 0) return out;
+    const last = body(i32((g.nMax % nBlock || nBlock) - tail), lanesOf(tail));
+    return [...out, ...(o.lastPanel ? ifThen(o.lastPanel, last) : last)];
+  };
+  const spanOf = (lanes: readonly (1 | 4)[]): number => lanes.reduce<number>((x, y) => x + y, 0);
+  const pack = (ni: Expr, lanes: readonly (1 | 4)[]): Stmt[] => (right ? packRightStmts(g, right, width, spanOf(lanes), add(n0, ni), allPanels ? mul(ni, i32(depth.size)) : i32(0)) : []);
+  const overRows = (body: (mi: Expr) => Stmt[]): Stmt => {
     const mi = loopVar('mi', Math.ceil(mBlock / rows));
     const count = mCount.kind === 'const' ? i32(Math.ceil(mCount.value / rows)) : div(add(mCount, i32(rows - 1)), i32(rows));
-    out.push(forLoop(mi, i32(0), count, micro(mul(mi, i32(rows)), ni, lanes)));
-    return out;
+    return forLoop(mi, i32(0), count, body(mul(mi, i32(rows))));
   };
-
-  const tail = g.nMax % width;
-  const p = loopVar('p', Math.ceil(nBlock / width));
-  const full: Expr = nCount.kind === 'const' ? i32(Math.floor(nCount.value / width)) : div(nCount, i32(width));
-  if (g.nMax >= width) inside.push(forLoop(p, i32(0), full, panel(mul(p, i32(width)), lanesOf(width))));
-  if (tail > 0) {
-    const last = panel(i32((g.nMax % nBlock || nBlock) - tail), lanesOf(tail));
-    inside.push(...(o.lastPanel ? ifThen(o.lastPanel, last) : last));
-  }
+  if (allPanels) inside.push(...overPanels(pack), overRows((mi) => overPanels((ni, lanes) => micro(mi, ni, lanes))));
+  else inside.push(...overPanels((ni, lanes) => [...pack(ni, lanes), overRows((mi) => micro(mi, ni, lanes))]));
   if (!partial) return inside;
   const c = loopVar('c', mBlock * nBlock);
   const r = loopVar('r', mBlock);

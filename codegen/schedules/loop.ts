@@ -40,7 +40,7 @@ const mapKernels = (steps: readonly LoweredStep[], f: (k: LoweredKernel) => Lowe
   steps.map((s) => (s.kind === 'kernel' ? { ...s, kernel: f(s.kernel) } : { ...s, body: mapKernels(s.body, f) }));
 
 /** Elements of a value, as an expression. */
-const elements = (v: Pick<Value, 'shape'>, ctx: LowerContext): Expr => v.shape.reduce<Expr>((a, d) => mul(a, dimExpr(d, ctx.symbols)), i32(1));
+export const elements = (v: Pick<Value, 'shape'>, ctx: LowerContext): Expr => v.shape.reduce<Expr>((a, d) => mul(a, dimExpr(d, ctx.symbols)), i32(1));
 
 /** Where the body's values lie. */
 interface Layout {
@@ -50,6 +50,25 @@ interface Layout {
   readonly bases: ReadonlyMap<Value, () => Expr>;
   readonly carried: readonly Temp[];
   readonly temps: readonly Temp[];
+}
+
+/** Scratch for what the regions of a body write besides its outputs; views lie in what they are views of. */
+export function placeIntermediates(fused: FusedGraph, storage: Map<Value, Value | Temp>, bases: Map<Value, () => Expr>, temps: Temp[]): void {
+  for (const r of fused.regions) {
+    for (const v of r.outputs) {
+      if (storage.has(v)) continue;
+      const alias = fused.aliases.get(v);
+      const owner = alias?.of ?? v;
+      let temp = storage.get(owner);
+      if (!temp) {
+        temp = { name: `step${temps.length}`, dtype: owner.dtype, shape: owner.shape };
+        temps.push(temp);
+        storage.set(owner, temp);
+      }
+      storage.set(v, temp);
+      if (alias) bases.set(v, () => i32(alias.offset));
+    }
+  }
 }
 
 function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
@@ -85,22 +104,7 @@ function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
   });
   const fused = fuse(body, { ...defaultFuseOptions, maxBuffers: ctx.target.maxStorageBuffers });
   for (const v of fused.aliases.keys()) if (storage.has(v)) throw new InternalError('a root of a loop body is an alias');
-  for (const r of fused.regions) {
-    for (const v of r.outputs) {
-      if (storage.has(v)) continue;
-      const alias = fused.aliases.get(v);
-      const owner = alias?.of ?? v;
-      let temp = storage.get(owner);
-      if (!temp) {
-        temp = { name: `step${temps.length}`, dtype: owner.dtype, shape: owner.shape };
-        temps.push(temp);
-        storage.set(owner, temp);
-      }
-      storage.set(v, temp);
-      // the owner may be a carried value or a slice of a sequence: its own place moves with the step
-      if (alias) bases.set(v, () => add(bases.get(owner)?.() ?? i32(0), i32(alias.offset)));
-    }
-  }
+  placeIntermediates(fused, storage, bases, temps);
   return { body, fused, storage, bases, carried, temps };
 }
 
