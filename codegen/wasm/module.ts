@@ -8,7 +8,7 @@
  * A list is data in memory, 16 bytes a dispatch: kernel (index in the table), address of its argument block, number of workgroups, workgroups per chunk (0: all on this thread).
  * Loops of a plan are laid out flat by the host, an argument block for every iteration.
  *
- * Fork and join. The control block holds a ticket, (generation << 32) + next chunk. A fork writes the job, then a ticket of a new generation, and wakes sleepers. Whoever wants a
+ * Fork and join. The control block holds a ticket, (generation << 32) + next chunk. A fork closes the ticket, writes the job, then a ticket of a new generation, and wakes sleepers. Whoever wants a
  * chunk reads the ticket, then the job, and takes the chunk by compare-and-swap of the ticket: this fails when the ticket is of another job by now, so a late worker does
  * no harm, and the fork need not wait for workers that never woke. Finished chunks are counted; the main thread works too, then spins a little and sleeps until the count is full.
  */
@@ -110,7 +110,10 @@ function runBody(kernelType: number, fork: number | null): Body {
   return { locals: ['i32', 'i32'], code: c };
 }
 
-/** drain(generation): takes and runs chunks of a job until none is left or another job has begun. */
+/**
+ * drain(generation): takes and runs chunks of a job until none is left or another job has begun. A ticket whose next
+ * chunk is -1 is closed: the words of the next job are being written.
+ */
 function drainBody(kernelType: number, controlGlobal: number): Body {
   const [generation, c0, groups, begin, next, old, kernel, block] = [0, 1, 2, 3, 4, 5, 6, 7];
   const c = new Code();
@@ -118,6 +121,7 @@ function drainBody(kernelType: number, controlGlobal: number): Body {
   c.loop();
   c.get(c0).atomic(atomic.i64Load, control.ticket).tee(old);
   c.i64(32).op(op.i64ShrU, op.i32WrapI64).get(generation).op(op.i32Ne).if().op(op.return).end();
+  c.get(old).op(op.i32WrapI64).i32(-1).op(op.i32Eq).if().op(op.return).end();
   c.get(c0).atomic(atomic.i32Load, control.groups).set(groups);
   c.get(c0).atomic(atomic.i32Load, control.kernel).set(kernel);
   c.get(c0).atomic(atomic.i32Load, control.block).set(block);
@@ -139,6 +143,11 @@ function forkBody(drain: number, controlGlobal: number): Body {
   const [kernel, block, groups, chunk, c0, generation, chunks, i, done] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const c = new Code();
   c.global(controlGlobal).set(c0);
+  c.get(c0).atomic(atomic.i32Load, control.ticket + 4).i32(1).op(op.i32Add).set(generation);
+  const nextTicket = (): Code => c.get(generation).op(op.i64ExtendI32U).i64(32).op(op.i64Shl);
+  // Close the old ticket before the job's words change: a worker that still holds it must not take a chunk of the next job with it.
+  c.get(c0);
+  nextTicket().i64(-1).op(op.i64Add).atomic(atomic.i64Store, control.ticket);
   for (const [local, offset] of [
     [kernel, control.kernel],
     [block, control.block],
@@ -147,16 +156,8 @@ function forkBody(drain: number, controlGlobal: number): Body {
   ] as const)
     c.get(c0).get(local).atomic(atomic.i32Store, offset);
   c.get(c0).i32(0).atomic(atomic.i32Store, control.done);
-  c.get(c0)
-    .get(c0)
-    .atomic(atomic.i32Load, control.ticket + 4)
-    .i32(1)
-    .op(op.i32Add)
-    .tee(generation)
-    .op(op.i64ExtendI32U)
-    .i64(32)
-    .op(op.i64Shl)
-    .atomic(atomic.i64Store, control.ticket);
+  c.get(c0);
+  nextTicket().atomic(atomic.i64Store, control.ticket);
   c.get(c0).atomic(atomic.i32Load, control.sleepers).if();
   c.get(c0)
     .i32(0x7fffffff)
