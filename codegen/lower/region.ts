@@ -10,6 +10,7 @@ import { lowerRow } from '../schedules/row.js';
 import { lowerSequence } from '../schedules/sequence.js';
 import { splitReduce } from '../schedules/split-reduce.js';
 import { lowerScatter } from '../schedules/scatter.js';
+import { lowerWhile } from '../schedules/while.js';
 import type { LoweredKernel, LowerContext, Temp } from './frame.js';
 
 export type LoweredStep =
@@ -40,6 +41,6 @@ export function lowerRegion(region: Region, ctx: LowerContext): LoweredRegion {
     case 'sequence':
       return one(lowerSequence(region, ctx));
     case 'loop':
-      return lowerLoop(region, ctx, lowerRegion);
+      return region.hero?.op === 'while' ? lowerWhile(region, ctx) : lowerLoop(region, ctx, lowerRegion);
   }
 }

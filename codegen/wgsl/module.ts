@@ -27,6 +27,8 @@ export class ModulePrinter {
   private readonly symbolNames: string[] = [];
   private lines: string[] = [];
   private indent = '  ';
+  /** A condition of a loop is printed: loads of workgroup memory are uniform. */
+  private uniform = false;
   /** Offsets of arguments, in elements and in units of 4, that the body uses. */
   private readonly offsets = new Map<string, string>();
   private readonly expressions: ExpressionPrinter;
@@ -159,7 +161,9 @@ export class ModulePrinter {
         const before = this.lines;
         this.lines = [];
         x.share([s.cond]);
+        this.uniform = true;
         const cond = x.print(s.cond);
+        this.uniform = false;
         const needs = this.lines;
         this.lines = before;
         if (needs.length === 0) this.nested(`while (${cond}) {`, () => this.block(s.body));
@@ -221,6 +225,8 @@ export class ModulePrinter {
       const typed = place.element === own || place.arg < 0 ? text : `bitcast<${typeName(own, lanes)}>(${text})`;
       return root.scalar === 'bool' && own === 'u32' ? `(${typed} != ${lanes > 1 ? `vec${lanes}<u32>()` : '0u'})` : typed;
     };
+    // The barriers in a loop need a condition that WGSL knows to be the same for all threads.
+    if (this.uniform && root.space === 'workgroup' && e.lanes === 1 && !place.vec4) return convert(`workgroupUniformLoad(&${place.array}[${this.at(place, root, index, 1)}])`, 1);
     if (view) return convert(`${place.array}[${this.at(place, root, index, 4)}]`, 4);
     const at = this.at(place, root, index, 1);
     if (e.lanes === 1) return convert(this.cell(place, at), 1);
