@@ -28,8 +28,9 @@ const decayNames = ['initialLearningRate', 'decaySteps', 'decayRate'] as const;
 
 /** Steps done in units of decaySteps, whole ones with staircase. */
 const progress = (step: SymbolicTensor, o: Pick<DecayOptions, 'decaySteps' | 'staircase'>): SymbolicTensor => {
-  const p = ops.divide(step, o.decaySteps);
-  return o.staircase ? ops.floor(p) : p;
+  if (!o.staircase) return ops.divide(step, o.decaySteps);
+  // Steps are whole numbers; the half keeps the quotient off the whole numbers, where a GPU's division may err to either side.
+  return Number.isInteger(o.decaySteps) ? ops.floor(ops.divide(ops.add(step, 0.5), o.decaySteps)) : ops.floor(ops.divide(step, o.decaySteps));
 };
 
 class ExponentialDecayClass extends LearningRateSchedule {
@@ -118,7 +119,8 @@ class PolynomialDecayClass extends LearningRateSchedule {
     const { initialLearningRate: start, endLearningRate: end, decaySteps, power, cycle } = this.o;
     let p: SymbolicTensor;
     if (cycle) {
-      const cycles = ops.where(ops.equal(step, 0), 1, ops.negative(ops.floor(ops.negative(ops.divide(step, decaySteps)))));
+      // ceil(step / decaySteps), at least 1; the half as in `progress`
+      const cycles = ops.maximum(1, ops.add(ops.floor(ops.divide(ops.subtract(step, 0.5), decaySteps)), 1));
       p = ops.divide(step, ops.multiply(cycles, decaySteps));
     } else {
       p = ops.divide(ops.minimum(step, decaySteps), decaySteps);
