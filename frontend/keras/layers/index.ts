@@ -63,7 +63,12 @@ export {
   MaxPooling2D,
   MaxPooling3D,
 } from './pooling.js';
-export { LSTM } from './recurrent.js';
+export { RecurrentCell } from './recurrent/cell.js';
+export { ConvLSTM1D, ConvLSTM2D, ConvLSTM3D } from './recurrent/conv-lstm.js';
+export { GRU, GRUCell } from './recurrent/gru.js';
+export { LSTM, LSTMCell } from './recurrent/lstm.js';
+export { RNN, StackedRNNCells } from './recurrent/rnn.js';
+export { SimpleRNN, SimpleRNNCell } from './recurrent/simple-rnn.js';
 export {
   Cropping1D,
   Cropping2D,

@@ -149,14 +149,14 @@ export abstract class Layer extends CallableObject {
 
   /** Where the weights' paths start: the name, below the paths of the layers that hold this one. */
   get scope(): string {
-    return this.givenScope ?? this.name;
+    return this.holder ? `${this.holder.layer.scope}${this.holder.suffix}` : this.name;
   }
-  private givenScope: string | null = null;
+  private holder: { readonly layer: Layer; readonly suffix: string } | null = null;
 
-  /** Takes a layer into this one: its weights are among this layer's, with paths below this layer's. Call it before the inner layer is built. */
-  protected hold<L extends Layer>(layer: L, scope: string = `${this.scope}/${layer.name}`): L {
+  /** Takes a layer into this one: its weights are among this layer's, with paths below this layer's path and `suffix`. Call it before the inner layer is built. */
+  protected hold<L extends Layer>(layer: L, suffix: string = `/${layer.name}`): L {
     if (!this.sublayers.includes(layer)) this.sublayers.push(layer);
-    layer.givenScope = scope;
+    (layer as Layer).holder = { layer: this, suffix };
     return layer;
   }
 

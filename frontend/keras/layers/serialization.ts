@@ -10,7 +10,11 @@ import * as merging from './merging.js';
 import * as noise from './noise.js';
 import * as normalization from './normalization.js';
 import * as pooling from './pooling.js';
-import { LSTMClass } from './recurrent.js';
+import * as convLSTM from './recurrent/conv-lstm.js';
+import * as gru from './recurrent/gru.js';
+import * as lstm from './recurrent/lstm.js';
+import * as rnn from './recurrent/rnn.js';
+import * as simpleRNN from './recurrent/simple-rnn.js';
 import * as registry from './registry.js';
 import * as reshaping from './reshaping.js';
 import * as transposed from './transposed-convolution.js';
@@ -40,7 +44,12 @@ Object.assign(
   classesOf(merging),
   classesOf(reshaping),
   classesOf(noise),
-  { Embedding: EmbeddingClass, LSTM: LSTMClass },
+  classesOf(lstm),
+  classesOf(gru),
+  classesOf(simpleRNN),
+  classesOf(convLSTM),
+  classesOf(rnn),
+  { Embedding: EmbeddingClass },
 );
 
 /** Names of Keras for the same classes. */
