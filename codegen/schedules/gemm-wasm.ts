@@ -7,7 +7,7 @@
  */
 import { evalDim } from '../../ir/dim.js';
 import type { Value } from '../../ir/graph.js';
-import { add, coefficient, compare, constant, div, type Expr, i32, linear, load, mad, min, mul, splat, sub, varsOf, type VarExpr, variable } from '../kernel/expr.js';
+import { add, coefficient, compare, constant, div, type Expr, i32, linear, load, mad, min, mul, rem, splat, sub, varsOf, type VarExpr, variable } from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
@@ -207,7 +207,7 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   const oneRow = rows === 1 && g.rightContiguous && !o.packedRight && g.nMax >= 32;
   const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dimsOf(ds, env));
   const directRight = g.rightContiguous && g.rightStride !== null && (g.mMax <= 8 || g.rightStride === width);
-  const left = g.packLeft && !oneRow ? env.local('left', 'f32', mBlock * depth.size) : null;
+  const left = g.packLeft && !oneRow ? env.local('left', 'f32', g.kMajor ? Math.ceil(mBlock / rows) * tileStride(g, rows) : mBlock * depth.size) : null;
   // Few contracted elements: all panels are packed first and a row tile meets them one after the other, so that rows of the result are written in order.
   const panels = Math.ceil(nBlock / width);
   const allPanels = !cut && !o.packedRight && panels > 1 && depth.size <= 64 && panels * width * depth.size <= 32768;
@@ -259,7 +259,7 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     accs.forEach((row, r) => {
       const a = variable('a', 'let', 'f32');
       const e = left
-        ? load(left, g.kMajor ? add(mul(k, i32(mBlock)), rowOf(r)) : add(mul(rowOf(r), i32(depth.size)), k))
+        ? load(left, leftIndex(g, rows, rowOf(r), k))
         : env.em.within(body, () => s.left(batch, at(clampRow(add(m0, rowOf(r))), s.m), kIndex));
       body.push(letVar(a, e));
       bs.forEach((b, j) => body.push(assign(row[j]!, mad(b.lanes === 1 ? a : splat(a, b.lanes), b, row[j]!))));
@@ -375,24 +375,38 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const batchMax = maxSize(s.batch, max);
   const { rows, vectors, mBlock, nBlock } = chooseBlocks(g.mMax, g.nMax, g.depth.size, batchMax, f.ctx.target.threads, g.packLeft, g.packLeft && g.kMajor ? evalDim(s.m.at(-1) ?? 1, max) : 1);
   const nBlocks = Math.ceil(g.nMax / nBlock);
-  const mBlocks = typeof exprSize(g.mTotal) === 'number' ? i32(Math.ceil(g.mMax / mBlock)) : div(add(g.mTotal, i32(mBlock - 1)), i32(mBlock));
+  // Where the right operand is small and rows are many, a group packs all of it once and computes several blocks of rows with it.
+  const width = vectors * 4;
+  const whole = Math.ceil(g.nMax / width) * width * g.depth.size;
+  const blocksOfRows = Math.ceil(g.mMax / mBlock) * batchMax;
+  const several = g.depth.outer.length === 0 && nBlocks === 1 && rows > 1 && whole <= 32768 ? Math.min(16, Math.floor(blocksOfRows / (f.ctx.target.threads * 4))) : 1;
+  const step = mBlock * Math.max(1, several);
+  const groupsOfRows = typeof exprSize(g.mTotal) === 'number' ? i32(Math.ceil(g.mMax / step)) : div(add(g.mTotal, i32(step - 1)), i32(step));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
-  const groupAt = delinearize(group, [...dimsOf(s.batch, env), i32(nBlocks), mBlocks]);
+  const groupAt = delinearize(group, [...dimsOf(s.batch, env), i32(nBlocks), groupsOfRows]);
   const block: Stmt[] = g.batch.map((v, i) => letVar(v, groupAt[i]!));
   const m0 = variable('m0', 'let', 'i32', [0, Math.max(0, g.mMax - 1)]);
   const n0 = variable('n0', 'let', 'i32', [0, Math.max(0, g.nMax - 1)]);
-  block.push(letVar(m0, mul(groupAt.at(-1)!, i32(mBlock))), letVar(n0, mul(groupAt.at(-2)!, i32(nBlock))));
+  block.push(letVar(n0, mul(groupAt.at(-2)!, i32(nBlock))));
   const mEven = g.mTotal.kind === 'const' && g.mTotal.value % mBlock === 0;
-  block.push(...emitGemmBlock(g, {
-    m0, n0, mBlock, nBlock, rows, vectors, mEven, packedRight: null,
-    mCount: mEven ? i32(mBlock) : min(i32(mBlock), sub(g.mTotal, m0)),
-    nCount: g.nMax % nBlock === 0 ? i32(nBlock) : min(i32(nBlock), sub(g.nTotal, n0)),
-    lastPanel: nBlocks === 1 ? null : compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)),
-  }));
-  const groups: SizeExpr = sizeMul(sizeMul(dimsOf(s.batch, env).map(exprSize).reduce((a, b) => sizeMul(a, b), 1), nBlocks), sizeCeilDiv(exprSize(g.mTotal), mBlock));
+  const at = (packedRight: Memory | null): Stmt[] =>
+    emitGemmBlock(g, {
+      m0, n0, mBlock, nBlock, rows, vectors, mEven, packedRight,
+      mCount: mEven ? i32(mBlock) : min(i32(mBlock), sub(g.mTotal, m0)),
+      nCount: g.nMax % nBlock === 0 ? i32(nBlock) : min(i32(nBlock), sub(g.nTotal, n0)),
+      lastPanel: nBlocks === 1 ? null : compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)),
+    });
+  if (several > 1) {
+    const packed = env.local('right', 'f32', whole);
+    const first = mul(groupAt.at(-1)!, i32(step));
+    const mb = loopVar('mb', several);
+    const left = min(i32(several), div(add(sub(g.mTotal, first), i32(mBlock - 1)), i32(mBlock)));
+    block.push(...packWholeRight(g, packed, width), forLoop(mb, i32(0), left, [letVar(m0, add(first, mul(mb, i32(mBlock)))), ...at(packed)]));
+  } else block.push(letVar(m0, mul(groupAt.at(-1)!, i32(mBlock))), ...at(null));
+  const groups: SizeExpr = sizeMul(sizeMul(dimsOf(s.batch, env).map(exprSize).reduce((a, b) => sizeMul(a, b), 1), nBlocks), sizeCeilDiv(exprSize(g.mTotal), step));
   return f.finish(block, {
     grid: [groups, 1, 1], parallel: g.mMax * g.nMax * kMax * batchMax > 150000,
-    schedule: `matmul block(${mBlock}x${nBlock}x${g.depth.size}) tile(${rows}x${vectors * 4})${g.packLeft ? ` pack-left(${g.kMajor ? 'km' : 'mk'})` : ''}${g.depth.outer.length > 0 ? ' cut-k' : ''}`,
+    schedule: `matmul ${several > 1 ? `${several} ` : ''}block(${mBlock}x${nBlock}x${g.depth.size}) tile(${rows}x${vectors * 4})${g.packLeft ? ` pack-left(${g.kMajor ? 'km' : 'mk'})` : ''}${g.depth.outer.length > 0 ? ' cut-k' : ''}`,
   });
 }
 
@@ -413,7 +427,14 @@ function mInnermostContiguous(e: Expr, m: VarExpr): boolean {
   return found;
 }
 
-/** left[m][k] or left[k][m] for the block's rows. */
+/** Elements between two row tiles of a left operand packed k by k; not a power of two, so that tiles do not meet in the same lines of the cache. */
+const tileStride = (g: GemmShape, rows: number): number => rows * g.depth.size + 16;
+
+/** Where the packed left operand holds row r of the block: row by row, or in tiles of a few rows, k by k. */
+const leftIndex = (g: GemmShape, rows: number, r: Expr, k: Expr): Expr =>
+  g.kMajor ? add(mul(div(r, i32(rows)), i32(tileStride(g, rows))), add(mul(k, i32(rows)), rem(r, i32(rows)))) : add(mul(r, i32(g.depth.size)), k);
+
+/** Packs the left operand of the block's rows. */
 function packLeftStmts(g: GemmShape, left: Memory, o: GemmBlock): Stmt[] {
   const { env, s, depth } = g;
   const axes = depth.inner.map((a) => ({ v: loopVar('k', Math.max(1, a.extent.hi)), extent: a.extent }));
@@ -424,7 +445,7 @@ function packLeftStmts(g: GemmShape, left: Memory, o: GemmBlock): Stmt[] {
     const body: Stmt[] = [];
     env.em.within(body, () => {
       const e = s.left(g.batch, index, depth.index(axes.map((a) => a.v)));
-      body.push(store(left, g.kMajor ? add(mul(flat, i32(o.mBlock)), r) : add(mul(r, i32(depth.size)), flat), e));
+      body.push(store(left, leftIndex(g, o.rows, r, flat), e));
     });
     return body;
   };
