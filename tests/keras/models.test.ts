@@ -78,29 +78,67 @@ test('one error lists all unknown classes of a configuration', () => {
   assert.throws(() => modelFromConfig({ class_name: '__proto__', config: {} }), /not the configuration/);
 });
 
-test("summary is Keras 3's table", () => {
+/** What the real Keras 3.15 prints in a terminal of 80 columns. */
+const tables = {
+  stack: `Model: "cnn"
+┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+┃ Layer (type)                    ┃ Output Shape           ┃       Param # ┃
+┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+│ batch_normalization             │ (None, 26, 26, 32)     │           128 │
+│ (BatchNormalization)            │                        │               │
+├─────────────────────────────────┼────────────────────────┼───────────────┤
+│ flatten (Flatten)               │ (None, 21632)          │             0 │
+├─────────────────────────────────┼────────────────────────┼───────────────┤
+│ a_rather_long_layer_name_for_t… │ (None, 2)              │        43,266 │
+│ (Dense)                         │                        │               │
+└─────────────────────────────────┴────────────────────────┴───────────────┘
+ Total params: 43,394 (169.51 KB)
+ Trainable params: 43,330 (169.26 KB)
+ Non-trainable params: 64 (256.00 B)`,
+  connected: `Model: "two"
+┏━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┓
+┃ Layer (type)        ┃ Output Shape      ┃    Param # ┃ Connected to      ┃
+┡━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━┩
+│ left (InputLayer)   │ (None, 4)         │          0 │ -                 │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ right (InputLayer)  │ (None, 4)         │          0 │ -                 │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ shared (Dense)      │ (None, 5)         │         25 │ left[0][0],       │
+│                     │                   │            │ right[0][0]       │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ joined              │ (None, 10)        │          0 │ shared[0][0],     │
+│ (Concatenate)       │                   │            │ shared[1][0]      │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ score (Dense)       │ (None, 2)         │         22 │ joined[0][0]      │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ label (Dense)       │ (None, 3)         │         33 │ joined[0][0]      │
+└─────────────────────┴───────────────────┴────────────┴───────────────────┘
+ Total params: 242 (972.00 B)
+ Trainable params: 80 (320.00 B)
+ Non-trainable params: 0 (0.00 B)
+ Optimizer params: 162 (652.00 B)`,
+} as const;
+
+test("summary is Keras 3's table", async () => {
   utils.clearSession();
-  const lines: string[] = [];
-  const model = Sequential([Input({ shape: [784] }), layers.Dense(128, { activation: 'relu' }), layers.BatchNormalization(), layers.Dense(10)], {
-    name: 'digits',
-  });
-  model.summary({ printFn: (l) => lines.push(l) });
+  const print = (model: { summary(o: object): void }) => {
+    const lines: string[] = [];
+    model.summary({ lineLength: 76, printFn: (l: string) => lines.push(l) });
+    return lines.join('\n');
+  };
+  const name = 'a_rather_long_layer_name_for_this';
   assert.is(
-    lines.join('\n'),
-    `Model: "digits"
-┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
-┃ Layer (type)                             ┃ Output Shape           ┃       Param # ┃
-┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
-│ dense (Dense)                            │ (None, 128)            │       100,480 │
-├──────────────────────────────────────────┼────────────────────────┼───────────────┤
-│ batch_normalization (BatchNormalization) │ (None, 128)            │           512 │
-├──────────────────────────────────────────┼────────────────────────┼───────────────┤
-│ dense_1 (Dense)                          │ (None, 10)             │         1,290 │
-└──────────────────────────────────────────┴────────────────────────┴───────────────┘
- Total params: 102,282 (399.54 KB)
- Trainable params: 102,026 (398.54 KB)
- Non-trainable params: 256 (1.00 KB)`,
+    print(Sequential([Input({ shape: [26, 26, 32] }), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2, { name })], { name: 'cnn' })),
+    tables.stack,
   );
+
+  const [a, b] = [Input([4], { name: 'left' }), Input([4], { name: 'right' })];
+  const shared = layers.Dense(5, { name: 'shared' });
+  const joined = layers.Concatenate({ name: 'joined' })([shared(a), shared(b)]);
+  const model = Model({ inputs: [a, b], outputs: [layers.Dense(2, { name: 'score' })(joined), layers.Dense(3, { name: 'label' })(joined)], name: 'two' });
+  model.compile({ optimizer: 'adam', loss: ['mse', 'mse'], device: 'reference' });
+  await model.trainOnBatch([[[1, 2, 3, 4]], [[1, 2, 3, 4]]], [[[1, 2]], [[1, 2, 3]]]);
+  assert.is(print(model), tables.connected);
 });
 
 test('programs are valid graphs that share state, with trainable weights in one flat slot', () => {

@@ -24,7 +24,7 @@ test('a terminal is redrawn: 20 cells, the done part in another colour', () => {
   const bar = new ProgressBar(100, 1, out);
   bar.update(50, { loss: 1 });
   bar.finish({ loss: 1 });
-  assert.ok(out.texts[0]!.startsWith('\r\x1b[K 50/100 '));
+  assert.ok(out.texts[0]!.startsWith('\r\x1b[K\x1b[1m 50/100\x1b[0m '));
   assert.is(out.texts[0]!.match(/━/g)!.length, 20);
   assert.ok(out.texts[0]!.includes(`\x1b[32m${'━'.repeat(10)}\x1b[0m`));
   assert.ok(out.texts[1]!.endsWith(' - loss: 1.0000\n'));
@@ -39,7 +39,7 @@ test('verbose 2 is a line without a bar, verbose 0 nothing', () => {
 });
 
 test('numbers as Keras prints them', () => {
-  assert.equal([0.00012345, 0, 12.34567, -0.5].map(metricText), ['1.2345e-04', '0.0000', '12.3457', '-0.5000']);
+  assert.equal([0.00012345, 0, 12.34567, -0.5, Number.NaN].map(metricText), ['1.2345e-04', '0.0000e+00', '12.3457', '-0.5000', 'nan']);
   assert.equal([2.4, 0.0123, 0.000045].map(timePerStep), ['2s/step', '12ms/step', '45us/step']);
   assert.equal([5.9, 65, 3725].map(duration), ['5s', '1:05', '1:02:05']);
   assert.equal([0, 1023, 2048, 5 * 1024 ** 2].map(memoryText), ['0.00 B', '1023.00 B', '2.00 KB', '5.00 MB']);

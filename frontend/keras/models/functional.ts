@@ -161,7 +161,11 @@ export class FunctionalClass extends ModelBase {
 
   protected override summaryRows(): SummaryRow[] {
     const inModel = new Set(this.nodes);
-    return functionalRows(this.layers, (l) => l.inboundNodes.filter((n) => inModel.has(n)));
+    return functionalRows(
+      this.layers,
+      (l) => l.inboundNodes.filter((n) => inModel.has(n)),
+      (n) => ownNodes(n.layer, this.semantics) + n.layer.inboundNodes.indexOf(n),
+    );
   }
 
   override getConfig(): JsonObject {

@@ -161,7 +161,7 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
     await callbacks.emit('onTrainBegin', {});
     for (let epoch = o.initialEpoch; epoch < epochs && !model.stopTraining; epoch++) {
       await callbacks.emit('onEpochBegin', epoch, {});
-      if (verbose > 0) out.write(`Epoch ${epoch + 1}/${epochs}\n`);
+      if (verbose > 0 && epochs > 1) out.write(`Epoch ${epoch + 1}/${epochs}\n`);
       const order = o.shuffle ? stream.permutation(train.count) : Int32Array.from({ length: train.count }, (_, i) => i);
       trained.resident.order?.dispose();
       trained.resident.order = session.executor.upload('int32', [train.count], order);

@@ -40,17 +40,19 @@ export function timePerStep(seconds: number): string {
   return `${Math.round(seconds * 1e6)}us/step`;
 }
 
-/** `3s`, `1:05`, `1:00:05`. */
+/** Time that is left: `3s`, `1:05`, `1:00:05`. */
 export function duration(seconds: number): string {
   const s = Math.floor(seconds);
   const two = (n: number) => String(n).padStart(2, '0');
-  if (s >= 3600) return `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
-  return s >= 60 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${s}s`;
+  if (seconds > 3600) return `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+  return seconds > 60 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${s}s`;
 }
 
-/** Four digits, in powers of ten when small. */
-export const metricText = (value: number): string =>
-  Math.abs(value) > 1e-3 || value === 0 ? value.toFixed(4) : value.toExponential(4).replace(/e([+-])(\d)$/, (_, sign, digit) => `e${sign}0${digit}`);
+/** Four digits, in powers of ten when small (0, too, as Python writes it). */
+export function metricText(value: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
+  return Math.abs(value) > 1e-3 ? value.toFixed(4) : value.toExponential(4).replace(/e([+-])(\d)$/, (_, sign: string, digit: string) => `e${sign}0${digit}`);
+}
 
 export const logsText = (logs: Readonly<Record<string, number>>): string =>
   Object.entries(logs)
@@ -77,12 +79,14 @@ export class ProgressBar {
     const perStep = seconds / Math.max(1, step);
     const digits = String(this.total).length;
     const head = `${String(step).padStart(digits)}/${this.total}`;
-    if (this.verbose === 2) return `${head} - ${duration(seconds)} - ${timePerStep(perStep)}${logsText(logs)}`;
+    const elapsed = `${Math.round(seconds)}s`;
+    if (this.verbose === 2) return `${head} - ${elapsed} - ${timePerStep(perStep)}${logsText(logs)}`;
     const filled = Math.floor((width * step) / this.total);
     const [full, rest] = ['━'.repeat(filled), '━'.repeat(width - filled)];
     const bar = this.out.isTTY ? `\x1b[32m${full}\x1b[0m\x1b[37m${rest}\x1b[0m` : full + rest;
-    const time = done ? `${duration(seconds)} ${timePerStep(perStep)}` : `${duration(perStep * (this.total - step))} ${timePerStep(perStep)}`;
-    return `${head} ${bar} ${time}${logsText(logs)}`;
+    const bold = (text: string) => (this.out.isTTY ? `\x1b[1m${text}\x1b[0m` : text);
+    const time = bold(done ? elapsed : duration(perStep * (this.total - step)));
+    return `${bold(head)} ${bar} ${time} ${timePerStep(perStep)}${logsText(logs)}`;
   }
 
   /** Draws the state of a running epoch (terminals only). */
