@@ -81,12 +81,15 @@ const innerAxes = (shape: Shape, ctx: LowerContext): Axis[] =>
     return { v: variable('i', 'loop', 'i32', [0, Math.max(0, extent.hi - 1)]), extent };
   });
 
-function storesAt(b: BlockRegions, em: ElementEmitter, outputs: readonly Value[], index: readonly Expr[], block: Stmt[]): void {
+const storesAt = (b: BlockRegions, em: ElementEmitter, outputs: readonly Value[], index: readonly Expr[], block: Stmt[]): void =>
+  storesOf(b, em, outputs.map((v) => ({ v, index })), block);
+
+function storesOf(b: BlockRegions, em: ElementEmitter, targets: readonly { readonly v: Value; readonly index: readonly Expr[] }[], block: Stmt[]): void {
   em.within(block, () => {
-    const values = outputs.map((v) => em.value(v, index));
+    const values = targets.map((t) => em.value(t.v, t.index));
     block.push(
       ...storeAll(
-        outputs.map((v, i) => {
+        targets.map(({ v, index }, i) => {
           const place = b.places.get(v)!;
           return { memory: place.memory, index: add(place.base, linearize(index, v.shape, b.ctx.symbols)), value: values[i]! };
         }),
@@ -112,18 +115,44 @@ export function regionsOnWasm(b: BlockRegions, r0: Expr, count: Expr, rowBlock: 
         continue;
       }
     }
-    for (const group of groupByShape(r.outputs)) {
+    for (const { outputs, parts } of loopsOf(r)) {
       const em = emitterFor(b, r);
       const row = variable('row', 'loop', 'i32', [0, Math.max(0, evalDim(size, b.ctx.symbols) - 1)]);
-      const axes = innerAxes(group[0]!.shape, b.ctx);
+      const axes = innerAxes(outputs[0]!.shape, b.ctx);
+      const last = axes.at(-1);
+      const part = last && parts > 1 ? { v: variable('i', 'loop', 'i32', [0, last.v.hi]), extent: div(last.extent, i32(parts)) } : last;
+      const own = part ? [...axes.slice(0, -1), part] : axes;
+      const index = own.map((x): Expr => x.v);
+      const targets = outputs.flatMap((v) => {
+        const pieces = part && v.shape.at(-1) === outputs[0]!.shape.at(-1) ? parts : 1;
+        return Array.from({ length: pieces }, (_, i) => ({ v, index: [row, ...index.slice(0, -1), ...(part ? [add(part.v, mul(part.extent, i32(i)))] : [])] }));
+      });
       const body: Stmt[] = [];
-      storesAt(b, em, group, [row, ...axes.map((a) => a.v)], body);
-      const merged = mergeAxes(axes, body);
-      const nest = [...merged.axes].reverse().reduce<readonly Stmt[]>((s, a, i) => [forLoop(a.v, i32(0), a.extent, s, { parallel: i === 0 })], merged.stmts);
+      storesOf(b, em, targets, body);
+      const merged = mergeAxes(own, body);
+      const nest = [...merged.axes].reverse().reduce<readonly Stmt[]>((x, y, i) => [forLoop(y.v, i32(0), y.extent, x, { parallel: i === 0 })], merged.stmts);
       out.push(forLoop(row, r0, add(r0, count), nest));
     }
   }
   return out;
+}
+
+/**
+ * The loops of a region: its outputs by shape. A concat of equal parts along the last axis (the gradients of a cell's gates) is one loop over a part, with a store for each, and outputs of
+ * a part's shape belong to it: what the parts have in common is computed once.
+ */
+function loopsOf(r: Region): { readonly outputs: readonly Value[]; readonly parts: number }[] {
+  const groups = groupByShape(r.outputs);
+  for (const whole of groups) {
+    const shape = whole[0]!.shape;
+    const concat = r.nodes.find((n) => n.op === 'concat' && whole.includes(n.outputs[0]!) && n.attrs.axis === shape.length - 1 && shape.length > 1);
+    const [first] = concat?.inputs ?? [];
+    if (!concat || !first || concat.inputs.some((v) => v.shape.at(-1) !== first.shape.at(-1)) || typeof first.shape.at(-1) !== 'number') continue;
+    const beside = groups.find((g) => g !== whole && g[0]!.shape.length === shape.length && g[0]!.shape.every((d, i) => String(d) === String(first.shape[i])));
+    const rest = groups.filter((g) => g !== whole && g !== beside);
+    return [{ outputs: [...whole, ...(beside ?? [])], parts: concat.inputs.length }, ...rest.map((outputs) => ({ outputs, parts: 1 }))];
+  }
+  return groups.map((outputs) => ({ outputs, parts: 1 }));
 }
 
 function groupByShape(values: readonly Value[]): Value[][] {
