@@ -11,10 +11,18 @@ import { floats, global, kernel, run } from './kernels.js';
 const x = variable('x', 'let', 'f32');
 const y = variable('y', 'let', 'f32');
 
-/** Fully expanded, for WGSL too (its printer does this function by function). */
-const full = (e: Expr, target: Target): Expr => {
-  const once = mapExpr(legalizeExpr(e, target), (n) => expand(n, target) ?? n);
-  return once === e ? e : full(once, target);
+/**
+ * Fully expanded, for WGSL too (its printer does this function by function). A function whose expansion only guards the target's own function is expanded once.
+ */
+const full = (e: Expr, target: Target, native: Set<UnaryFn> = new Set()): Expr => {
+  const guarded = new Set<UnaryFn>();
+  const once = mapExpr(legalizeExpr(e, target), (n) => {
+    if (n.kind === 'unary' && native.has(n.fn)) return n;
+    const out = expand(n, target);
+    if (out && n.kind === 'unary') visitExprs([store(global('out', 'write', 1), constant(0), out)], (x) => void (x.kind === 'unary' && x.fn === n.fn && guarded.add(x.fn)));
+    return out ?? n;
+  });
+  return once === e ? e : full(once, target, new Set([...native, ...guarded]));
 };
 
 /** The size of a float32 step at v. */
