@@ -13,10 +13,10 @@ import { isolateRoots } from '../../passes/isolate-roots.js';
 import type { FusedGraph, Region } from '../../passes/regions.js';
 import { add, type Expr, i32, load, mul, rem, resetExpressions, sub, symbolVar, variable } from '../kernel/expr.js';
 import { barrier, forLoop, type Kernel, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
-import { type Place, scalarOf } from '../lower/element.js';
-import { figuresOf, kernelName, type LoweredArg, type LoweredKernel, type LowerContext, storageOf, symbolsIn, type Temp, workOf } from '../lower/frame.js';
+import type { Place } from '../lower/element.js';
+import { figuresOf, globalMemory, kernelName, type LoweredArg, type LoweredKernel, type LowerContext, storageOf, symbolsIn, type Temp, workOf } from '../lower/frame.js';
 import type { LoweredRegion, LoweredStep } from '../lower/region.js';
-import { dimExpr, dimSize, exprSize, maxSize, sizeMul } from '../lower/space.js';
+import { dimExpr, dimSize, exprSize, sizeMul } from '../lower/space.js';
 import { linearGrid } from './grid.js';
 import { lowerMap } from './map.js';
 import { canRunInOneKernel, regionsOnGpu, regionsOnWasm, rowBlocks, rowsOf } from './recurrent.js';
@@ -66,7 +66,8 @@ export function placeIntermediates(fused: FusedGraph, storage: Map<Value, Value 
         storage.set(owner, temp);
       }
       storage.set(v, temp);
-      if (alias) bases.set(v, () => i32(alias.offset));
+      // the owner may be a carried value or a slice of a sequence: its own place moves with the step
+      if (alias) bases.set(v, () => add(bases.get(owner)?.() ?? i32(0), i32(alias.offset)));
     }
   }
 }
@@ -142,7 +143,7 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
     let m = memories.get(o);
     if (!m) {
       const access = written.has(o) ? 'read_write' : 'read';
-      m = { name: 'id' in o ? `${written.has(o) ? 'out' : 'in'}${memories.size}` : o.name, space: 'global', scalar: scalarOf(o.dtype), storage: storageOf(o), access, size: maxSize(o.shape, ctx.symbols) };
+      m = globalMemory('id' in o ? `${written.has(o) ? 'out' : 'in'}${memories.size}` : o.name, o, access, ctx);
       memories.set(o, m);
       args.push({ value: o, access });
     }
