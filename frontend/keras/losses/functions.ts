@@ -1,5 +1,5 @@
 /** Loss functions: one value per sample (the mean or sum over the last axis), as in `tf.keras.losses`. Keras 2 and 3 differ where noted. */
-import { equalShape, isStatic } from '../../../ir/dim.js';
+import { equalDim, equalShape, isStatic } from '../../../ir/dim.js';
 import { ShapeError } from '../../../ir/errors.js';
 import * as nn from '../backend/nn.js';
 import * as ops from '../backend/ops.js';
@@ -12,12 +12,25 @@ export const epsilon = 1e-7;
 const lastAxis = (x: SymbolicTensor): number[] => [x.rank - 1];
 const asFloat = (x: SymbolicTensor): SymbolicTensor => ops.cast(x, 'float32');
 
+function refuse(what: string, target: SymbolicTensor, prediction: SymbolicTensor, hint = ''): never {
+  const [t, p] = [target, prediction].map((x) => kerasShapeText(kerasShape(x.shape)));
+  throw new ShapeError(`${what}: the target has shape ${t}, the output of the model ${p}${hint}`);
+}
+
+/** Targets may have other sizes where one of the two is 1, as in NumPy. */
+function requireBroadcastable(what: string, target: SymbolicTensor, prediction: SymbolicTensor): void {
+  const [t, p] = [[...target.shape].reverse(), [...prediction.shape].reverse()];
+  if (t.some((d, i) => i < p.length && d !== 1 && p[i] !== 1 && !equalDim(d, p[i]!))) refuse(what, target, prediction);
+}
+
 export const meanSquaredError = (target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor => {
+  requireBroadcastable('mean_squared_error', target, prediction);
   const d = ops.subtract(prediction, asFloat(target));
   return ops.mean(ops.square(d), lastAxis(d));
 };
 
 export const meanAbsoluteError = (target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor => {
+  requireBroadcastable('mean_absolute_error', target, prediction);
   const d = ops.abs(ops.subtract(prediction, asFloat(target)));
   return ops.mean(d, lastAxis(d));
 };
@@ -35,9 +48,7 @@ const logitsOf = (prediction: SymbolicTensor, fromLogits: boolean | undefined): 
 
 function requireEqualShapes(what: string, target: SymbolicTensor, prediction: SymbolicTensor): void {
   if (!equalShape(target.shape, prediction.shape)) {
-    const [t, p] = [target, prediction].map((x) => kerasShapeText(kerasShape(x.shape)));
-    const hint = what === 'categorical_crossentropy' ? '; for integer class labels use sparse_categorical_crossentropy' : '';
-    throw new ShapeError(`${what}: the target has shape ${t}, the output of the model ${p}${hint}`);
+    refuse(what, target, prediction, what === 'categorical_crossentropy' ? '; for integer class labels use sparse_categorical_crossentropy' : '');
   }
 }
 
@@ -85,9 +96,11 @@ export function sparseCategoricalCrossentropy(target: SymbolicTensor, prediction
   let classes = ops.cast(target, 'int32');
   if (classes.rank === prediction.rank && classes.shape.at(-1) === 1) classes = ops.squeeze(classes, -1);
   if (classes.rank !== prediction.rank - 1) {
-    const [t, p] = [target, prediction].map((x) => kerasShapeText(kerasShape(x.shape)));
-    throw new ShapeError(
-      `sparse_categorical_crossentropy: the target has shape ${t}, the output of the model ${p}: expected one class number for each sample; for one-hot targets use categorical_crossentropy`,
+    refuse(
+      'sparse_categorical_crossentropy',
+      target,
+      prediction,
+      ': expected one class number for each sample; for one-hot targets use categorical_crossentropy',
     );
   }
   const logits = logitsOf(prediction, options.fromLogits);

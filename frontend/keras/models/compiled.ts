@@ -73,8 +73,10 @@ export class Compiled {
     this.losses = this.spread('loss', options.loss, (x) => (Array.isArray(x) ? null : losses.get(x as losses.LossIdentifier, semantics)));
     const weights = options.lossWeights;
     this.lossWeights = weights === null ? outputNames.map(() => 1) : this.spread('lossWeights', weights, (x) => Number(x)).map((w) => w ?? 1);
-    this.metricLists(options.metrics, 'metrics');
-    this.metricLists(options.weightedMetrics, 'weightedMetrics');
+    for (const what of ['metrics', 'weightedMetrics'] as const) {
+      // unknown names are errors here, not at the first batch
+      for (const id of this.metricLists(options[what], what).flat()) if (typeof id === 'string') metrics.get(id, [1, 2], [1, 2], semantics);
+    }
   }
 
   /** Entries of a per-output option. A single entry stands for every output. */
@@ -143,6 +145,11 @@ export class Compiled {
     if (this.semantics === 'keras3') all.sort((a, b) => (a.name < b.name ? -1 : 1));
     this.found = { loss, outputLosses, metrics: made, all };
     return this.found;
+  }
+
+  /** Metrics are resolved anew at the next batch. */
+  forget(): void {
+    this.found = null;
   }
 
   get resolved(): ResolvedMetrics | null {

@@ -62,6 +62,7 @@ export function inputArrays(what: string, x: unknown, specs: readonly InputSpec[
     const label = specs.length === 1 ? `${what}: 'x'` : `${what}: input '${s.name}'`;
     if (v === null) throw new ValueError(`${label} is missing`);
     let t = onDevice(toTensor(label, v));
+    if (t.shape[0] === 0) throw new ValueError(`${what}: the data set is empty`);
     if (t.rank === s.shape.length - 1 && s.shape.at(-1) === 1) t = t.reshape([...t.shape, 1]);
     const fits = t.rank === s.shape.length && s.shape.every((d, a) => a === 0 || d === null || d === t.shape[a]);
     if (!fits)
@@ -70,7 +71,6 @@ export function inputArrays(what: string, x: unknown, specs: readonly InputSpec[
     return t;
   });
   const count = list[0]!.shape[0]!;
-  if (count === 0) throw new ValueError(`${what}: the data set is empty`);
   list.forEach((t, i) => {
     if (t.shape[0] !== count)
       throw new ShapeError(`${what}: all inputs must have the same number of samples, '${specs[0]!.name}' has ${count}, '${specs[i]!.name}' has ${t.shape[0]}`);

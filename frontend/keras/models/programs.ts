@@ -98,11 +98,29 @@ function declaredShape(b: GraphBuilder, shape: readonly (number | null)[], a: Ar
 
 /** All losses of a batch: total, and of each output. Metrics are updated on the way. */
 function lossAndMetrics(t: Trace, model: ModelBase, compiled: Compiled, batch: Batch, predictions: readonly SymbolicTensor[]): SymbolicTensor {
-  const { b } = t;
+  const known = compiled.resolved !== null;
   const resolved = compiled.resolve(
     batch.y.map((y) => y?.shape ?? null),
     predictions.map((p) => p.shape),
   );
+  try {
+    return tracked(t, model, compiled, batch, predictions, resolved);
+  } catch (e) {
+    // what was resolved for targets that do not fit must not stay
+    if (!known) compiled.forget();
+    throw e;
+  }
+}
+
+function tracked(
+  t: Trace,
+  model: ModelBase,
+  compiled: Compiled,
+  batch: Batch,
+  predictions: readonly SymbolicTensor[],
+  resolved: ResolvedMetrics,
+): SymbolicTensor {
+  const { b } = t;
   const parts: SymbolicTensor[] = [];
   b.withOrigin('loss', () => {
     compiled.losses.forEach((loss, i) => {
