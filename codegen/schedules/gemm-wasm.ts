@@ -7,7 +7,7 @@
  */
 import { evalDim } from '../../ir/dim.js';
 import type { Value } from '../../ir/graph.js';
-import { add, coefficient, compare, constant, div, type Expr, i32, linear, load, mad, min, mul, rem, splat, sub, varsOf, type VarExpr, variable } from '../kernel/expr.js';
+import { add, and, coefficient, compare, constant, div, type Expr, i32, linear, load, mad, min, mul, rem, splat, sub, varsOf, type VarExpr, variable } from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
@@ -39,7 +39,7 @@ function cutDepth(f: GemmEnv, s: ContractionSpec): Depth {
   const sizes = s.k.map((d) => evalDim(d, f.ctx.symbols));
   let from = sizes.length;
   let size = 1;
-  while (from > 0 && size * sizes[from - 1]! <= maxDepth) size *= sizes[--from]!;
+  while (from > 0 && size * sizes[from - 1]! <= (from === 1 || from === sizes.length ? maxDepth : preferredDepth)) size *= sizes[--from]!;
   if (from === sizes.length && from > 0) {
     // the last axis alone is too long: cut it
     const last = sizes[from - 1]!;
@@ -451,8 +451,19 @@ function packLeftStmts(g: GemmShape, left: Memory, o: GemmBlock): Stmt[] {
   };
   if (!g.kMajor) {
     const r = loopVar('r', o.mBlock);
-    const merged = mergeAxes(axes, copy(delinearize(add(o.m0, r), dims), r));
-    return [forLoop(r, i32(0), o.mCount, nest(merged.axes, merged.stmts, true))];
+    const all = (index: readonly Expr[]): Stmt[] => {
+      const merged = mergeAxes(axes, copy(index, r));
+      return [...nest(merged.axes, merged.stmts, true)];
+    };
+    const index = delinearize(add(o.m0, r), dims);
+    const ranges = s.interior.flatMap((range, a) => (range && range[1] >= range[0] ? [{ a, range }] : []));
+    if (ranges.length === 0 || ranges.length < s.interior.filter(Boolean).length) return [forLoop(r, i32(0), o.mCount, all(index))];
+    // Windows that meet no padding need no guards, and are longer runs of memory: the variables' ranges say so.
+    const names = index.map((e) => variable('m', 'let', 'i32', [e.lo, e.hi]));
+    const inside = new Map(ranges.map(({ a, range }) => [a, variable('in', 'let', 'i32', range)]));
+    const test = ranges.map(({ a, range }) => and(compare('ge', names[a]!, i32(range[0])), compare('le', names[a]!, i32(range[1])))).reduce((x, y) => and(x, y));
+    const fast = [...[...inside].map(([a, v]) => letVar(v, names[a]!)), ...all(names.map((n, a) => inside.get(a) ?? n))];
+    return [forLoop(r, i32(0), o.mCount, [...names.map((n, a) => letVar(n, index[a]!)), ...ifThen(test, fast, all(names))])];
   }
   // Rows come in runs along the last row axis: the other indices, and the guards that hang on them, are computed once a run.
   const last = dims.at(-1);
