@@ -111,6 +111,11 @@ export async function runLayerCase(json: CaseHeader, check: Checker, target: Tar
           layer.weights.map((w) => w.shape),
           c.weights.map((w) => w.shape),
         );
+        check.truth(
+          'names of weights',
+          layer.weights.map((w) => w.path),
+          c.weights.map((w) => w.name?.replace(/:0$/, '')),
+        );
         layer.weights.forEach((w, i) => {
           if (executor.hasState(w.path)) executor.writeState(w.path, check.array(c.weights[i]!).data);
         });

@@ -1,9 +1,12 @@
 /** tf.keras.layers. */
 
 export { ELU, LeakyReLU, PReLU, Softmax, ThresholdedReLU } from './activation-layers.js';
+export { AdditiveAttention, Attention } from './attention/dot-attention.js';
+export { GroupedQueryAttention, GroupQueryAttention, MultiHeadAttention } from './attention/multi-head.js';
 export { Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D } from './convolutional.js';
 export { Activation, type DataFormat, Dense, Dropout, Flatten, Input, InputLayer, ReLU, Reshape } from './core.js';
 export { DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D, SeparableConvolution1D, SeparableConvolution2D } from './depthwise-convolution.js';
+export { EinsumDense } from './einsum-dense.js';
 export { Embedding } from './embedding.js';
 export { Identity, Masking } from './identity.js';
 export { type CallArguments, type InputShape, Layer, type LayerOptions, type WeightOptions } from './layer.js';
@@ -88,3 +91,4 @@ export {
   Convolution2DTranspose,
   Convolution3DTranspose,
 } from './transposed-convolution.js';
+export { Bidirectional, TimeDistributed } from './wrappers.js';

@@ -26,6 +26,12 @@ export interface CallArguments {
   readonly mask?: SymbolicTensor | null | readonly (SymbolicTensor | null)[];
   /** Recurrent layers: the states to start from. */
   readonly initialState?: readonly SymbolicTensor[] | readonly KerasTensor[];
+  /** Attention: which keys (last axis) each query may look at; (batch, queries, keys). */
+  readonly attentionMask?: SymbolicTensor | null;
+  /** Attention: no query looks at a key after it. */
+  readonly useCausalMask?: boolean;
+  /** Attention: the weights after the output. */
+  readonly returnAttentionScores?: boolean;
 }
 
 /** Options that every layer takes. */

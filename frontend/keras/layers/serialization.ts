@@ -1,8 +1,11 @@
 /** The registry of layer classes: every class that a configuration may name. `deserialize` and `serialize` are in `registry.ts`. */
 import * as activationLayers from './activation-layers.js';
+import * as dotAttention from './attention/dot-attention.js';
+import * as multiHead from './attention/multi-head.js';
 import * as convolutional from './convolutional.js';
 import * as core from './core.js';
 import * as depthwise from './depthwise-convolution.js';
+import * as einsumDense from './einsum-dense.js';
 import { EmbeddingClass } from './embedding.js';
 import * as identity from './identity.js';
 import * as locallyConnected from './locally-connected.js';
@@ -18,6 +21,7 @@ import * as simpleRNN from './recurrent/simple-rnn.js';
 import * as registry from './registry.js';
 import * as reshaping from './reshaping.js';
 import * as transposed from './transposed-convolution.js';
+import * as wrappers from './wrappers.js';
 
 export { type DeserializeOptions, isSerializedLayer, type LayerConstructor, serialize } from './registry.js';
 
@@ -49,6 +53,10 @@ Object.assign(
   classesOf(simpleRNN),
   classesOf(convLSTM),
   classesOf(rnn),
+  classesOf(wrappers),
+  classesOf(dotAttention),
+  classesOf(multiHead),
+  classesOf(einsumDense),
   { Embedding: EmbeddingClass },
 );
 
@@ -63,6 +71,7 @@ const aliases: Readonly<Record<string, string>> = {
   SeparableConvolution1D: 'SeparableConv1D',
   SeparableConvolution2D: 'SeparableConv2D',
   DepthwiseConvolution2D: 'DepthwiseConv2D',
+  GroupedQueryAttention: 'GroupQueryAttention',
   ...Object.fromEntries(
     [1, 2, 3].flatMap((n) => [
       [`MaxPool${n}D`, `MaxPooling${n}D`],
