@@ -66,6 +66,8 @@ export {
   MaxPooling2D,
   MaxPooling3D,
 } from './pooling.js';
+export { CenterCrop, Rescaling, Resizing } from './preprocessing/image.js';
+export { CategoryEncoding, Discretization, Normalization } from './preprocessing/numeric.js';
 export { RecurrentCell } from './recurrent/cell.js';
 export { ConvLSTM1D, ConvLSTM2D, ConvLSTM3D } from './recurrent/conv-lstm.js';
 export { GRU, GRUCell } from './recurrent/gru.js';
@@ -82,6 +84,7 @@ export {
   ZeroPadding2D,
   ZeroPadding3D,
 } from './reshaping.js';
+export { GroupNormalization, RMSNormalization, SpectralNormalization, UnitNormalization } from './scaling-norms.js';
 export { type DeserializeOptions, deserialize, serialize } from './serialization.js';
 export {
   Conv1DTranspose,
@@ -91,4 +94,5 @@ export {
   Convolution2DTranspose,
   Convolution3DTranspose,
 } from './transposed-convolution.js';
+export { UpSampling1D, UpSampling2D, UpSampling3D } from './up-sampling.js';
 export { Bidirectional, TimeDistributed } from './wrappers.js';

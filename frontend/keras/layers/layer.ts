@@ -32,6 +32,8 @@ export interface CallArguments {
   readonly useCausalMask?: boolean;
   /** Attention: the weights after the output. */
   readonly returnAttentionScores?: boolean;
+  /** CategoryEncoding: what each input counts. */
+  readonly countWeights?: SymbolicTensor | null;
 }
 
 /** Options that every layer takes. */

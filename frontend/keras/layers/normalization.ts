@@ -13,7 +13,7 @@ import type { Json, JsonObject } from '../utils/serialization.js';
 import { type CallArguments, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 import { type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
-interface AffineOptions extends LayerOptions {
+export interface AffineOptions extends LayerOptions {
   /** Axis or axes of the features; default -1. */
   axis?: number | readonly number[];
   /** Added to the variance; default 1e-3. */
@@ -30,7 +30,7 @@ interface AffineOptions extends LayerOptions {
   gammaConstraint?: ConstraintIdentifier | null;
 }
 
-const affineDefaults: AffineOptions = {
+export const affineDefaults: AffineOptions = {
   ...layerDefaults,
   axis: -1,
   epsilon: 1e-3,
@@ -45,7 +45,7 @@ const affineDefaults: AffineOptions = {
 };
 
 /** Axes in ascending order, none negative. */
-function axesIn(layer: Layer, axis: number | readonly number[], shape: KerasShape): number[] {
+export function axesIn(layer: Layer, axis: number | readonly number[], shape: KerasShape): number[] {
   return (typeof axis === 'number' ? [axis] : axis)
     .map((a) => {
       const at = a < 0 ? a + shape.length : a;
@@ -57,7 +57,7 @@ function axesIn(layer: Layer, axis: number | readonly number[], shape: KerasShap
 }
 
 /** A weight over some axes of `x`, in the rank of `x`. */
-function alongAxes(weight: Variable | SymbolicTensor, x: SymbolicTensor, axes: readonly number[]): SymbolicTensor {
+export function alongAxes(weight: Variable | SymbolicTensor, x: SymbolicTensor, axes: readonly number[]): SymbolicTensor {
   return ops.reshape(
     weight,
     x.shape.map((d, i) => (axes.includes(i) ? d : 1)),

@@ -13,6 +13,8 @@ import * as merging from './merging.js';
 import * as noise from './noise.js';
 import * as normalization from './normalization.js';
 import * as pooling from './pooling.js';
+import * as image from './preprocessing/image.js';
+import * as numeric from './preprocessing/numeric.js';
 import * as convLSTM from './recurrent/conv-lstm.js';
 import * as gru from './recurrent/gru.js';
 import * as lstm from './recurrent/lstm.js';
@@ -20,7 +22,9 @@ import * as rnn from './recurrent/rnn.js';
 import * as simpleRNN from './recurrent/simple-rnn.js';
 import * as registry from './registry.js';
 import * as reshaping from './reshaping.js';
+import * as norms from './scaling-norms.js';
 import * as transposed from './transposed-convolution.js';
+import * as upSampling from './up-sampling.js';
 import * as wrappers from './wrappers.js';
 
 export { type DeserializeOptions, isSerializedLayer, type LayerConstructor, serialize } from './registry.js';
@@ -54,6 +58,10 @@ Object.assign(
   classesOf(convLSTM),
   classesOf(rnn),
   classesOf(wrappers),
+  classesOf(image),
+  classesOf(numeric),
+  classesOf(norms),
+  classesOf(upSampling),
   classesOf(dotAttention),
   classesOf(multiHead),
   classesOf(einsumDense),
