@@ -27,7 +27,8 @@ const sizes = (dims: readonly SizeExpr[], symbols: Readonly<Record<string, numbe
 
 /** Figures of a step; a loop's are those of all its iterations. */
 function figures(step: PlanStep, symbols: Readonly<Record<string, number>>): { flops: number; bytes: number } {
-  if (step.kind === 'dispatch') return { flops: evalSize(step.figures.flops, symbols), bytes: evalSize(step.figures.bytesRead, symbols) + evalSize(step.figures.bytesWritten, symbols) };
+  if (step.kind === 'dispatch')
+    return { flops: evalSize(step.figures.flops, symbols), bytes: evalSize(step.figures.bytesRead, symbols) + evalSize(step.figures.bytesWritten, symbols) };
   const total = { flops: 0, bytes: 0 };
   const count = evalSize(step.count, symbols);
   for (let i = 0; i < count; i++) {
@@ -46,7 +47,10 @@ const some = (dtype: string, n: number, seed: number, positive: boolean): HostAr
   return new Uint32Array(n);
 };
 
-export async function profile(id: string, options: { readonly threads: number; readonly relaxed: boolean; readonly ms: number }): Promise<{ compileMs: number; whole: number; lines: Line[] }> {
+export async function profile(
+  id: string,
+  options: { readonly threads: number; readonly relaxed: boolean; readonly ms: number },
+): Promise<{ compileMs: number; whole: number; lines: Line[] }> {
   const w = workloads.find((x) => x.id === id);
   if (!w) throw new Error(`no workload is called '${id}'; there are ${workloads.map((x) => x.id).join(', ')}`);
   const { program, graph } = graphOf(w);
@@ -56,7 +60,14 @@ export async function profile(id: string, options: { readonly threads: number; r
   const symbols = Object.fromEntries(compiled.plan.symbols.map((s) => [s.name, s.name === 'batch' ? w.batch : s.max]));
   const whole = compiled.plan.programs.find((p) => p.name === program)!;
   const pieces = whole.steps.map((s, i) => ({ name: `step ${i}`, inputs: whole.inputs.filter((x) => x.resident), outputs: [], prepare: [], steps: [s] }));
-  const wide: CompiledPlan = { ...compiled, plan: { ...compiled.plan, programs: [...compiled.plan.programs, ...pieces], memory: { ...compiled.plan.memory, ...Object.fromEntries(pieces.map((p) => [p.name, compiled.plan.memory[program]!])) } } };
+  const wide: CompiledPlan = {
+    ...compiled,
+    plan: {
+      ...compiled.plan,
+      programs: [...compiled.plan.programs, ...pieces],
+      memory: { ...compiled.plan.memory, ...Object.fromEntries(pieces.map((p) => [p.name, compiled.plan.memory[program]!])) },
+    },
+  };
   const device = await openWasmDevice({ threads: options.threads, relaxedSimd: options.relaxed ? 'auto' : 'off' });
   const session = device.createSession();
   const plan = await session.load(wide);
@@ -86,7 +97,13 @@ export async function profile(id: string, options: { readonly threads: number; r
   for (let round = 0; round < rounds; round++) for (const p of all) p.best = Math.min(p.best, time(p.name, p.given, p.repeat));
   const lines = whole.steps.map((s, i): Line => {
     const kernel = s.kind === 'dispatch' ? compiled.plan.kernels[s.kernel]! : null;
-    return { name: kernel?.name ?? 'loop', schedule: kernel?.schedule ?? '', parallel: s.kind === 'dispatch' && s.parallel, ms: all[i + 1]!.best, ...figures(s, symbols) };
+    return {
+      name: kernel?.name ?? 'loop',
+      schedule: kernel?.schedule ?? '',
+      parallel: s.kind === 'dispatch' && s.parallel,
+      ms: all[i + 1]!.best,
+      ...figures(s, symbols),
+    };
   });
   const total = all[0]!.best;
   session.dispose();
@@ -95,15 +112,32 @@ export async function profile(id: string, options: { readonly threads: number; r
 }
 
 async function main(): Promise<void> {
-  const { values: args, positionals } = parseArgs({ allowPositionals: true, options: { threads: { type: 'string', default: '2' }, relaxed: { type: 'boolean', default: false }, ms: { type: 'string', default: '40' }, top: { type: 'string', default: '1000' } } });
-  const chosen = workloads.filter((w) => positionals.length === 0 || positionals.join(',').split(',').some((p) => w.id.startsWith(p)));
+  const { values: args, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      threads: { type: 'string', default: '2' },
+      relaxed: { type: 'boolean', default: false },
+      ms: { type: 'string', default: '40' },
+      top: { type: 'string', default: '1000' },
+    },
+  });
+  const chosen = workloads.filter(
+    (w) =>
+      positionals.length === 0 ||
+      positionals
+        .join(',')
+        .split(',')
+        .some((p) => w.id.startsWith(p)),
+  );
   for (const w of chosen) {
     const r = await profile(w.id, { threads: Number(args.threads), relaxed: args.relaxed, ms: Number(args.ms) });
     const sum = r.lines.reduce((a, l) => a + l.ms, 0);
     console.log(`${w.id}: ${r.whole.toFixed(3)} ms a run, ${sum.toFixed(3)} ms in ${r.lines.length} kernels alone; compiled in ${r.compileMs.toFixed(0)} ms`);
     const sorted = [...r.lines].sort((a, b) => b.ms - a.ms).slice(0, Number(args.top));
     for (const l of sorted) {
-      console.log(`  ${l.ms.toFixed(4).padStart(9)} ms ${((100 * l.ms) / sum).toFixed(1).padStart(5)} % ${(l.flops / l.ms / 1e6).toFixed(1).padStart(6)} GFLOP/s ${(l.bytes / l.ms / 1e6).toFixed(1).padStart(6)} GB/s ${l.parallel ? 'split' : '     '} ${l.name}: ${l.schedule}`);
+      console.log(
+        `  ${l.ms.toFixed(4).padStart(9)} ms ${((100 * l.ms) / sum).toFixed(1).padStart(5)} % ${(l.flops / l.ms / 1e6).toFixed(1).padStart(6)} GFLOP/s ${(l.bytes / l.ms / 1e6).toFixed(1).padStart(6)} GB/s ${l.parallel ? 'split' : '     '} ${l.name}: ${l.schedule}`,
+      );
     }
   }
   process.exit(0);

@@ -57,7 +57,8 @@ const clamp = (x: Expr, lo: number, hi: number): Expr => {
   return select(lt(below, lo), k(x, lo), below);
 };
 /** The same in two instructions on WASM, where min and max keep NaN. */
-const bounded = (x: Expr, lo: number, hi: number, target: Target): Expr => (target === 'wasm' ? binary('min', binary('max', x, k(x, lo)), k(x, hi)) : clamp(x, lo, hi));
+const bounded = (x: Expr, lo: number, hi: number, target: Target): Expr =>
+  target === 'wasm' ? binary('min', binary('max', x, k(x, lo)), k(x, hi)) : clamp(x, lo, hi);
 /** 2^i for -126 <= i <= 127. */
 const power2 = (i: Expr): Expr => bitcast(shl(add(i, ki(i, 127)), 23), 'f32');
 /** x * 2^i for |i| up to 252, rounded once. */

@@ -39,7 +39,14 @@ export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction,
     const zeros = (d: readonly Dim[]): Expr[] => d.map(() => i32(0));
     const out = (b: readonly Expr[], mi: readonly Expr[], ni: readonly Expr[]): Expr[] => [...b, ...mi, ...ni];
     return {
-      node, output, batch: batchLeft.map((a) => x.shape[a]!), m, n, k: indices.reduce, interior: m.map(() => null), out,
+      node,
+      output,
+      batch: batchLeft.map((a) => x.shape[a]!),
+      m,
+      n,
+      k: indices.reduce,
+      interior: m.map(() => null),
+      out,
       left: (b, mi, k) => f.em.value(x, indices.at(out(b, mi, zeros(n)), k).left),
       right: (b, ni, k) => f.em.value(w, indices.at(out(b, zeros(m), ni), k).right),
     };
@@ -47,15 +54,22 @@ export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction,
   const { groups, batchGroups, dims, strides, padding, inputDilation, kernelDilation } = node.attrs;
   if (groups !== 1 || batchGroups !== 1) return null;
   const stride = (axis: number): number => x.shape.slice(axis + 1).reduce<number>((a, d) => a * evalDim(d, f.em.symbols), 1);
-  const sorted = <T extends { readonly input: number }>(axes: readonly T[]): readonly T[] => (byStride ? [...axes].sort((a, b) => stride(b.input) - stride(a.input)) : axes);
-  const rows = sorted([{ output: dims.output.batch, input: dims.input.batch }, ...dims.output.spatial.map((a, i) => ({ output: a, input: dims.input.spatial[i]! }))]);
+  const sorted = <T extends { readonly input: number }>(axes: readonly T[]): readonly T[] =>
+    byStride ? [...axes].sort((a, b) => stride(b.input) - stride(a.input)) : axes;
+  const rows = sorted([
+    { output: dims.output.batch, input: dims.input.batch },
+    ...dims.output.spatial.map((a, i) => ({ output: a, input: dims.input.spatial[i]! })),
+  ]);
   const order = rows.map((r) => r.output);
   const interior = new Map<number, readonly [number, number]>();
   dims.output.spatial.forEach((axis, i) => {
     const [size, extent, window] = [x.shape[dims.input.spatial[i]!]!, output.shape[axis]!, w.shape[dims.kernel.spatial[i]!]!];
     if (!isStatic(size) || !isStatic(extent) || !isStatic(window) || inputDilation[i] !== 1) return;
     const before = padding[i]![0];
-    const range = [Math.ceil(before / strides[i]!), Math.min(extent - 1, Math.floor((size - 1 + before - (window - 1) * kernelDilation[i]!) / strides[i]!))] as const;
+    const range = [
+      Math.ceil(before / strides[i]!),
+      Math.min(extent - 1, Math.floor((size - 1 + before - (window - 1) * kernelDilation[i]!) / strides[i]!)),
+    ] as const;
     if (range[0] > 0 || range[1] < extent - 1) interior.set(axis, range);
   });
   const contracted = sorted([...dims.input.spatial, dims.input.feature].map((input, position) => ({ input, position })));
@@ -75,13 +89,31 @@ export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction,
     return o;
   };
   return {
-    node, output, batch: [], m: order.map((a) => output.shape[a]!), n: [output.shape[dims.output.feature]!], k: contracted.map((c) => indices.reduce[c.position]!), interior: rows.map((r) => interior.get(r.output) ?? null), out,
+    node,
+    output,
+    batch: [],
+    m: order.map((a) => output.shape[a]!),
+    n: [output.shape[dims.output.feature]!],
+    k: contracted.map((c) => indices.reduce[c.position]!),
+    interior: rows.map((r) => interior.get(r.output) ?? null),
+    out,
     left: (b, mi, k) => {
       const at = indices.at(out(b, mi, [i32(0)]), unsorted(k));
       const e = f.em.value(x, at.left);
       return at.inside.kind === 'const' && at.inside.value ? e : select(at.inside, e, constant(0, e.scalar));
     },
-    right: (b, ni, k) => f.em.value(w, indices.at(out(b, order.map(() => i32(0)), ni), unsorted(k)).right),
+    right: (b, ni, k) =>
+      f.em.value(
+        w,
+        indices.at(
+          out(
+            b,
+            order.map(() => i32(0)),
+            ni,
+          ),
+          unsorted(k),
+        ).right,
+      ),
   };
 }
 

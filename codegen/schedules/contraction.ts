@@ -1,7 +1,7 @@
 /** contraction: dot and conv with prologue and epilogue. On WASM those with few terms are computed directly (window.ts); other thin (grouped) ones are computed element by element, the rest are matrix products. */
 import { InternalError } from '../../ir/errors.js';
 import { isContraction, type Region } from '../../passes/regions.js';
-import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { contractionSpec } from './contraction-spec.js';
 import { lowerGemmWasm } from './gemm-wasm.js';
 import { lowerGemmWebGpu } from './gemm-webgpu.js';

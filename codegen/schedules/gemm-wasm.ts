@@ -7,20 +7,37 @@
  */
 import { evalDim } from '../../ir/dim.js';
 import type { Value } from '../../ir/graph.js';
-import { add, and, coefficient, compare, constant, div, type Expr, i32, linear, load, mad, min, mul, rem, splat, sub, varsOf, type VarExpr, variable } from '../kernel/expr.js';
+import type { SizeExpr } from '../../runtime/plan.js';
+import {
+  add,
+  coefficient,
+  compare,
+  constant,
+  div,
+  type Expr,
+  i32,
+  linear,
+  load,
+  mad,
+  min,
+  mul,
+  splat,
+  sub,
+  type VarExpr,
+  variable,
+  varsOf,
+} from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import type { ContractionSpec } from './contraction-spec.js';
-import { mergeAxes } from './grid.js';
-import type { SizeExpr } from '../../runtime/plan.js';
+import { dimsOf, leftIndex, loopVar, nest, packLeftStmts, packRightStmts, packWholeRight, tileStride } from './gemm-pack.js';
+import { rowTimesMatrix } from './gemm-row.js';
 
 /** Longest block of the contracted axes. */
 const maxDepth = 1024;
 /** Where the contracted axes are cut anyway: a panel of the right operand then lies in the first-level cache. */
 const preferredDepth = 512;
-
-const loopVar = (hint: string, most: number): VarExpr => variable(hint, 'loop', 'i32', [0, Math.max(0, most - 1)]);
 
 /** The contracted axes cut in outer loops and one inner flat axis. */
 interface Depth {
@@ -56,7 +73,10 @@ function cutDepth(f: GemmEnv, s: ContractionSpec): Depth {
     const outer = s.k.slice(0, from - 1).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
     const count = total.kind === 'const' && last % chunk === 0 ? i32(chunk) : min(i32(chunk), sub(total, mul(block.v, i32(chunk))));
     return {
-      outer: [...outer, block], size: chunk, count, inner: [{ v: loopVar('k', chunk), extent: count }],
+      outer: [...outer, block],
+      size: chunk,
+      count,
+      inner: [{ v: loopVar('k', chunk), extent: count }],
       index: (inner) => [...outer.map((a) => a.v), add(mul(block.v, i32(chunk)), inner[0]!)],
     };
   }
@@ -73,7 +93,10 @@ function cutDepth(f: GemmEnv, s: ContractionSpec): Depth {
     const extent = total.kind === 'const' && whole % most === 0 ? i32(most) : min(i32(most), sub(total, mul(block.v, i32(most))));
     const axes = [{ v: loopVar('k', most), extent }, ...inner];
     return {
-      outer: [...outer, block], size: size * most, count: axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1)), inner: axes,
+      outer: [...outer, block],
+      size: size * most,
+      count: axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1)),
+      inner: axes,
       index: (ix) => [...outer.map((a) => a.v), add(mul(block.v, i32(most)), ix[0]!), ...ix.slice(1)],
     };
   }
@@ -153,7 +176,6 @@ export interface GemmShape {
   readonly packLeft: boolean;
 }
 
-const dimsOf = (ds: ContractionSpec['m'], env: GemmEnv): Expr[] => ds.map((d) => dimExpr(d, env.ctx.symbols));
 const totalOf = (ds: ContractionSpec['m'], env: GemmEnv): Expr => dimsOf(ds, env).reduce<Expr>((a, e) => mul(a, e), i32(1));
 
 export function analyseGemm(env: GemmEnv, s: ContractionSpec): GemmShape {
@@ -161,7 +183,12 @@ export function analyseGemm(env: GemmEnv, s: ContractionSpec): GemmShape {
   const [mMax, nMax] = [maxSize(s.m, max), maxSize(s.n, max)];
   const depth = cutDepth(env, s);
   const k = loopVar('k', depth.size);
-  const kIndex = depth.index(delinearize(k, depth.inner.map((a) => a.extent)));
+  const kIndex = depth.index(
+    delinearize(
+      k,
+      depth.inner.map((a) => a.extent),
+    ),
+  );
   const batch = s.batch.map((d) => loopVar('b', evalDim(d, max)));
   const [mProbe, nProbe] = [loopVar('m', mMax), loopVar('n', nMax)];
   const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dimsOf(ds, env));
@@ -169,7 +196,17 @@ export function analyseGemm(env: GemmEnv, s: ContractionSpec): GemmShape {
   const leftStride = strideOf(probe.left, k);
   const leftM = probe.left.kind === 'load' ? coefficient(probe.left.args[0]!, mProbe) : null;
   return {
-    env, s, depth, k, kIndex, batch, mMax, nMax, mTotal: totalOf(s.m, env), nTotal: totalOf(s.n, env), leftStride,
+    env,
+    s,
+    depth,
+    k,
+    kIndex,
+    batch,
+    mMax,
+    nMax,
+    mTotal: totalOf(s.m, env),
+    nTotal: totalOf(s.n, env),
+    leftStride,
     rightContiguous: probe.right.kind === 'load' && coefficient(probe.right.args[0]!, nProbe) === 1,
     rightStride: strideOf(probe.right, k),
     // k-major packing where neighbours along m are contiguous
@@ -224,7 +261,11 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     const index = s.out(batch, at(row, s.m), at(add(column, lane), s.n));
     env.em.bind(s.output, () => value(lane));
     env.em.within(body, () => {
-      body.push(...storeAll(env.outputs.map((v) => ({ memory: env.memoryOf(v), index: add(env.baseOf(v), linearize(index, v.shape, max)), value: env.em.value(v, index) }))));
+      body.push(
+        ...storeAll(
+          env.outputs.map((v) => ({ memory: env.memoryOf(v), index: add(env.baseOf(v), linearize(index, v.shape, max)), value: env.em.value(v, index) })),
+        ),
+      );
     });
     env.em.unbind(s.output);
     return forLoop(lane, i32(0), count, body, { parallel: true });
@@ -258,14 +299,14 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     });
     accs.forEach((row, r) => {
       const a = variable('a', 'let', 'f32');
-      const e = left
-        ? load(left, leftIndex(g, rows, rowOf(r), k))
-        : env.em.within(body, () => s.left(batch, at(clampRow(add(m0, rowOf(r))), s.m), kIndex));
+      const e = left ? load(left, leftIndex(g, rows, rowOf(r), k)) : env.em.within(body, () => s.left(batch, at(clampRow(add(m0, rowOf(r))), s.m), kIndex));
       body.push(letVar(a, e));
       bs.forEach((b, j) => body.push(assign(row[j]!, mad(b.lanes === 1 ? a : splat(a, b.lanes), b, row[j]!))));
     });
     out.push(forLoop(k, i32(0), depth.count, body));
-    accs.forEach((row, r) => row.forEach((acc, j) => out.push(partial ? store(partial, partialAt(r, j), acc) : store(tile!, i32(r * width + offsets[j]!), acc))));
+    accs.forEach((row, r) =>
+      row.forEach((acc, j) => out.push(partial ? store(partial, partialAt(r, j), acc) : store(tile!, i32(r * width + offsets[j]!), acc))),
+    );
     if (!partial) {
       for (let r = 0; r < rows; r++) {
         const done = finish(add(m0, rowOf(r)), add(n0, ni), i32(span), (lane) => load(tile!, add(i32(r * width), lane)), span);
@@ -287,13 +328,18 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     return [...out, ...(o.lastPanel ? ifThen(o.lastPanel, last) : last)];
   };
   const spanOf = (lanes: readonly (1 | 4)[]): number => lanes.reduce<number>((x, y) => x + y, 0);
-  const pack = (ni: Expr, lanes: readonly (1 | 4)[]): Stmt[] => (right ? packRightStmts(g, right, width, spanOf(lanes), add(n0, ni), allPanels ? mul(ni, i32(depth.size)) : i32(0)) : []);
+  const pack = (ni: Expr, lanes: readonly (1 | 4)[]): Stmt[] =>
+    right ? packRightStmts(g, right, width, spanOf(lanes), add(n0, ni), allPanels ? mul(ni, i32(depth.size)) : i32(0)) : [];
   const overRows = (body: (mi: Expr) => Stmt[]): Stmt => {
     const mi = loopVar('mi', Math.ceil(mBlock / rows));
     const count = mCount.kind === 'const' ? i32(Math.ceil(mCount.value / rows)) : div(add(mCount, i32(rows - 1)), i32(rows));
     return forLoop(mi, i32(0), count, body(mul(mi, i32(rows))));
   };
-  if (allPanels) inside.push(...overPanels(pack), overRows((mi) => overPanels((ni, lanes) => micro(mi, ni, lanes))));
+  if (allPanels)
+    inside.push(
+      ...overPanels(pack),
+      overRows((mi) => overPanels((ni, lanes) => micro(mi, ni, lanes))),
+    );
   else inside.push(...overPanels((ni, lanes) => [...pack(ni, lanes), overRows((mi) => micro(mi, ni, lanes))]));
   if (!partial) return inside;
   const c = loopVar('c', mBlock * nBlock);
@@ -305,81 +351,37 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   ];
 }
 
-/**
- * One row times a matrix whose rows are contiguous: reading the matrix in order is what counts. Four elements of the row at a time are spread over vectors, then all columns take
- * their multiples of four rows of the matrix, two vectors a turn; the sums wait in scratch memory.
- */
-function rowTimesMatrix(g: GemmShape, o: GemmBlock, sums: Memory): Stmt[] {
-  const { env, s, depth, batch } = g;
-  const indexOf = (k: Expr): readonly Expr[] => depth.index(delinearize(k, depth.inner.map((a) => a.extent)));
-  const lefts = (ks: readonly Expr[], lanes: 1 | 4, into: Stmt[]): Expr[] =>
-    ks.map((k) => {
-      const a = variable('a', 'let', 'f32', undefined, lanes);
-      const e = env.em.within(into, () => s.left(batch, delinearize(o.m0, dimsOf(s.m, env)), indexOf(k)));
-      into.push(letVar(a, lanes === 1 ? e : splat(e, lanes)));
-      return a;
-    });
-  /** Adds the products of the given rows of the matrix to the sums of `lanes` columns. */
-  const step = (as: readonly Expr[], ks: readonly Expr[], column: Expr, lanes: 1 | 4): Stmt[] => {
-    const body: Stmt[] = [];
-    const sum = ks.reduce<Expr>((acc, k, i) => {
-      const e = env.em.within(body, () => s.right(batch, delinearize(add(o.n0, column), dimsOf(s.n, env)), indexOf(k)));
-      const w = e.kind === 'load' && lanes > 1 ? load(e.memory, e.args[0]!, lanes) : e;
-      return mad(as[i]!, w, acc);
-    }, load(sums, column, lanes));
-    return [...body, store(sums, column, sum)];
-  };
-  const fours = loopVar('k', Math.ceil(depth.size / 4));
-  const ks = [0, 1, 2, 3].map((j) => add(mul(fours, i32(4)), i32(j)));
-  const body: Stmt[] = [];
-  const wide = lefts(ks, 4, body);
-  const pairs = loopVar('c', Math.ceil(o.nBlock / 8));
-  const whole = div(o.nCount, i32(8));
-  body.push(forLoop(pairs, i32(0), whole, [...step(wide, ks, mul(pairs, i32(8)), 4), ...step(wide, ks, add(mul(pairs, i32(8)), i32(4)), 4)]));
-  const column = (): VarExpr => loopVar('c', o.nBlock);
-  if (g.nMax % 8 !== 0) {
-    const c = column();
-    const narrow = lefts(ks, 1, body);
-    body.push(forLoop(c, mul(whole, i32(8)), o.nCount, step(narrow, ks, c, 1)));
-  }
-  const inside: Stmt[] = [forLoop(fours, i32(0), div(depth.count, i32(4)), body)];
-  if (depth.count.kind !== 'const' || depth.count.value % 4 !== 0) {
-    const k = loopVar('k', depth.size);
-    const rest: Stmt[] = [];
-    const a = lefts([k], 1, rest);
-    const c = column();
-    rest.push(forLoop(c, i32(0), o.nCount, step(a, [k], c, 1), { parallel: true }));
-    inside.push(forLoop(k, mul(div(depth.count, i32(4)), i32(4)), depth.count, rest));
-  }
-  const z = column();
-  return [forLoop(z, i32(0), o.nCount, [store(sums, z, constant(0, 'f32'))], { parallel: true }), ...nest(depth.outer, inside, false)];
-}
-
 const lanesOf = (w: number): (1 | 4)[] => [...Array<4>(Math.floor(w / 4)).fill(4), ...Array<1>(w % 4).fill(1)];
-
-/** Statements that pack the whole right operand as `[panel][k][width]`; the contraction must not be cut. */
-export function packWholeRight(g: GemmShape, memory: Memory, width: number): Stmt[] {
-  const p = loopVar('p', Math.ceil(g.nMax / width));
-  const whole = Math.floor(g.nMax / width);
-  const out: Stmt[] = [];
-  if (whole > 0) out.push(forLoop(p, i32(0), i32(whole), packRightStmts(g, memory, width, width, mul(p, i32(width)), mul(p, i32(width * g.depth.size)))));
-  if (g.nMax % width > 0) out.push(...packRightStmts(g, memory, width, g.nMax % width, i32(whole * width), i32(whole * width * g.depth.size)));
-  return out;
-}
 
 export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const max = f.ctx.symbols;
-  const env: GemmEnv = { em: f.em, ctx: f.ctx, outputs: f.region.outputs, memoryOf: (v) => f.memoryOf(v), baseOf: (v) => f.baseOf(v), local: (name, scalar, size) => f.local(name, 'private', scalar, size) };
+  const env: GemmEnv = {
+    em: f.em,
+    ctx: f.ctx,
+    outputs: f.region.outputs,
+    memoryOf: (v) => f.memoryOf(v),
+    baseOf: (v) => f.baseOf(v),
+    local: (name, scalar, size) => f.local(name, 'private', scalar, size),
+  };
   const g = analyseGemm(env, s);
   const kMax = maxSize(s.k, max);
   const batchMax = maxSize(s.batch, max);
-  const { rows, vectors, mBlock, nBlock } = chooseBlocks(g.mMax, g.nMax, g.depth.size, batchMax, f.ctx.target.threads, g.packLeft, g.packLeft && g.kMajor ? evalDim(s.m.at(-1) ?? 1, max) : 1);
+  const { rows, vectors, mBlock, nBlock } = chooseBlocks(
+    g.mMax,
+    g.nMax,
+    g.depth.size,
+    batchMax,
+    f.ctx.target.threads,
+    g.packLeft,
+    g.packLeft && g.kMajor ? evalDim(s.m.at(-1) ?? 1, max) : 1,
+  );
   const nBlocks = Math.ceil(g.nMax / nBlock);
   // Where the right operand is small and rows are many, a group packs all of it once and computes several blocks of rows with it.
   const width = vectors * 4;
   const whole = Math.ceil(g.nMax / width) * width * g.depth.size;
   const blocksOfRows = Math.ceil(g.mMax / mBlock) * batchMax;
-  const several = g.depth.outer.length === 0 && nBlocks === 1 && rows > 1 && whole <= 32768 ? Math.min(16, Math.floor(blocksOfRows / (f.ctx.target.threads * 4))) : 1;
+  const several =
+    g.depth.outer.length === 0 && nBlocks === 1 && rows > 1 && whole <= 32768 ? Math.min(16, Math.floor(blocksOfRows / (f.ctx.target.threads * 4))) : 1;
   const step = mBlock * Math.max(1, several);
   const groupsOfRows = typeof exprSize(g.mTotal) === 'number' ? i32(Math.ceil(g.mMax / step)) : div(add(g.mTotal, i32(step - 1)), i32(step));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
@@ -391,7 +393,14 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const mEven = g.mTotal.kind === 'const' && g.mTotal.value % mBlock === 0;
   const at = (packedRight: Memory | null): Stmt[] =>
     emitGemmBlock(g, {
-      m0, n0, mBlock, nBlock, rows, vectors, mEven, packedRight,
+      m0,
+      n0,
+      mBlock,
+      nBlock,
+      rows,
+      vectors,
+      mEven,
+      packedRight,
       mCount: mEven ? i32(mBlock) : min(i32(mBlock), sub(g.mTotal, m0)),
       nCount: g.nMax % nBlock === 0 ? i32(nBlock) : min(i32(nBlock), sub(g.nTotal, n0)),
       lastPanel: nBlocks === 1 ? null : compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)),
@@ -403,9 +412,18 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
     const left = min(i32(several), div(add(sub(g.mTotal, first), i32(mBlock - 1)), i32(mBlock)));
     block.push(...packWholeRight(g, packed, width), forLoop(mb, i32(0), left, [letVar(m0, add(first, mul(mb, i32(mBlock)))), ...at(packed)]));
   } else block.push(letVar(m0, mul(groupAt.at(-1)!, i32(mBlock))), ...at(null));
-  const groups: SizeExpr = sizeMul(sizeMul(dimsOf(s.batch, env).map(exprSize).reduce((a, b) => sizeMul(a, b), 1), nBlocks), sizeCeilDiv(exprSize(g.mTotal), step));
+  const groups: SizeExpr = sizeMul(
+    sizeMul(
+      dimsOf(s.batch, env)
+        .map(exprSize)
+        .reduce((a, b) => sizeMul(a, b), 1),
+      nBlocks,
+    ),
+    sizeCeilDiv(exprSize(g.mTotal), step),
+  );
   return f.finish(block, {
-    grid: [groups, 1, 1], parallel: g.mMax * g.nMax * kMax * batchMax > 150000,
+    grid: [groups, 1, 1],
+    parallel: g.mMax * g.nMax * kMax * batchMax > 150000,
     schedule: `matmul ${several > 1 ? `${several} ` : ''}block(${mBlock}x${nBlock}x${g.depth.size}) tile(${rows}x${vectors * 4})${g.packLeft ? ` pack-left(${g.kMajor ? 'km' : 'mk'})` : ''}${g.depth.outer.length > 0 ? ' cut-k' : ''}`,
   });
 }
@@ -425,80 +443,4 @@ function mInnermostContiguous(e: Expr, m: VarExpr): boolean {
   };
   walk(e);
   return found;
-}
-
-/** Elements between two row tiles of a left operand packed k by k; not a power of two, so that tiles do not meet in the same lines of the cache. */
-const tileStride = (g: GemmShape, rows: number): number => rows * g.depth.size + 16;
-
-/** Where the packed left operand holds row r of the block: row by row, or in tiles of a few rows, k by k. */
-const leftIndex = (g: GemmShape, rows: number, r: Expr, k: Expr): Expr =>
-  g.kMajor ? add(mul(div(r, i32(rows)), i32(tileStride(g, rows))), add(mul(k, i32(rows)), rem(r, i32(rows)))) : add(mul(r, i32(g.depth.size)), k);
-
-/** Packs the left operand of the block's rows. */
-function packLeftStmts(g: GemmShape, left: Memory, o: GemmBlock): Stmt[] {
-  const { env, s, depth } = g;
-  const axes = depth.inner.map((a) => ({ v: loopVar('k', Math.max(1, a.extent.hi)), extent: a.extent }));
-  const flat = axes.reduce<Expr>((acc, a) => add(mul(acc, a.extent), a.v), i32(0));
-  const dims = dimsOf(s.m, env);
-  /** Statements that copy the row at `r` of the block, whose indices are `index`. */
-  const copy = (index: readonly Expr[], r: Expr): Stmt[] => {
-    const body: Stmt[] = [];
-    env.em.within(body, () => {
-      const e = s.left(g.batch, index, depth.index(axes.map((a) => a.v)));
-      body.push(store(left, leftIndex(g, o.rows, r, flat), e));
-    });
-    return body;
-  };
-  if (!g.kMajor) {
-    const r = loopVar('r', o.mBlock);
-    const all = (index: readonly Expr[]): Stmt[] => {
-      const merged = mergeAxes(axes, copy(index, r));
-      return [...nest(merged.axes, merged.stmts, true)];
-    };
-    const index = delinearize(add(o.m0, r), dims);
-    const ranges = s.interior.flatMap((range, a) => (range && range[1] >= range[0] ? [{ a, range }] : []));
-    if (ranges.length === 0 || ranges.length < s.interior.filter(Boolean).length) return [forLoop(r, i32(0), o.mCount, all(index))];
-    // Windows that meet no padding need no guards, and are longer runs of memory: the variables' ranges say so.
-    const names = index.map((e) => variable('m', 'let', 'i32', [e.lo, e.hi]));
-    const inside = new Map(ranges.map(({ a, range }) => [a, variable('in', 'let', 'i32', range)]));
-    const test = ranges.map(({ a, range }) => and(compare('ge', names[a]!, i32(range[0])), compare('le', names[a]!, i32(range[1])))).reduce((x, y) => and(x, y));
-    const fast = [...[...inside].map(([a, v]) => letVar(v, names[a]!)), ...all(names.map((n, a) => inside.get(a) ?? n))];
-    return [forLoop(r, i32(0), o.mCount, [...names.map((n, a) => letVar(n, index[a]!)), ...ifThen(test, fast, all(names))])];
-  }
-  // Rows come in runs along the last row axis: the other indices, and the guards that hang on them, are computed once a run.
-  const last = dims.at(-1);
-  const inner = last?.kind === 'const' ? last.value : 0;
-  const run = inner > 0 && o.mBlock % inner === 0 ? inner : inner > 0 && inner % o.mBlock === 0 ? o.mBlock : 0;
-  if (run === 0) {
-    const r = loopVar('r', o.mBlock);
-    const merged = mergeAxes(axes, copy(delinearize(add(o.m0, r), dims), r));
-    return [...nest(merged.axes, [forLoop(r, i32(0), o.mCount, merged.stmts, { parallel: true })], false)];
-  }
-  const q = loopVar('run', o.mBlock / run);
-  const i = loopVar('r', run);
-  const first = delinearize(add(o.m0, mul(q, i32(run))), dims);
-  const names = first.map((e) => variable('m', 'let', 'i32', [e.lo, e.hi]));
-  const merged = mergeAxes(axes, copy(names.map((n, a) => (a === names.length - 1 ? add(n, i) : n)), add(mul(q, i32(run)), i)));
-  const runs = o.mCount.kind === 'const' ? i32(o.mCount.value / run) : div(add(o.mCount, i32(run - 1)), i32(run));
-  return [forLoop(q, i32(0), runs, [...names.map((n, a) => letVar(n, first[a]!)), ...nest(merged.axes, [forLoop(i, i32(0), i32(run), merged.stmts, { parallel: true })], false)])];
-}
-
-/** Loops over axes, outermost first. */
-const nest = (axes: readonly Axis[], body: readonly Stmt[], parallelInner: boolean): readonly Stmt[] =>
-  [...axes].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallelInner && i === 0 })], body);
-
-/** right[k][width] for one panel of `span` columns from `column`, at element `base` of the memory. */
-function packRightStmts(g: GemmShape, right: Memory, width: number, span: number, column: Expr, base: Expr): Stmt[] {
-  const { env, s, depth } = g;
-  const n = loopVar('n', span);
-  const axes = depth.inner.map((a) => ({ v: loopVar('k', Math.max(1, a.extent.hi)), extent: a.extent }));
-  const flat = axes.reduce<Expr>((acc, a) => add(mul(acc, a.extent), a.v), i32(0));
-  const body: Stmt[] = [];
-  env.em.within(body, () => {
-    const e = s.right(g.batch, delinearize(add(column, n), dimsOf(s.n, env)), depth.index(axes.map((a) => a.v)));
-    body.push(store(right, add(base, add(mul(flat, i32(width)), n)), e));
-  });
-  const merged = mergeAxes(axes, body);
-  if (g.rightContiguous) return [...nest(merged.axes, [forLoop(n, i32(0), i32(span), merged.stmts, { parallel: true })], false)];
-  return [forLoop(n, i32(0), i32(span), nest(merged.axes, merged.stmts, true))];
 }

@@ -8,7 +8,7 @@ import type { Dim, Shape } from '../../ir/dim.js';
 import { evalDim } from '../../ir/dim.js';
 import type { Graph, Node, Value } from '../../ir/graph.js';
 import { opDef } from '../../ir/ops/index.js';
-import { isContraction, type FusedGraph, type Region } from '../../passes/regions.js';
+import { type FusedGraph, isContraction, type Region } from '../../passes/regions.js';
 import { add, div, type Expr, i32, min, mul, sub, variable } from '../kernel/expr.js';
 import { barrier, forLoop, type Memory, type Stmt, storeAll } from '../kernel/ir.js';
 import { substituteStmts } from '../kernel/walk.js';
@@ -16,7 +16,8 @@ import { ElementEmitter, type Place } from '../lower/element.js';
 import type { LowerContext } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, linearize, maxSize } from '../lower/space.js';
 import { contractionSpec } from './contraction-spec.js';
-import { analyseGemm, emitGemmBlock, type GemmEnv, packWholeRight } from './gemm-wasm.js';
+import { packWholeRight } from './gemm-pack.js';
+import { analyseGemm, emitGemmBlock, type GemmEnv } from './gemm-wasm.js';
 import { mergeAxes } from './grid.js';
 
 /** The batch axis of every value of the body that has one; null when some node mixes rows. */
@@ -82,7 +83,12 @@ const innerAxes = (shape: Shape, ctx: LowerContext): Axis[] =>
   });
 
 const storesAt = (b: BlockRegions, em: ElementEmitter, outputs: readonly Value[], index: readonly Expr[], block: Stmt[]): void =>
-  storesOf(b, em, outputs.map((v) => ({ v, index })), block);
+  storesOf(
+    b,
+    em,
+    outputs.map((v) => ({ v, index })),
+    block,
+  );
 
 function storesOf(b: BlockRegions, em: ElementEmitter, targets: readonly { readonly v: Value; readonly index: readonly Expr[] }[], block: Stmt[]): void {
   em.within(block, () => {
@@ -171,7 +177,11 @@ function productRows(b: BlockRegions, r: Region, r0: Expr, count: Expr, rowBlock
   const s = contractionSpec({ em, dim: (d) => dimExpr(d, b.ctx.symbols) }, node);
   if (!s || s.batch.length > 0 || String(s.m[0]) !== String(size)) return null;
   const env: GemmEnv = {
-    em, ctx: b.ctx, outputs: r.outputs, memoryOf: (v) => b.places.get(v)!.memory, baseOf: (v) => b.places.get(v)!.base,
+    em,
+    ctx: b.ctx,
+    outputs: r.outputs,
+    memoryOf: (v) => b.places.get(v)!.memory,
+    baseOf: (v) => b.places.get(v)!.base,
     local: (name, scalar, n) => b.local(`${name}_${r.id}`, 'private', scalar, n),
   };
   const g = analyseGemm(env, s);
@@ -189,7 +199,17 @@ function productRows(b: BlockRegions, r: Region, r0: Expr, count: Expr, rowBlock
   }
   const nBlock = Math.ceil(g.nMax / width) * width;
   return emitGemmBlock(g, {
-    m0: mul(r0, i32(rest)), mCount: mul(count, i32(rest)), mBlock: Math.ceil(most / rows) * rows, n0: i32(0), nCount: i32(g.nMax), nBlock, rows, vectors, mEven: false, lastPanel: null, packedRight,
+    m0: mul(r0, i32(rest)),
+    mCount: mul(count, i32(rest)),
+    mBlock: Math.ceil(most / rows) * rows,
+    n0: i32(0),
+    nCount: i32(g.nMax),
+    nBlock,
+    rows,
+    vectors,
+    mEven: false,
+    lastPanel: null,
+    packedRight,
   });
 }
 
@@ -204,7 +224,10 @@ export function regionsOnGpu(b: BlockRegions, row: Expr, thread: Expr, threads: 
       storesAt(b, em, group, [row, ...axes.map((a) => a.v)], body);
       const total = axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
       const e = variable('e', 'loop', 'i32', [0, Math.max(0, total.hi - 1)]);
-      const at = delinearize(e, axes.map((a) => a.extent));
+      const at = delinearize(
+        e,
+        axes.map((a) => a.extent),
+      );
       out.push(forLoop(e, thread, total, substituteStmts(body, new Map<Expr, Expr>(axes.map((a, i) => [a.v, at[i]!]))), { step: threads }));
     }
     out.push(barrier);
@@ -219,7 +242,9 @@ export function rowBlocks(size: Dim, ctx: LowerContext): { rows: number; countFr
   const rows = Math.min(per, most);
   const total = dimExpr(size, ctx.symbols);
   return {
-    rows, countFrom: (r0) => min(i32(rows), sub(total, r0)), begin: (g) => mul(g, i32(rows)),
+    rows,
+    countFrom: (r0) => min(i32(rows), sub(total, r0)),
+    begin: (g) => mul(g, i32(rows)),
     groups: total.kind === 'const' ? i32(Math.ceil(most / rows)) : div(add(total, i32(rows - 1)), i32(rows)),
   };
 }

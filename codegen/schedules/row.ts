@@ -10,10 +10,10 @@ import { InternalError } from '../../ir/errors.js';
 import type { Node, Value } from '../../ir/graph.js';
 import type { Region } from '../../passes/regions.js';
 import { add, compare, type Expr, i32, load, max, min, mul, type Scalar, select, sub, type VarExpr, variable } from '../kernel/expr.js';
-import { substituteStmts } from '../kernel/walk.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
+import { substituteStmts } from '../kernel/walk.js';
 import { argStep, beats, combine, identityOf, scalarOf } from '../lower/element.js';
-import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { linearGrid, mergeAxes } from './grid.js';
 import { axesOf } from './map.js';
@@ -59,7 +59,11 @@ export function planRow(f: RowEnv): RowPlan {
     return l;
   };
   const levels: Reduction[][] = [];
-  for (const n of region.nodes) if (isReduction(n)) (levels[level(n.outputs[0]!) - 1] ??= []).push(n);
+  for (const n of region.nodes) {
+    if (!isReduction(n)) continue;
+    const l = level(n.outputs[0]!) - 1;
+    levels[l] = [...(levels[l] ?? []), n];
+  }
   const full: Value[][] = Array.from({ length: levels.length + 1 }, () => []);
   const rowOutputs: Value[] = [];
   const isFull = (v: Value): boolean => v.shape.length === shape.length && v.shape.every((d, i) => String(d) === String(shape[i]));
@@ -85,7 +89,11 @@ interface Accumulator {
 
 const accumulatorOf = (n: Reduction): Accumulator => {
   const dtype = n.op === 'reduce' ? n.outputs[0]!.dtype : n.inputs[0]!.dtype;
-  return { node: n, scalar: scalarOf(dtype), identity: n.op === 'reduce' ? identityOf(n.attrs.fn, dtype) : identityOf(n.attrs.fn === 'argmax' ? 'max' : 'min', dtype) };
+  return {
+    node: n,
+    scalar: scalarOf(dtype),
+    identity: n.op === 'reduce' ? identityOf(n.attrs.fn, dtype) : identityOf(n.attrs.fn === 'argmax' ? 'max' : 'min', dtype),
+  };
 };
 
 export const maxOf = (e: Expr): number => Math.max(0, e.hi);
@@ -105,7 +113,9 @@ export const indexOf = (p: RowPlan): Expr[] => p.domain.map((a) => a.v);
 /** Stores of values at one index each. */
 function storesAt(f: RowEnv, items: readonly { readonly v: Value; readonly index: readonly Expr[] }[]): Stmt[] {
   const values = items.map((x) => f.em.value(x.v, x.index));
-  return storeAll(items.map((x, i) => ({ memory: f.memoryOf(x.v), index: add(f.baseOf(x.v), linearize(x.index, x.v.shape, f.ctx.symbols)), value: values[i]! })));
+  return storeAll(
+    items.map((x, i) => ({ memory: f.memoryOf(x.v), index: add(f.baseOf(x.v), linearize(x.index, x.v.shape, f.ctx.symbols)), value: values[i]! })),
+  );
 }
 
 /** Stores row outputs; every reduction is bound to its result. */
@@ -122,7 +132,12 @@ export function storeRow(f: RowEnv, p: RowPlan, block: Stmt[]): void {
 }
 
 export function storeFull(f: RowEnv, p: RowPlan, level: number, block: Stmt[]): void {
-  block.push(...storesAt(f, (p.full[level] ?? []).map((v) => ({ v, index: indexOf(p) }))));
+  block.push(
+    ...storesAt(
+      f,
+      (p.full[level] ?? []).map((v) => ({ v, index: indexOf(p) })),
+    ),
+  );
 }
 
 /** Declares accumulators of a level and gives the statements of one step and the finished values. */
@@ -192,7 +207,7 @@ const keptLength = 8192;
  * scratch memory.
  */
 function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt[], parallel?: boolean) => readonly Stmt[], keep = false): void {
-  const length = product(p.reduced.map((a) => p.domain[a]!.extent.kind === 'const' ? p.domain[a]! : { ...p.domain[a]!, extent: i32(keptLength + 1) }));
+  const length = product(p.reduced.map((a) => (p.domain[a]!.extent.kind === 'const' ? p.domain[a]! : { ...p.domain[a]!, extent: i32(keptLength + 1) })));
   const kept = keep && maxOf(length) <= keptLength ? keptValues(f, p) : new Map<number, Value[]>();
   for (let l = 0; l <= p.levels.length; l++) {
     const level = p.levels[l] ?? [];
@@ -222,13 +237,19 @@ function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stm
 
 /** The statements with the axes' variables replaced by the parts of a linear index. */
 export function at(axes: readonly Axis[], linear: Expr, body: readonly Stmt[]): Stmt[] {
-  const parts = delinearize(linear, axes.map((a) => a.extent));
+  const parts = delinearize(
+    linear,
+    axes.map((a) => a.extent),
+  );
   return substituteStmts(body, new Map<Expr, Expr>(axes.map((a, i) => [a.v, parts[i]!])));
 }
 
 /** A loop nest over the reduced axes, merged where possible. Every nest has variables of its own. */
 function reducedLoops(p: RowPlan, body: readonly Stmt[], parallel = false): readonly Stmt[] {
-  const merged = mergeAxes(p.reduced.map((a) => p.domain[a]!), body);
+  const merged = mergeAxes(
+    p.reduced.map((a) => p.domain[a]!),
+    body,
+  );
   const fresh = merged.axes.map((a) => ({ ...a, v: variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(a.extent) - 1)]) }));
   const inner = substituteStmts(merged.stmts, new Map<Expr, Expr>(merged.axes.map((a, i) => [a.v, fresh[i]!.v])));
   return [...fresh].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallel && i === 0 })], inner);
@@ -245,10 +266,16 @@ function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const row = variable('row', 'loop', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const block: Stmt[] = [];
   walkRow(f, p, block, (body, parallel) => reducedLoops(p, body, parallel), true);
-  const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
+  const rowAt = delinearize(
+    row,
+    keptAxes.map((a) => a.extent),
+  );
   const named = keptAxes.map((a, i) => letVar(a.v, rowAt[i]!));
   const begin = mul(group, i32(rows));
-  return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), [...named, ...block])], { grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `rows per-group(${rows})${hasArg(p) ? '' : ' vectorize(4)'}` });
+  return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), [...named, ...block])], {
+    grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
+    schedule: `rows per-group(${rows})${hasArg(p) ? '' : ' vectorize(4)'}`,
+  });
 }
 
 /** A part of the reduced range instead of the whole: the last factor of the grid. */
@@ -274,16 +301,22 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
   const wanted = maxOf(count) < 4 && work > 60000 ? Math.max(16, Math.ceil(width / f.ctx.target.threads / 16) * 16) : 2048;
   const blockWidth = Math.min(width, wanted);
   const blocks = Math.ceil(width / blockWidth);
-  const memories = accs.map((a, i) => ({ value: f.local(`acc${i}`, 'private', a.scalar, blockWidth), position: a.node.op === 'arg_reduce' ? f.local(`at${i}`, 'private', 'i32', blockWidth) : null }));
+  const memories = accs.map((a, i) => ({
+    value: f.local(`acc${i}`, 'private', a.scalar, blockWidth),
+    position: a.node.op === 'arg_reduce' ? f.local(`at${i}`, 'private', 'i32', blockWidth) : null,
+  }));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const start = variable('first', 'let', 'i32', [0, width - 1]);
   const size = variable('width', 'let', 'i32', [0, blockWidth]);
   const whole = extents.kind === 'const' && width % blockWidth === 0;
   const column = (): VarExpr => variable('c', 'loop', 'i32', [0, blockWidth - 1]);
   const block: Stmt[] = [];
-  const [id, part] = split ? delinearize(group, [i32(1), split.parts]) as [Expr, Expr] : [group, i32(0)];
+  const [id, part] = split ? (delinearize(group, [i32(1), split.parts]) as [Expr, Expr]) : [group, i32(0)];
   const line = blocks === 1 ? id : divBy(id, blocks);
-  const outerAt = delinearize(line, outer.map((a) => a.extent));
+  const outerAt = delinearize(
+    line,
+    outer.map((a) => a.extent),
+  );
   block.push(...outer.map((a, i) => letVar(a.v, outerAt[i]!)));
   block.push(letVar(start, blocks === 1 ? i32(0) : mul(remBy(id, blocks), i32(blockWidth))));
   if (!whole) block.push(letVar(size, max(i32(0), min(i32(blockWidth), sub(extents, start)))));
@@ -293,7 +326,15 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
   };
   {
     const c = column();
-    block.push(forLoop(c, i32(0), extent, accs.flatMap((a, i) => [store(memories[i]!.value, c, a.identity), ...(memories[i]!.position ? [store(memories[i]!.position!, c, i32(-1))] : [])]), { parallel: true }));
+    block.push(
+      forLoop(
+        c,
+        i32(0),
+        extent,
+        accs.flatMap((a, i) => [store(memories[i]!.value, c, a.identity), ...(memories[i]!.position ? [store(memories[i]!.position!, c, i32(-1))] : [])]),
+        { parallel: true },
+      ),
+    );
   }
   {
     const c = column();
@@ -311,7 +352,19 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
   }
   if (split) {
     const c = column();
-    block.push(forLoop(c, i32(0), extent, split.store(part, add(mul(line, extents), add(start, c)), memories.map((m) => load(m.value, c))), { parallel: true }));
+    block.push(
+      forLoop(
+        c,
+        i32(0),
+        extent,
+        split.store(
+          part,
+          add(mul(line, extents), add(start, c)),
+          memories.map((m) => load(m.value, c)),
+        ),
+        { parallel: true },
+      ),
+    );
   } else {
     const c = column();
     const body: Stmt[] = [];
@@ -335,7 +388,14 @@ function argStore(n: Extract<Node, { op: 'arg_reduce' }>, best: Memory, where: M
   const b = variable('b', 'let', best.scalar);
   const w = variable('w', 'let', 'i32');
   const take = variable('take', 'let', 'bool');
-  return [letVar(v, e), letVar(b, load(best, c)), letVar(w, load(where, c)), letVar(take, combine('any', beats(n.attrs.fn, v, b), compare('lt', w, i32(0)))), store(best, c, select(take, v, b)), store(where, c, select(take, k, w))];
+  return [
+    letVar(v, e),
+    letVar(b, load(best, c)),
+    letVar(w, load(where, c)),
+    letVar(take, combine('any', beats(n.attrs.fn, v, b), compare('lt', w, i32(0)))),
+    store(best, c, select(take, v, b)),
+    store(where, c, select(take, k, w)),
+  ];
 }
 
 // ---- WebGPU
@@ -352,11 +412,16 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
     const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
     const block: Stmt[] = [];
     walkRow(f, p, block, (body) => reducedLoops(p, body));
-    const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
+    const rowAt = delinearize(
+      row,
+      keptAxes.map((a) => a.extent),
+    );
     // The guard asks the unbounded expression: the variable's range holds only behind the guard.
     const raw = add(mul(id, i32(size)), local);
     return f.finish([letVar(row, raw), ...ifThen(compare('lt', raw, count), [...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!)), ...block])], {
-      grid, workgroupSize: [size, 1, 1], schedule: 'row in registers, thread per row',
+      grid,
+      workgroupSize: [size, 1, 1],
+      schedule: 'row in registers, thread per row',
     });
   }
   // row in a workgroup
@@ -375,7 +440,10 @@ function rowInWorkgroup(f: RowEnv, p: RowPlan, rowIndex: Expr, local: Expr, thre
   const count = product(keptAxes);
   const length = product(p.reduced.map((a) => p.domain[a]!));
   const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
-  const rowAt = delinearize(row, keptAxes.map((a) => a.extent));
+  const rowAt = delinearize(
+    row,
+    keptAxes.map((a) => a.extent),
+  );
   const block: Stmt[] = [letVar(row, rowIndex), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
   const shared = new Map<string, Memory>();
   const sharedOf: Shared = (name, s) => {
@@ -396,7 +464,19 @@ function rowInWorkgroup(f: RowEnv, p: RowPlan, rowIndex: Expr, local: Expr, thre
       storeFull(f, p, l, body);
     });
     const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
-    block.push(forLoop(element, local, length, at(p.reduced.map((a) => p.domain[a]!), element, body), { step: threads }));
+    block.push(
+      forLoop(
+        element,
+        local,
+        length,
+        at(
+          p.reduced.map((a) => p.domain[a]!),
+          element,
+          body,
+        ),
+        { step: threads },
+      ),
+    );
     for (const a of accs) {
       const value = treeReduce(a, sharedOf, local, threads, block);
       f.em.bind(a.acc.node.outputs[0]!, () => value);
@@ -433,7 +513,13 @@ export function treeReduce(a: ReturnType<typeof declare>[number], sharedOf: Shar
       const [mp, tp] = [load(positions!, local), load(positions!, other)];
       const take = variable('take', 'let', 'bool');
       const [v1, p1] = [variable('v', 'let', values.scalar), variable('p', 'let', 'i32')];
-      body.push(letVar(take, beats(n.attrs.fn, theirs, mine, { e: tp, best: mp })), letVar(v1, select(take, theirs, mine)), letVar(p1, select(take, tp, mp)), store(values, local, v1), store(positions!, local, p1));
+      body.push(
+        letVar(take, beats(n.attrs.fn, theirs, mine, { e: tp, best: mp })),
+        letVar(v1, select(take, theirs, mine)),
+        letVar(p1, select(take, tp, mp)),
+        store(values, local, v1),
+        store(positions!, local, p1),
+      );
     }
     block.push(...ifThen(compare('lt', local, i32(s)), body), barrier);
   }
@@ -452,7 +538,10 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const lx = variable('local0', 'local', 'i32', [0, wide - 1]);
   const ly = variable('local1', 'local', 'i32', [0, slices - 1]);
   const column = variable('column', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
-  const rowAt = delinearize(column, keptAxes.map((a) => a.extent));
+  const rowAt = delinearize(
+    column,
+    keptAxes.map((a) => a.extent),
+  );
   // The guard asks the unbounded expression: the variable's range holds only behind the guard.
   const raw = add(mul(id, i32(wide)), lx);
   const block: Stmt[] = [letVar(column, raw), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
@@ -464,7 +553,21 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   });
   const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
   const inside = compare('lt', raw, count);
-  block.push(...ifThen(inside, [forLoop(element, slices === 1 ? i32(0) : ly, length, at(p.reduced.map((a) => p.domain[a]!), element, body), { step: slices })]));
+  block.push(
+    ...ifThen(inside, [
+      forLoop(
+        element,
+        slices === 1 ? i32(0) : ly,
+        length,
+        at(
+          p.reduced.map((a) => p.domain[a]!),
+          element,
+          body,
+        ),
+        { step: slices },
+      ),
+    ]),
+  );
   if (slices > 1) {
     for (const a of accs) {
       const m = f.local(`shared${block.length}`, 'workgroup', a.value.scalar, wide * slices);
@@ -479,7 +582,11 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
       else {
         const [theirs, tp] = [load(m, from), load(mp!, from)];
         const take = variable('take', 'let', 'bool');
-        more.push(letVar(take, beats(n.attrs.fn, theirs, a.value, { e: tp, best: a.position! })), assign(a.value, select(take, theirs, a.value)), assign(a.position!, select(take, tp, a.position!)));
+        more.push(
+          letVar(take, beats(n.attrs.fn, theirs, a.value, { e: tp, best: a.position! })),
+          assign(a.value, select(take, theirs, a.value)),
+          assign(a.position!, select(take, tp, a.position!)),
+        );
       }
       block.push(...ifThen(compare('eq', ly, i32(0)), [forLoop(s, i32(1), i32(slices), more)]));
     }

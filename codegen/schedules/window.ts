@@ -9,7 +9,7 @@ import type { Node } from '../../ir/graph.js';
 import type { Region } from '../../passes/regions.js';
 import { add, and, compare, type Expr, i32, min, mul, type VarExpr, variable } from '../kernel/expr.js';
 import { forLoop, ifThen, letVar, type Stmt, storeAll } from '../kernel/ir.js';
-import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
 
 /** Elements that one group computes, about. */
@@ -38,7 +38,9 @@ function interiorOf(n: Node): { readonly interior: Interior; readonly taps: numb
     const terms = [...dims.kernel.spatial, dims.kernel.input].map((k) => w!.shape[k]!);
     if (!terms.every(isStatic)) return null;
     const taps = terms.reduce((a, b) => a * b, 1);
-    const fine = dims.output.spatial.every((axis, i) => note(axis, x.shape[dims.input.spatial[i]!], shape[axis], w!.shape[dims.kernel.spatial[i]!] as number, strides[i]!, padding[i]![0], kernelDilation[i]!));
+    const fine = dims.output.spatial.every((axis, i) =>
+      note(axis, x.shape[dims.input.spatial[i]!], shape[axis], w!.shape[dims.kernel.spatial[i]!] as number, strides[i]!, padding[i]![0], kernelDilation[i]!),
+    );
     return fine ? { interior, taps } : null;
   }
   return null;
@@ -71,7 +73,11 @@ export function lowerWindow(region: Region, ctx: LowerContext): LoweredKernel | 
     f.em.within(body, () => {
       const stores = xs.flatMap((x) => {
         const index = [...before, x, c];
-        return region.outputs.map((v) => ({ memory: f.memoryOf(v), index: add(f.baseOf(v), linearize(index, v.shape, ctx.symbols)), value: f.em.value(v, index) }));
+        return region.outputs.map((v) => ({
+          memory: f.memoryOf(v),
+          index: add(f.baseOf(v), linearize(index, v.shape, ctx.symbols)),
+          value: f.em.value(v, index),
+        }));
       });
       body.push(...storeAll(stores));
     });
@@ -95,7 +101,14 @@ export function lowerWindow(region: Region, ctx: LowerContext): LoweredKernel | 
     const whole = Math.floor((inLast - inFirst + 1) / together);
     one(0, inFirst - 1);
     const q = variable('x', 'loop', 'i32', [0, whole - 1]);
-    out.push(forLoop(q, i32(0), i32(whole), [points(before, Array.from({ length: together }, (_, j) => add(mul(q, i32(together)), i32(inFirst + j))))]));
+    out.push(
+      forLoop(q, i32(0), i32(whole), [
+        points(
+          before,
+          Array.from({ length: together }, (_, j) => add(mul(q, i32(together)), i32(inFirst + j))),
+        ),
+      ]),
+    );
     one(inFirst + whole * together, inLast);
     one(inLast + 1, width - 1);
     return out;
@@ -104,11 +117,14 @@ export function lowerWindow(region: Region, ctx: LowerContext): LoweredKernel | 
   const names = at.map((_, i) => variable('at', 'let', 'i32', [0, Math.max(0, evalDim(domain[i]!, ctx.symbols) - 1)]));
   const bounds = [...window.interior].filter(([axis]) => axis < across);
   const inside = new Map(bounds.map(([axis, [first, to]]) => [axis, variable('in', 'let', 'i32', [first, to])]));
-  const test = bounds.map(([axis, [first, to]]) => and(compare('ge', names[axis]!, i32(first)), compare('le', names[axis]!, i32(to)))).reduce<Expr>((a, b) => and(a, b), compare('ge', i32(0), i32(0)));
+  const test = bounds
+    .map(([axis, [first, to]]) => and(compare('ge', names[axis]!, i32(first)), compare('le', names[axis]!, i32(to))))
+    .reduce<Expr>((a, b) => and(a, b), compare('ge', i32(0), i32(0)));
   const fast: Stmt[] = [...[...inside].map(([axis, v]) => letVar(v, names[axis]!)), ...line(names.map((n, i) => inside.get(i) ?? n))];
   const begin = mul(group, i32(rows));
   const body: Stmt[] = [...names.map((n, i) => letVar(n, at[i]!)), ...(bounds.length > 0 ? ifThen(test, fast, line(names)) : line(names))];
   return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], {
-    grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `window rows(${rows}) positions(${together}) interior vectorize(4)`,
+    grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
+    schedule: `window rows(${rows}) positions(${together}) interior vectorize(4)`,
   });
 }
