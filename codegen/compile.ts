@@ -50,7 +50,7 @@ function compilePart(name: string, graph: Graph, options: CompileOptions): Part 
   const regions = fuse(isolated, { ...defaultFuseOptions, maxBuffers: target.maxStorageBuffers });
   const fused = target.kind === 'webgpu' ? fuseTails(regions, { maxBuffers: target.maxStorageBuffers }) : regions;
   options.onRegions?.(name, fused);
-  const ctx = { target, symbols: maxBindings(isolated), bases: new Map<Value, never>() };
+  const ctx = { target, symbols: maxBindings(isolated), bases: new Map<Value, never>(), unaligned: unalignedValues(fused) };
   const lowered = new Map<Region, LoweredRegion>(fused.regions.map((r) => [r, lowerRegion(r, ctx)]));
   const placement = place({ fused, lowered, target });
   const steps = placement.groups.flatMap((group): readonly LoweredStep[] => {
@@ -67,4 +67,13 @@ function compilePart(name: string, graph: Graph, options: CompileOptions): Part 
     return { kind: 'kernel', kernel: { ...kernel, args: kernel.args.map((a) => (a.value === to ? { ...a, value: slot.value } : a)) } };
   });
   return { graph: isolated, placement, steps: [...steps, ...copies] };
+}
+
+/** Views and parts of other values that do not begin at a multiple of four elements. */
+function unalignedValues(fused: FusedGraph): ReadonlySet<Value> {
+  const offsetOf = (v: Value): number => {
+    const a = fused.aliases.get(v);
+    return a ? a.offset + offsetOf(a.of) : 0;
+  };
+  return new Set([...fused.aliases.keys()].filter((v) => offsetOf(v) % 4 !== 0));
 }

@@ -211,7 +211,7 @@ export class PlanBuilder {
   }
 
   private kernel(k: LoweredKernel, argBinding: readonly number[], bindings: readonly { access: 'read' | 'read_write' }[]): number {
-    const layout = this.target.kind === 'webgpu' ? JSON.stringify([argBinding, bindings]) : '';
+    const layout = this.target.kind === 'webgpu' ? JSON.stringify([argBinding, bindings, k.kernel.args.map((m) => m.unaligned === true)]) : '';
     const key = `${printKernel({ ...k.kernel, name: 'k', notes: [] })}\n${layout}`;
     const old = this.kernelIndex.get(key);
     if (old !== undefined) return old;

@@ -20,6 +20,8 @@ export interface Memory {
   readonly access: 'read' | 'write' | 'read_write';
   /** Elements; for global memory the most it can have (or Infinity). */
   readonly size: number;
+  /** global: it may begin at an element whose number is no multiple of 4, so that it cannot be seen as vectors on WebGPU. */
+  readonly unaligned?: boolean;
 }
 
 export type Stmt =

@@ -106,9 +106,9 @@ export interface Widened {
 
 /**
  * The body of a loop over `v`, done for `width` values of v from `start` on at once. `independent`: iterations do not see each other's stores. Returns null when that is not
- * possible or costs more than it gains.
+ * possible or costs more than it gains. `vectors`: scalar variables of the body whose value in each lane is known as a vector.
  */
-export function vectorize(body: readonly Stmt[], v: VarExpr, width: 2 | 4, start: Expr, independent: boolean): Widened | null {
+export function vectorize(body: readonly Stmt[], v: VarExpr, width: 2 | 4, start: Expr, independent: boolean, vectors: ReadonlyMap<VarExpr, VarExpr> = new Map()): Widened | null {
   const own = renameBound(inlineIndexLets(body));
   const effects = effectsOf(own);
   if (effects.barrier || (!independent && effects.stored.size > 0)) return null;
@@ -116,6 +116,7 @@ export function vectorize(body: readonly Stmt[], v: VarExpr, width: 2 | 4, start
   const outer = [...effects.assigned].filter((x) => free.has(x));
   if (!independent && outer.length === 0) return null;
   const w = new Widener(v, width, start);
+  for (const [of, wide] of vectors) w.vars.set(of, wide);
   const accumulators: { of: VarExpr; wide: VarExpr; fn: ReduceFn }[] = [];
   for (const acc of outer) {
     const fn = reductionOf(own, acc);

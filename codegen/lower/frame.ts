@@ -17,6 +17,8 @@ export interface LowerContext {
   readonly symbols: SymbolMax;
   /** Element index at which a value begins, where not 0 (slices of a sequence inside a loop). */
   readonly bases: ReadonlyMap<Value, () => Expr>;
+  /** Values that begin inside another at an element whose number is no multiple of 4. */
+  readonly unaligned?: ReadonlySet<Value>;
 }
 
 /** Scratch in the arena that lives between two kernels of one region (partial sums). */
@@ -51,6 +53,11 @@ function isPacked(v: Value | Temp): boolean {
 }
 
 export const storageOf = (v: Value | Temp): Memory['storage'] => (v.dtype === 'bool' ? 'bool32' : isPacked(v) ? (v.dtype === 'uint8' ? 'u8' : 'i8') : 'same');
+
+/** The memory of a tensor argument. */
+export const globalMemory = (name: string, v: Value | Temp, access: LoweredArg['access'], ctx: LowerContext): Memory => ({
+  name, space: 'global', scalar: scalarOf(v.dtype), storage: storageOf(v), access, size: maxSize(v.shape, ctx.symbols), ...('id' in v && ctx.unaligned?.has(v) ? { unaligned: true } : {}),
+});
 
 /** Bytes of one element in memory. */
 export const storedBytes = (v: Value | Temp): number => (isPacked(v) ? 1 : Math.max(4, storageBytes[v.dtype]));
@@ -106,7 +113,7 @@ export class Frame {
   }
 
   private global(name: string, v: Value | Temp, access: LoweredArg['access']): Memory {
-    const memory: Memory = { name, space: 'global', scalar: scalarOf(v.dtype), storage: storageOf(v), access, size: maxSize(v.shape, this.ctx.symbols) };
+    const memory = globalMemory(name, v, access, this.ctx);
     this.memories.push({ memory, arg: { value: v, access } });
     return memory;
   }

@@ -1,13 +1,14 @@
 /**
  * matmul on WebGPU. A workgroup of 16 x 16 threads owns a tile of the product (64 x 64, or 32 x 32 where the product is small). Step by step along k it stages a
  * slice of both operands in workgroup memory, the left one transposed, so that a thread then reads its rows and columns as vectors: every element loaded from global memory serves 64
- * (32) multiply-adds. A thread keeps 4 x 4 (2 x 2) accumulators in registers. Rows of the staged slices are padded by four elements, so that threads that store along k hit different
- * banks. Convolutions and fused prologues differ only in the expressions of the operands; guards appear only where sizes do not divide. Few rows (batch 1): 16 slices of k
+ * (32) multiply-adds. A thread keeps 4 x 4 (2 x 2) accumulators in registers. The staged slices have 8 elements of padding after every fourth k: of 32 neighbouring threads that store a
+ * row's elements along k, eight rows by four quads of k, each then hits a bank of its own, and vectors stay aligned. Convolutions and fused prologues differ only in the expressions of the operands; guards appear only where sizes do not divide. Few rows (batch 1): 16 slices of k
  * per workgroup, combined in workgroup memory.
  */
 import { evalDim } from '../../ir/dim.js';
 import { add, and, coefficient, compare, constant, div, type Expr, extract, i32, type Lanes, load, mad, min, mul, rem, select, splat, truth, vector, type VarExpr, variable } from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
+import { vectorize } from '../kernel/vectorize.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import type { ContractionSpec } from './contraction-spec.js';
@@ -90,9 +91,8 @@ function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   const tile = p.m > 32 && p.n > 32 && groups64 >= 8 ? 64 : 32;
   const per = tile / 16;
   const depth = 16;
-  const stride = tile + 4;
-  const left = f.local('left_tile', 'workgroup', 'f32', depth * stride);
-  const right = f.local('right_tile', 'workgroup', 'f32', depth * stride);
+  const left = f.local('left_tile', 'workgroup', 'f32', (depth / 4) * quadStride(tile));
+  const right = f.local('right_tile', 'workgroup', 'f32', (depth / 4) * quadStride(tile));
   const tx = variable('local0', 'local', 'i32', [0, 15]);
   const ty = variable('local1', 'local', 'i32', [0, 15]);
   const nTiles = Math.ceil(p.n / tile);
@@ -111,40 +111,50 @@ function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   for (const a of accs) block.push(mutable(a, constant(0, 'f32', per as Lanes)));
   const k0 = variable('k0', 'loop', 'i32', [0, Math.max(0, p.k - 1)]);
   const body: Stmt[] = [];
-  stage(f, p, body, left, 'left', { tile, depth, stride, thread, base: m0, k0 });
-  stage(f, p, body, right, 'right', { tile, depth, stride, thread, base: n0, k0 });
+  stage(f, p, body, left, 'left', { tile, depth, thread, base: m0, k0 });
+  stage(f, p, body, right, 'right', { tile, depth, thread, base: n0, k0 });
   body.push(barrier);
-  const kk = variable('k', 'loop', 'i32', [0, depth - 1]);
+  const kk = variable('k', 'loop', 'i32', [0, depth - 4]);
   const inner: Stmt[] = [];
-  const a = variable('a', 'let', 'f32', undefined, per as Lanes);
-  const b = variable('b', 'let', 'f32', undefined, per as Lanes);
-  inner.push(letVar(a, load(left, add(mul(kk, i32(stride)), mul(ty, i32(per))), per as Lanes)), letVar(b, load(right, add(mul(kk, i32(stride)), mul(tx, i32(per))), per as Lanes)));
-  accs.forEach((acc, i) => inner.push(assign(acc, mad(splat(extract(a, i), per as Lanes), b, acc))));
-  body.push(forLoop(kk, i32(0), i32(depth), inner), barrier);
+  for (let j = 0; j < 4; j++) {
+    const a = variable('a', 'let', 'f32', undefined, per as Lanes);
+    const b = variable('b', 'let', 'f32', undefined, per as Lanes);
+    const slice = add(mul(kk, i32(quadStride(tile) / 4)), i32(j * tile));
+    inner.push(letVar(a, load(left, add(slice, mul(ty, i32(per))), per as Lanes)), letVar(b, load(right, add(slice, mul(tx, i32(per))), per as Lanes)));
+    accs.forEach((acc, i) => inner.push(assign(acc, mad(splat(extract(a, i), per as Lanes), b, acc))));
+  }
+  body.push(forLoop(kk, i32(0), i32(depth), inner, { step: 4 }), barrier);
   block.push(forLoop(k0, i32(0), p.kTotal, body, { step: depth }));
   for (let i = 0; i < per; i++) {
     const m = add(m0, add(mul(ty, i32(per)), i32(i)));
-    const stores: Stmt[] = [];
-    for (let j = 0; j < per; j++) {
-      const n = add(n0, add(mul(tx, i32(per)), i32(j)));
-      stores.push(...ifThen(p.guard(n, p.nTotal, tile), p.epilogue(m, n, extract(accs[i]!, j))));
-    }
+    const n = add(n0, mul(tx, i32(per)));
+    const stores = fourStores(p, m, n, accs[i]!, tile) ?? Array.from({ length: per }, (_, j) => ifThen(p.guard(add(n, i32(j)), p.nTotal, tile), p.epilogue(m, add(n, i32(j)), extract(accs[i]!, j)))).flat();
     block.push(...ifThen(p.guard(m, p.mTotal, tile), stores));
   }
   return f.finish(block, { grid, workgroupSize: [16, 16, 1], schedule: `matmul tile(${tile}x${tile}x${depth}) thread(${per}x${per}) stage(left transposed, right) vec4` });
 }
 
+/** Elements of workgroup memory from one quad of k to the next. */
+const quadStride = (tile: number): number => 4 * tile + 8;
+
+/** The epilogue of four neighbouring columns at once; null where it is not all the same for them. */
+function fourStores(p: Product, m: Expr, n: Expr, acc: VarExpr, tile: number): Stmt[] | null {
+  if (acc.lanes !== 4 || p.nTotal.kind !== 'const' || p.nTotal.value % 4 !== 0) return null;
+  const lane = variable('lane', 'loop', 'i32', [0, 3]);
+  const one = variable('sum', 'let', 'f32');
+  const wide = vectorize(p.epilogue(m, add(n, lane), one), lane, 4, i32(0), true, new Map([[one, acc]]));
+  return wide && ifThen(p.guard(n, p.nTotal, tile), wide.body);
+}
 
 interface Stage {
   readonly tile: number;
   readonly depth: number;
-  readonly stride: number;
   readonly thread: Expr;
   readonly base: Expr;
   readonly k0: Expr;
 }
 
-/** Loads a slice [depth][tile] of one operand: memory[k * stride + i]. A thread takes four neighbours in the direction in which the operand is contiguous. */
+/** Loads a slice [depth][tile] of one operand: memory[(k div 4) * quadStride + (k rem 4) * tile + i]. A thread takes four neighbours in the direction in which the operand is contiguous. */
 function stage(f: Frame, p: Product, body: Stmt[], memory: Memory, side: 'left' | 'right', o: Stage): void {
   const total = side === 'left' ? p.mTotal : p.nTotal;
   const element = (k: Expr, i: Expr): Expr => (side === 'left' ? p.left(i, k) : p.right(k, i));
@@ -172,8 +182,8 @@ function stage(f: Frame, p: Product, body: Stmt[], memory: Memory, side: 'left' 
     const joined = joinLoads(values);
     const v = variable('v', 'let', 'f32', undefined, 4);
     load4.push(letVar(v, joined));
-    if (alongK) for (let j = 0; j < 4; j++) load4.push(store(memory, add(mul(add(quarterVar, i32(j)), i32(o.stride)), rowVar), extract(v, j)));
-    else load4.push(store(memory, add(mul(rowVar, i32(o.stride)), quarterVar), v));
+    if (alongK) for (let j = 0; j < 4; j++) load4.push(store(memory, add(add(mul(rem(quad, i32(o.depth / 4)), i32(quadStride(o.tile))), i32(j * o.tile)), rowVar), extract(v, j)));
+    else load4.push(store(memory, add(add(mul(div(rowVar, i32(4)), i32(quadStride(o.tile))), mul(rem(rowVar, i32(4)), i32(o.tile))), quarterVar), v));
     body.push(...(quads % 256 !== 0 && round === rounds - 1 ? ifThen(compare('lt', quad, i32(quads)), load4) : load4));
   }
 }

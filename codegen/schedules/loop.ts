@@ -50,6 +50,7 @@ interface Layout {
   readonly bases: ReadonlyMap<Value, () => Expr>;
   readonly carried: readonly Temp[];
   readonly temps: readonly Temp[];
+  readonly unaligned: ReadonlySet<Value>;
 }
 
 /** Scratch for what the regions of a body write besides its outputs; views lie in what they are views of. */
@@ -106,7 +107,8 @@ function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
   const fused = fuse(body, { ...defaultFuseOptions, maxBuffers: ctx.target.maxStorageBuffers });
   for (const v of fused.aliases.keys()) if (storage.has(v)) throw new InternalError('a root of a loop body is an alias');
   placeIntermediates(fused, storage, bases, temps);
-  return { body, fused, storage, bases, carried, temps };
+  const unaligned = new Set([...storage].filter(([, at]) => 'id' in at && ctx.unaligned?.has(at)).map(([v]) => v));
+  return { body, fused, storage, bases, carried, temps, unaligned };
 }
 
 /** Lowers a region of the body; handed in, since lowering regions is what calls this. */
@@ -229,7 +231,7 @@ function stepByStep(region: Region, n: NodeOf<'scan'>, ctx: LowerContext, lowerR
   const last = Math.max(0, evalDim(length, ctx.symbols) - 1);
   const layout = layOut(n, ctx, () => symbolVar(symbol, last));
   const temps = [...layout.temps];
-  const inner: LowerContext = { ...ctx, symbols: { ...ctx.symbols, [symbol]: last }, bases: layout.bases };
+  const inner: LowerContext = { ...ctx, symbols: { ...ctx.symbols, [symbol]: last }, bases: layout.bases, unaligned: layout.unaligned };
   const redirect = (k: LoweredKernel): LoweredKernel => ({ ...k, args: k.args.map((a): LoweredArg => ({ ...a, value: 'id' in a.value ? (layout.storage.get(a.value) ?? a.value) : a.value })) });
   const inSteps: LoweredStep[] = [];
   for (const r of layout.fused.regions) {

@@ -3,8 +3,9 @@
  * WebGPU: a thread computes four neighbours where the innermost axis allows, else one. WASM: a group is a chunk of rows; the innermost loop runs four lanes at once.
  */
 import type { Region } from '../../passes/regions.js';
-import { add, compare, div, type Expr, i32, min, mul, variable } from '../kernel/expr.js';
+import { add, compare, div, type Expr, i32, min, mul, type VarExpr, variable } from '../kernel/expr.js';
 import { forLoop, ifThen, type Stmt, storeAll } from '../kernel/ir.js';
+import { vectorize } from '../kernel/vectorize.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, maxSize, shapeSize, sizeCeilDiv } from '../lower/space.js';
@@ -59,22 +60,25 @@ function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: 
   const size = 256;
   const inner = axes.at(-1);
   if (!inner) return f.finish(stmts, { grid: [1, 1, 1], schedule: 'map scalar' });
-  const width = inner.extent.kind === 'const' && inner.extent.value % 4 === 0 ? 4 : 1;
-  const total = product(axes);
-  const threads = sizeCeilDiv(shapeSize(domain), width);
-  const { grid, id } = linearGrid(sizeCeilDiv(threads, size), Math.ceil(maxSize(domain, ctx.symbols) / width / size), ctx.target);
+  const lane = variable('lane', 'loop', 'i32', [0, 3]);
+  const thread = (width: 1 | 4): VarExpr => variable('i', 'let', 'i32', [0, Math.max(0, Math.ceil(product(axes).hi / width) - 1)]);
+  /** What a thread does for `width` neighbours, the first of them at `width` times the thread's number. */
+  const work = (v: VarExpr, width: 1 | 4): readonly Stmt[] | null => {
+    // the innermost index is 4*part + lane, so that lanes stay contiguous through the division
+    const parts = delinearize(v, axes.map((a, i) => (i === axes.length - 1 ? div(a.extent, i32(width)) : a.extent)));
+    const at = parts.map((p, i) => (i === axes.length - 1 && width > 1 ? add(mul(p, i32(width)), lane) : p));
+    const body = substituteStmts(stmts, new Map<Expr, Expr>(axes.map((a, i) => [a.v, at[i]!])));
+    return width === 1 ? body : (vectorize(body, lane, 4, i32(0), true)?.body ?? null);
+  };
+  const four = inner.extent.kind === 'const' && inner.extent.value % 4 === 0 ? { v: thread(4), width: 4 as const } : null;
+  const wide = four && work(four.v, 4);
+  const { v, width } = four && wide ? four : { v: thread(1), width: 1 as const };
+  const total = div(product(axes), i32(width));
+  const { grid, id } = linearGrid(sizeCeilDiv(sizeCeilDiv(shapeSize(domain), width), size), Math.ceil(maxSize(domain, ctx.symbols) / width / size), ctx.target);
   const local = variable('local0', 'local', 'i32', [0, size - 1]);
-  const thread = variable('i', 'let', 'i32', [0, Math.max(0, Math.ceil(total.hi / width) - 1)]);
-  const lane = variable('lane', 'loop', 'i32', [0, width - 1]);
-  // the innermost index is 4*part + lane, so that lanes stay contiguous through the division
-  const parts = delinearize(thread, axes.map((a, i) => (i === axes.length - 1 ? div(a.extent, i32(width)) : a.extent)));
-  const at = parts.map((p, i) => (i === axes.length - 1 && width > 1 ? add(mul(p, i32(width)), lane) : p));
-  const body = substituteStmts(stmts, new Map<Expr, Expr>(axes.map((a, i) => [a.v, at[i]!])));
-  const work = width === 1 ? body : [forLoop(lane, i32(0), i32(4), body, { parallel: true })];
-  const threadsExpr = width === 1 ? total : div(total, i32(width));
   // The guard asks the unbounded expression: the variable's range holds only behind the guard.
   const raw = add(mul(id, i32(size)), local);
-  return f.finish([{ kind: 'let', v: thread, value: raw }, ...ifThen(compare('lt', raw, threadsExpr), work)], {
+  return f.finish([{ kind: 'let', v, value: raw }, ...ifThen(compare('lt', raw, total), wide ?? work(v, 1)!)], {
     grid, workgroupSize: [size, 1, 1], schedule: `map threads(${size})${width === 4 ? ' vectorize(4)' : ''}`,
   });
 }

@@ -7,9 +7,9 @@ import { InternalError } from '../../ir/errors.js';
 import { isContraction, type Region } from '../../passes/regions.js';
 import { add, and, compare, constant, div, type Expr, i32, load, mad, min, mul, rem, sub, variable } from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, type Kernel, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
-import { ElementEmitter, type Place, scalarOf } from '../lower/element.js';
-import { figuresOf, kernelName, type LoweredArg, type LoweredKernel, type LowerContext, storageOf, symbolsIn } from '../lower/frame.js';
-import { delinearize, dimExpr, exprSize, linearize, maxSize } from '../lower/space.js';
+import { ElementEmitter, type Place } from '../lower/element.js';
+import { figuresOf, globalMemory, kernelName, type LoweredArg, type LoweredKernel, type LowerContext, symbolsIn } from '../lower/frame.js';
+import { delinearize, dimExpr, exprSize, linearize } from '../lower/space.js';
 import { contractionSpec } from './contraction-spec.js';
 import { linearGrid } from './grid.js';
 import { type RowEnv, rowStatements } from './row.js';
@@ -24,7 +24,7 @@ export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel 
   const inner = new Set(product.outputs);
   const note = (v: Value, access: LoweredArg['access']): void => {
     if (memories.has(v)) return;
-    memories.set(v, { name: `${access === 'read' ? 'in' : 'out'}${memories.size}`, space: 'global', scalar: scalarOf(v.dtype), storage: storageOf(v), access, size: maxSize(v.shape, ctx.symbols) });
+    memories.set(v, globalMemory(`${access === 'read' ? 'in' : 'out'}${memories.size}`, v, access, ctx));
     args.push({ value: v, access });
   };
   for (const v of region.inputs) note(v, 'read');

@@ -11,10 +11,10 @@ import type { FusedGraph, Region } from '../../passes/regions.js';
 import { add, cast, compare, type Expr, i32, load, mul, rem, variable } from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, type Kernel, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { substituteStmts } from '../kernel/walk.js';
-import { ElementEmitter, type Place, scalarOf } from '../lower/element.js';
-import { figuresOf, kernelName, type LoweredArg, type LowerContext, storageOf, symbolsIn, type Temp } from '../lower/frame.js';
+import { ElementEmitter, type Place } from '../lower/element.js';
+import { figuresOf, globalMemory, kernelName, type LoweredArg, type LowerContext, storageOf, symbolsIn, type Temp } from '../lower/frame.js';
 import type { LoweredRegion } from '../lower/region.js';
-import { delinearize, linearize, maxSize } from '../lower/space.js';
+import { delinearize, linearize } from '../lower/space.js';
 import { mergeAxes } from './grid.js';
 import { elements, placeIntermediates } from './loop.js';
 import { axesOf } from './map.js';
@@ -68,7 +68,7 @@ export function lowerWhile(region: Region, ctx: LowerContext): LoweredRegion {
     let m = memories.get(o);
     if (!m) {
       const access = written.has(o) ? 'read_write' : 'read';
-      m = { name: 'id' in o ? `${written.has(o) ? 'out' : 'in'}${memories.size}` : o.name, space: 'global', scalar: scalarOf(o.dtype), storage: storageOf(o), access, size: maxSize(o.shape, ctx.symbols) };
+      m = globalMemory('id' in o ? `${written.has(o) ? 'out' : 'in'}${memories.size}` : o.name, o, access, ctx);
       memories.set(o, m);
       args.push({ value: o, access });
     }

@@ -51,14 +51,14 @@ export function wideViews(kernel: Kernel): Views {
       mapExpr(
         e,
         (x) => {
-          if (x.kind !== 'load' || x.lanes !== 4) return x;
+          if (x.kind !== 'load' || x.lanes !== 4 || x.memory.unaligned) return x;
           const unit = divideBy4(x.args[0]!, aligned);
           return unit ? load(viewOf(x.memory), unit, 4) : x;
         },
         memo,
       ),
     stmt: (s): Stmt[] => {
-      if (s.kind !== 'store' || s.value.lanes !== 4) return [s];
+      if (s.kind !== 'store' || s.value.lanes !== 4 || s.memory.unaligned) return [s];
       const unit = divideBy4(s.index, aligned);
       return [unit ? { ...s, memory: viewOf(s.memory), index: unit } : s];
     },
