@@ -73,6 +73,56 @@ export function softmax(x: SymbolicTensor, axis: number | readonly number[] = -1
   return ops.divide(e, ops.sum(e, axes, true));
 }
 
+/** x where positive, else alpha * (exp(x / alpha) - 1). */
+export const celu = (x: SymbolicTensor, alpha = 1): SymbolicTensor =>
+  ops.where(ops.greater(x, 0), x, ops.multiply(ops.expm1(ops.minimum(ops.divide(x, alpha), 0)), alpha));
+/** The first half along the axis times sigmoid of the second. */
+export function glu(x: SymbolicTensor, axis = -1): SymbolicTensor {
+  const [a, b] = ops.split(x, 2, axis) as [SymbolicTensor, SymbolicTensor];
+  return ops.multiply(a, ops.sigmoid(b));
+}
+/** x where |x| > threshold, else 0. */
+export const hardShrink = (x: SymbolicTensor, threshold = 0.5): SymbolicTensor => ops.where(ops.greater(ops.abs(x), threshold), x, 0);
+/** x moved toward 0 by the threshold, and 0 within it. */
+export const softShrink = (x: SymbolicTensor, threshold = 0.5): SymbolicTensor =>
+  ops.where(ops.greater(x, threshold), ops.subtract(x, threshold), ops.where(ops.less(x, -threshold), ops.add(x, threshold), ops.full(x, x.shape, 0)));
+/** x * relu6(x + 3) / 6. */
+export const hardSilu: ActivationFunction = (x) => ops.multiply(x, hardSigmoid(x));
+export const hardSwish = hardSilu;
+/** x limited to [-1, 1]. */
+export const hardTanh: ActivationFunction = (x) => ops.clip(x, -1, 1);
+/** log(sigmoid(x)). */
+export const logSigmoid: ActivationFunction = (x) => ops.negative(softplus(ops.negative(x)));
+/** 0 up to -1, x from 1 on, (x + 1)² / 4 between. */
+export const sparsePlus: ActivationFunction = (x) =>
+  ops.where(ops.lessEqual(x, -1), 0, ops.where(ops.less(x, 1), ops.multiply(ops.square(ops.add(x, 1)), 0.25), x));
+/** 0 up to -1, 1 from 1 on, (x + 1) / 2 between. */
+export const sparseSigmoid: ActivationFunction = (x) => ops.clip(ops.multiply(ops.add(x, 1), 0.5), 0, 1);
+/** (x + sqrt(x² + b)) / 2. */
+export const squareplus = (x: SymbolicTensor, b = 4): SymbolicTensor => ops.divide(ops.add(x, ops.sqrt(ops.add(ops.square(x), b))), 2);
+/** x - tanh(x). */
+export const tanhShrink: ActivationFunction = (x) => ops.subtract(x, ops.tanh(x));
+/** x above the threshold, else the default value. */
+export const threshold = (x: SymbolicTensor, threshold: number, defaultValue: number): SymbolicTensor => ops.where(ops.greater(x, threshold), x, defaultValue);
+
+/**
+ * Sparse softmax (Martins and Astudillo, 2016), as Keras 3 computes it: its threshold comes from the sum of all partial sums of the support, not from the last one, so
+ * that the results do not add up to 1 where the support has several elements. Ranks and partial sums come from comparing all pairs, without a sort.
+ */
+export function sparsemax(x: SymbolicTensor, axis = -1): SymbolicTensor {
+  const a = ops.axisOf(x, axis);
+  const [own, other] = [ops.expandDims(x, a + 1), ops.expandDims(x, a)];
+  const place = ops.iota(x, x.shape, a);
+  const earlier = ops.lessEqual(ops.expandDims(place, a), ops.expandDims(place, a + 1));
+  const before = ops.logicalOr(ops.greater(other, own), ops.logicalAnd(ops.equal(other, own), earlier));
+  const partial = ops.sum(ops.where(before, other, 0), [a + 1]);
+  const rank = ops.sum(ops.cast(before, 'float32'), [a + 1]);
+  const inSupport = ops.greater(ops.add(ops.multiply(rank, x), 1), partial);
+  const size = ops.sum(ops.cast(inSupport, 'float32'), [a], true);
+  const threshold = ops.divide(ops.subtract(ops.sum(ops.where(inSupport, partial, 0), [a], true), 1), size);
+  return ops.maximum(ops.subtract(x, threshold), 0);
+}
+
 /** log(softmax(x)), computed without the quotient. */
 export const logSoftmax = (x: SymbolicTensor, axis = -1): SymbolicTensor => nn.logSoftmax(x, ops.axisOf(x, axis));
 
@@ -92,9 +142,39 @@ const named: Readonly<Record<string, ActivationFunction>> = {
   gelu: (x) => gelu(x),
   leaky_relu: (x) => leakyRelu(x),
   hard_sigmoid: hardSigmoid,
+  celu: (x) => celu(x),
+  glu: (x) => glu(x),
+  hard_shrink: (x) => hardShrink(x),
+  hard_silu: hardSilu,
+  hard_swish: hardSilu,
+  hard_tanh: hardTanh,
+  log_sigmoid: logSigmoid,
+  soft_shrink: (x) => softShrink(x),
+  sparse_plus: sparsePlus,
+  sparse_sigmoid: sparseSigmoid,
+  sparsemax: (x) => sparsemax(x),
+  squareplus: (x) => squareplus(x),
+  tanh_shrink: tanhShrink,
   sigmoid,
   softmax: (x) => softmax(x),
   log_softmax: (x) => logSoftmax(x),
+};
+
+/** Functions with arguments beside x, as they are exported. */
+const withOptions = {
+  relu,
+  gelu,
+  elu,
+  celu,
+  glu,
+  squareplus,
+  sparsemax,
+  softmax,
+  threshold,
+  leaky_relu: leakyRelu,
+  hard_shrink: hardShrink,
+  soft_shrink: softShrink,
+  log_softmax: logSoftmax,
 };
 
 /** An activation with its name in configurations. */
@@ -109,7 +189,7 @@ export type ActivationIdentifier = string | ActivationFunction | Activation;
 export function get(id: ActivationIdentifier | null | undefined | object, semantics: Semantics = 'keras3'): Activation {
   if (id === null || id === undefined) return { name: 'linear', apply: linear };
   if (typeof id === 'function') {
-    const known = Object.entries({ ...named, relu, gelu, elu, leaky_relu: leakyRelu, softmax, log_softmax: logSoftmax }).find(([, f]) => f === id);
+    const known = Object.entries({ ...named, ...withOptions }).find(([, f]) => f === id);
     return { name: known?.[0] ?? (id as ActivationFunction).name, apply: id as ActivationFunction };
   }
   if (typeof id === 'string') {
@@ -122,3 +202,8 @@ export function get(id: ActivationIdentifier | null | undefined | object, semant
   if ('apply' in id && 'name' in id) return id as Activation;
   throw new ValueError(`an activation must be a name or a function, got ${describe(id)}`);
 }
+
+/** The name of an activation in configurations: `serialize(relu)` is `relu`. */
+export const serialize = (activation: ActivationIdentifier): string => get(activation).name;
+/** The activation of a name. */
+export const deserialize = (name: string): Activation => get(name);

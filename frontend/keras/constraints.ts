@@ -1,4 +1,5 @@
 /** Projections of weights after each update, as in `tf.keras.constraints`. */
+import { ShapeError } from '../../ir/errors.js';
 import * as ops from './backend/ops.js';
 import type { SymbolicTensor } from './backend/trace.js';
 import { callable } from './utils/callable.js';
@@ -90,6 +91,29 @@ class NonNegClass extends Constraint {
   }
 }
 
+class RadialConstraintClass extends Constraint {
+  readonly className = 'RadialConstraint';
+  /** Makes square convolution kernels (n, n, in, out) the same on each ring around the centre: the values are taken from the diagonal, where Keras takes them. */
+  call(w: SymbolicTensor): SymbolicTensor {
+    const [n, width] = w.shape;
+    if (w.rank !== 4 || n !== width || typeof n !== 'number')
+      throw new ShapeError(`RadialConstraint: the weight must be a square kernel (n, n, in, out), got ${w}`);
+    if (n === 1) return w;
+    const start = Math.floor(n / 2);
+    const centre = (n - 1) / 2;
+    const source = (i: number, j: number): number => {
+      const ring = Math.floor(Math.max(Math.abs(i - centre), Math.abs(j - centre)));
+      return ring === 0 ? start - 1 : start + ring - (n % 2);
+    };
+    const indices = Int32Array.from({ length: n * n }, (_, k) => source(Math.floor(k / n), k % n) * (n + 1));
+    const rows = ops.reshape(w, [n * n, w.shape[2]!, w.shape[3]!]);
+    const at = w.trace.tensor(w.trace.b.constant({ dtype: 'int32', shape: [n * n], data: indices }));
+    return ops.reshape(ops.take(rows, at), w.shape);
+  }
+}
+
+export const RadialConstraint = callable(RadialConstraintClass);
+export const radialConstraint = RadialConstraint;
 export const MaxNorm = callable(MaxNormClass);
 export const MinMaxNorm = callable(MinMaxNormClass);
 export const UnitNorm = callable(UnitNormClass);
@@ -99,7 +123,13 @@ export type ConstraintIdentifier = string | Constraint | SerializedObject;
 
 const registry: Registry<Constraint> = {
   what: 'constraint',
-  classes: { MaxNorm: (o) => MaxNorm(o), MinMaxNorm: (o) => MinMaxNorm(o), UnitNorm: (o) => UnitNorm(o), NonNeg: () => NonNeg() },
+  classes: {
+    MaxNorm: (o) => MaxNorm(o),
+    MinMaxNorm: (o) => MinMaxNorm(o),
+    UnitNorm: (o) => UnitNorm(o),
+    NonNeg: () => NonNeg(),
+    RadialConstraint: () => RadialConstraint(),
+  },
   aliases: {},
 };
 

@@ -1,9 +1,9 @@
 /** Penalties on weights and activations, as in `tf.keras.regularizers`. */
-import { ValueError } from '../../ir/errors.js';
+import { ShapeError, ValueError } from '../../ir/errors.js';
 import * as ops from './backend/ops.js';
 import type { SymbolicTensor } from './backend/trace.js';
 import { callable } from './utils/callable.js';
-import { resolveOptions } from './utils/options.js';
+import { oneOf, resolveOptions } from './utils/options.js';
 import { getFrom, type JsonObject, type Registry, type SerializedObject, serializeObject } from './utils/serialization.js';
 
 /** Base class: `call` gives a scalar. */
@@ -62,6 +62,34 @@ class L2Class extends L1L2Class {
   }
 }
 
+class OrthogonalRegularizerClass extends Regularizer {
+  readonly className = 'OrthogonalRegularizer';
+  readonly factor: number;
+  readonly mode: 'rows' | 'columns';
+  /** factor * the mean of |cosine| over all pairs of rows (or columns) of a matrix. Defaults 0.01, rows. */
+  constructor(options?: { factor?: number; mode?: 'rows' | 'columns' }) {
+    super();
+    const o = resolveOptions<{ factor: number; mode: string }>('OrthogonalRegularizer', [options], [], { factor: 0.01, mode: 'rows' });
+    this.factor = checked('OrthogonalRegularizer', 'factor', o.factor);
+    this.mode = oneOf('OrthogonalRegularizer', 'mode', o.mode, ['rows', 'columns']);
+  }
+  call(x: SymbolicTensor): SymbolicTensor {
+    if (x.rank !== 2) throw new ShapeError(`OrthogonalRegularizer: the weight must have rank 2, got ${x}`);
+    const [own, other] = this.mode === 'rows' ? [0, 1] : [1, 0];
+    const unit = ops.l2Normalize(x, [other]);
+    const size = x.shape[own] as number;
+    const products = ops.dot(unit, unit, { batchLeft: [], batchRight: [], contractLeft: [other], contractRight: [other] });
+    const apart = ops.notEqual(ops.iota(x, [size, size], 0), ops.iota(x, [size, size], 1));
+    const pairs = (size * (size - 1)) / 2;
+    return ops.multiply(ops.sum(ops.where(apart, ops.abs(products), 0)), (0.5 * this.factor) / pairs);
+  }
+  getConfig(): JsonObject {
+    return { factor: this.factor, mode: this.mode };
+  }
+}
+
+export const OrthogonalRegularizer = callable(OrthogonalRegularizerClass);
+export const orthogonalRegularizer = OrthogonalRegularizer;
 export const L1L2 = callable(L1L2Class);
 export const L1 = callable(L1Class);
 export const L2 = callable(L2Class);
@@ -77,6 +105,7 @@ const registry: Registry<Regularizer> = {
   classes: {
     L1: (o) => L1({ l1: 0.01, ...o }),
     L2: (o) => L2({ l2: 0.01, ...o }),
+    OrthogonalRegularizer: (o) => OrthogonalRegularizer(o),
     L1L2: (o) => (Object.keys(o).length ? L1L2(o) : L1L2({ l1: 0.01, l2: 0.01 })),
   },
   aliases: { l1: 'L1', l2: 'L2', l1_l2: 'L1L2', l1l2: 'L1L2' },

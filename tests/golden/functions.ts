@@ -59,15 +59,22 @@ const parametric: Readonly<Record<string, (x: SymbolicTensor, k: JsonObject) => 
   leaky_relu: (x, k) => activations.leakyRelu(x, k.negative_slope as number),
   softmax: (x, k) => activations.softmax(x, k.axis as number),
   log_softmax: (x, k) => activations.logSoftmax(x, k.axis as number),
+  celu: (x, k) => activations.celu(x, k.alpha as number),
+  glu: (x, k) => activations.glu(x, k.axis as number),
+  hard_shrink: (x, k) => activations.hardShrink(x, k.threshold as number),
+  soft_shrink: (x, k) => activations.softShrink(x, k.threshold as number),
+  sparsemax: (x, k) => activations.sparsemax(x, k.axis as number),
+  squareplus: (x, k) => activations.squareplus(x, k.b as number),
+  threshold: (x, k) => activations.threshold(x, k.threshold as number, k.default_value as number),
 };
 
 export async function runActivationCase(json: CaseHeader, check: Checker, target: Target): Promise<void> {
   const c = json as ActivationCase;
-  const plain = available(() => activations.get(c.function, c.semantics)).apply;
   const withArguments = Object.keys(c.kwargs).length > 0 ? parametric[c.function] : null;
+  const plain = withArguments ?? available(() => activations.get(c.function, c.semantics)).apply;
   if (withArguments === undefined) throw new Skip(`activation '${c.function}' takes no arguments`);
   const results = await evaluated(c.name, target, check.array(c.input), (t, x) => {
-    const y = withArguments ? withArguments(x, c.kwargs) : plain(x);
+    const y = plain(x, c.kwargs);
     const cotangent = t.b.constant(check.array(c.cotangent));
     return { output: y.value, gradient: gradients(t.b, [{ value: y.value, cotangent }], [x.value])[0]! };
   });

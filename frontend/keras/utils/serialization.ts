@@ -58,7 +58,9 @@ export function classNamed<T>(registry: Registry<T>, name: string): string {
   if (registry.classes[bare]) return bare;
   const alias = registry.aliases[bare] ?? registry.aliases[bare.toLowerCase()];
   if (alias) return alias;
-  const found = Object.keys(registry.classes).find((c) => snakeOfClass(c) === bare || c.toLowerCase() === bare.toLowerCase());
+  // as people write them: `Glorot uniform`, `he-normal`
+  const squashed = (n: string) => n.replace(/[\s_-]/g, '').toLowerCase();
+  const found = Object.keys(registry.classes).find((c) => snakeOfClass(c) === bare || squashed(c) === squashed(bare));
   if (found) return found;
   const known = [...new Set([...Object.keys(registry.classes).map(snakeOfClass), ...Object.keys(registry.aliases)])];
   throw new UnsupportedError(`unknown ${registry.what} '${name}'.${didYouMean(name, [...known, ...Object.keys(registry.classes)])} Known: ${known.join(', ')}`);
