@@ -1,0 +1,79 @@
+// fuses matmul
+// matmul tile(64x64x16) thread(4x4) stage(left transposed, right) vec4
+
+@group(0) @binding(0) var<storage, read> in0: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> in1: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> out0: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> block: array<vec4<u32>, 1>;
+var<workgroup> left_tile: array<vec4<f32>, 264>;
+var<workgroup> right_tile: array<vec4<f32>, 264>;
+
+@compute @workgroup_size(16, 16, 1)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+  let group0 = i32(group.x);
+  let local0 = i32(local.x);
+  let local1 = i32(local.y);
+  let at4_in0 = i32(block[0].x >> 2u);
+  let at4_in1 = i32(block[0].y >> 2u);
+  let at4_out0 = i32(block[0].z >> 2u);
+  var acc: vec4<f32> = vec4<f32>(0.0);
+  var acc2: vec4<f32> = vec4<f32>(0.0);
+  var acc3: vec4<f32> = vec4<f32>(0.0);
+  var acc4: vec4<f32> = vec4<f32>(0.0);
+  let n = group0 >> 3u;
+  let n2 = local0 >> 2u;
+  let n3 = local0 & 3;
+  let at = local1 * 512 + n * 8192 + n2 * 128 + n3;
+  let at2 = local1 * 4 + n2 + n3 * 264;
+  let n4 = group0 & 7;
+  let at3 = local0 + local1 * 128 + n4 * 16;
+  let at4 = local0 + (local1 >> 2u) * 66 + (local1 & 3) * 16;
+  for (var k0: i32 = 0; k0 < 512; k0 += 16) {
+    let v = in0[at4_in0 + (k0 >> 2u) + at];
+    left_tile[at2 >> 2u][at2 & 3] = v.x;
+    let i = at2 + 64;
+    left_tile[i >> 2u][i & 3] = v.y;
+    let i2 = at2 + 128;
+    left_tile[i2 >> 2u][i2 & 3] = v.z;
+    let i3 = at2 + 192;
+    left_tile[i3 >> 2u][i3 & 3] = v.w;
+    let v2 = in1[at4_in1 + k0 * 128 + at3];
+    right_tile[at4] = v2;
+    workgroupBarrier();
+    for (var k: i32 = 0; k < 16; k += 4) {
+      let n5 = k >> 2u;
+      let at5 = local1 + n5 * 66;
+      let a = left_tile[at5];
+      let at6 = local0 + n5 * 66;
+      let b = right_tile[at6];
+      acc = a.x * b + acc;
+      acc2 = a.y * b + acc2;
+      acc3 = a.z * b + acc3;
+      acc4 = a.w * b + acc4;
+      let a2 = left_tile[at5 + 16];
+      let b2 = right_tile[at6 + 16];
+      acc = a2.x * b2 + acc;
+      acc2 = a2.y * b2 + acc2;
+      acc3 = a2.z * b2 + acc3;
+      acc4 = a2.w * b2 + acc4;
+      let a3 = left_tile[at5 + 32];
+      let b3 = right_tile[at6 + 32];
+      acc = a3.x * b3 + acc;
+      acc2 = a3.y * b3 + acc2;
+      acc3 = a3.z * b3 + acc3;
+      acc4 = a3.w * b3 + acc4;
+      let a4 = left_tile[at5 + 48];
+      let b4 = right_tile[at6 + 48];
+      acc = a4.x * b4 + acc;
+      acc2 = a4.y * b4 + acc2;
+      acc3 = a4.z * b4 + acc3;
+      acc4 = a4.w * b4 + acc4;
+    }
+    workgroupBarrier();
+  }
+  let at7 = local0 + local1 * 512 + n * 8192 + n4 * 16;
+  out0[at4_out0 + at7] = acc;
+  out0[at4_out0 + at7 + 128] = acc2;
+  out0[at4_out0 + at7 + 256] = acc3;
+  out0[at4_out0 + at7 + 384] = acc4;
+}
