@@ -1,7 +1,19 @@
 /** Ways of Keras that are easily missed, with numbers computed by hand or by the real Keras. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Input, layers, losses, Model, type ModelBase, metrics, modelFromConfig, optimizers, Sequential, tensor } from '../../frontend/keras/index.js';
+import {
+  callbacks,
+  Input,
+  layers,
+  losses,
+  Model,
+  type ModelBase,
+  metrics,
+  modelFromConfig,
+  optimizers,
+  Sequential,
+  tensor,
+} from '../../frontend/keras/index.js';
 import type { JsonObject } from '../../frontend/keras/utils/serialization.js';
 
 const near = (actual: number, expected: number, tolerance = 1e-5) =>
@@ -99,6 +111,25 @@ test('names of metrics in logs: instances take the name of the output in Keras 3
   model.compile({ optimizer: 'sgd', loss: ['mse', 'mse'], metrics: { b: [metrics.MeanAbsoluteError({ name: 'mine' }), 'mae'] }, device: 'reference' });
   const logs = await model.evaluate([[1, 2]], [[[1]], [[1, 2]]], { verbose: 0, returnDict: true });
   assert.equal(Object.keys(logs).sort(), ['a_loss', 'b_loss', 'b_mae', 'b_mine', 'loss']);
+});
+
+test('lists of results have the loss first, logs are in alphabetical order', async () => {
+  const model = Sequential([Input({ shape: [1] }), layers.Dense(1, { useBias: false, kernelInitializer: 'ones' })]);
+  model.compile({ optimizer: 'sgd', loss: 'mse', metrics: ['mae', 'accuracy'], device: 'reference' });
+  const list = (await model.evaluate([[3]], [[1]], { verbose: 0 })) as number[];
+  assert.equal(list, [4, 2, 0]);
+  assert.equal(model.metricsNames, ['loss', 'mae', 'accuracy']);
+  const logs = await model.evaluate([[3]], [[1]], { verbose: 0, returnDict: true });
+  assert.equal(Object.keys(logs), ['accuracy', 'loss', 'mae']);
+  assert.equal(await model.testOnBatch([[3]], [[1]]), list);
+});
+
+test('EarlyStopping restores the best weights after the last epoch, too', async () => {
+  const model = Sequential([Input({ shape: [1] }), layers.Dense(1, { useBias: false, kernelInitializer: 'ones' })]);
+  // the rate is too high: every step makes the loss worse
+  model.compile({ optimizer: optimizers.SGD(2), loss: 'mse', device: 'reference' });
+  await model.fit([[1]], [[0]], { ...quiet, epochs: 2, callbacks: [callbacks.EarlyStopping({ monitor: 'loss', patience: 5, restoreBestWeights: true })] });
+  near((await model.getWeights())[0]!.data[0]!, 1 - 2 * 2);
 });
 
 test('metrics are resolved anew after targets that did not fit', async () => {

@@ -3,6 +3,7 @@ import { ValueError } from '../../../ir/errors.js';
 import type { Tensor } from '../tensor.js';
 import { callable } from '../utils/callable.js';
 import { describe, resolveOptions } from '../utils/options.js';
+import type { Semantics } from '../utils/serialization.js';
 
 export type Logs = Readonly<Record<string, number>>;
 
@@ -16,6 +17,8 @@ export interface CallbackParams {
 /** What callbacks may do with the model. */
 export interface CallbackModel {
   stopTraining: boolean;
+  /** Which generation of Keras decides where the two differ. */
+  readonly semantics: Semantics;
   readonly optimizer: { learningRate: number } | null;
   getWeights(): Promise<Tensor[]>;
   setWeights(weights: readonly Tensor[]): void;
@@ -109,6 +112,7 @@ class EarlyStoppingClass extends CallbackClass {
   private readonly options: Required<EarlyStoppingOptions>;
   private wait = 0;
   private best = Number.NaN;
+  private bestEpoch = 0;
   private bestWeights: Tensor[] | null = null;
   stoppedEpoch = 0;
   constructor(options?: EarlyStoppingOptions) {
@@ -132,10 +136,11 @@ class EarlyStoppingClass extends CallbackClass {
     this.wait = 0;
     this.stoppedEpoch = 0;
     this.bestWeights = null;
+    this.bestEpoch = 0;
     this.best = smallerIsBetter(this.options.mode, this.options.monitor) ? Infinity : -Infinity;
   }
   override async onEpochEnd(epoch: number, logs: Logs): Promise<void> {
-    const { monitor, patience, baseline, restoreBestWeights, startFromEpoch, verbose } = this.options;
+    const { monitor, patience, baseline, restoreBestWeights, startFromEpoch } = this.options;
     const value = logs[monitor];
     if (value === undefined) {
       console.warn(`EarlyStopping: '${monitor}' is not among the logs (${Object.keys(logs).join(', ')})`);
@@ -146,6 +151,7 @@ class EarlyStoppingClass extends CallbackClass {
     this.wait++;
     if (this.better(value, this.best)) {
       this.best = value;
+      this.bestEpoch = epoch;
       if (restoreBestWeights) this.bestWeights = await this.model.getWeights();
       if (baseline === null || this.better(value, baseline)) this.wait = 0;
       return;
@@ -153,11 +159,16 @@ class EarlyStoppingClass extends CallbackClass {
     if (this.wait >= patience && epoch > 0) {
       this.stoppedEpoch = epoch;
       this.model.stopTraining = true;
-      if (verbose > 0) console.log(`Epoch ${epoch + 1}: early stopping`);
     }
   }
   override onTrainEnd(): void {
-    if (this.options.restoreBestWeights && this.bestWeights && this.stoppedEpoch > 0) this.model.setWeights(this.bestWeights);
+    const { restoreBestWeights, verbose } = this.options;
+    const stopped = this.stoppedEpoch > 0;
+    if (stopped && verbose > 0) console.log(`Epoch ${this.stoppedEpoch + 1}: early stopping`);
+    // Keras 3 restores the best weights even when training ran to its end
+    if (!restoreBestWeights || !this.bestWeights || !(stopped || this.model.semantics === 'keras3')) return;
+    if (verbose > 0) console.log(`Restoring model weights from the end of the best epoch: ${this.bestEpoch + 1}.`);
+    this.model.setWeights(this.bestWeights);
   }
 }
 

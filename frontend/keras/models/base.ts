@@ -90,9 +90,9 @@ export abstract class ModelBase extends Layer {
   get optimizer(): optimizers.Optimizer | null {
     return this.compiledWith?.optimizer ?? null;
   }
-  /** Names of what `fit` and `evaluate` report; known after the first batch. */
+  /** Names of what `evaluate` and `trainOnBatch` return in lists; known after the first batch. */
   get metricsNames(): readonly string[] {
-    return this.compiledWith?.resolved?.all.map((m) => m.name) ?? ['loss'];
+    return this.compiledWith?.listed ?? ['loss'];
   }
   /** What `compile` was given, resolved; throws when the model is not compiled. */
   get compiled(): Compiled {
@@ -187,8 +187,7 @@ export abstract class ModelBase extends Layer {
   async evaluate(x: DataArgument, y?: DataArgument | null, options: loops.EvaluateOptions = {}): Promise<number | number[] | Record<string, number>> {
     const logs = await loops.evaluate(this, x, y ?? null, options);
     if (options.returnDict) return logs;
-    const values = Object.values(logs);
-    return values.length === 1 ? values[0]! : values;
+    return loops.listOfLogs(this, logs);
   }
 
   /** Outputs for inputs, in batches of 32 by default; a list of tensors for models with several outputs. */
@@ -323,7 +322,12 @@ export abstract class ModelBase extends Layer {
   toJson(): string {
     // Keras 3 finds Sequential by its public name alone, and functional models by their module.
     const functional = this.className === 'Functional';
-    return JSON.stringify({ module: functional ? 'keras.src.models.functional' : 'keras', class_name: this.className, config: this.getConfig(), registered_name: functional ? 'Functional' : null });
+    return JSON.stringify({
+      module: functional ? 'keras.src.models.functional' : 'keras',
+      class_name: this.className,
+      config: this.getConfig(),
+      registered_name: functional ? 'Functional' : null,
+    });
   }
   abstract override getConfig(): JsonObject;
 

@@ -140,11 +140,26 @@ export class Compiled {
         }
       });
     }
+    // Keras 2 lists all metrics of one output before those of the next
+    if (this.semantics === 'keras2') made.sort((a, b) => a.output - b.output);
     const trackers = outputLosses.filter((m) => m !== null);
     const all: metrics.Metric[] = [loss, ...trackers, ...made.map((m) => m.metric)];
     if (this.semantics === 'keras3') all.sort((a, b) => (a.name < b.name ? -1 : 1));
     this.found = { loss, outputLosses, metrics: made, all };
     return this.found;
+  }
+
+  /**
+   * Names of the values in lists, as `evaluate` and `trainOnBatch` return them: in Keras 2 the order of the logs; in Keras 3 the loss, the metrics of models with one output,
+   * the losses of the outputs, then what is left in alphabetical order.
+   */
+  get listed(): readonly string[] {
+    if (!this.found) return ['loss'];
+    const names = this.found.all.map((m) => m.name);
+    if (this.semantics === 'keras2') return names;
+    const single = this.outputNames.length === 1 ? this.found.metrics.map((m) => m.metric.name) : [];
+    const first = ['loss', ...single, ...this.found.outputLosses.flatMap((m) => (m ? [m.name] : []))];
+    return [...first, ...names.filter((n) => !first.includes(n))];
   }
 
   /** Metrics are resolved anew at the next batch. */

@@ -334,6 +334,11 @@ export async function onBatch(
   program.run({ symbols: { ...openSizes(model, data), batch: data.count }, inputs });
   const logs = await readLogs(session, model);
   if (o.returnDict) return logs;
-  const values = Object.values(logs);
+  return listOfLogs(model, logs);
+}
+
+/** The values in the order of `metricsNames`; the loss alone where there is nothing else. */
+export function listOfLogs(model: ModelBase, logs: Logs): number | number[] {
+  const values = model.metricsNames.flatMap((name) => (name in logs ? [logs[name]!] : []));
   return values.length === 1 ? values[0]! : values;
 }
