@@ -96,6 +96,19 @@ function graphOf(layer: Layer, c: LayerCase, step: Step, check: Checker): { grap
   return { graph: b.build(), outputs: names, given };
 }
 
+/** A configuration with its keys in order and numbers as float32; module paths, policies and what only Keras needs are left out. */
+function comparable(x: unknown): unknown {
+  if (Array.isArray(x)) return x.map(comparable);
+  if (typeof x === 'number') return Math.fround(x);
+  if (typeof x !== 'object' || x === null) return x;
+  const o = x as Record<string, unknown>;
+  if (o.class_name === 'DTypePolicy') return comparable((o.config as Record<string, unknown>).name);
+  const keys = Object.keys(o).filter(
+    (k) => !['module', 'registered_name', 'build_config', 'sparse', 'quantization_config', 'input_axes', 'output_axes'].includes(k),
+  );
+  return Object.fromEntries(keys.sort().map((k) => [k, comparable(o[k])]));
+}
+
 export async function runLayerCase(json: CaseHeader, check: Checker, target: Target): Promise<void> {
   const c = json as LayerCase;
   const layer = available(() => deserialize(c.layer, { semantics: c.semantics }));
@@ -105,6 +118,7 @@ export async function runLayerCase(json: CaseHeader, check: Checker, target: Tar
       const { graph, outputs, given } = graphOf(layer, c, step, check);
       const program = await executor.load(c.name, graph);
       if (s === 0) {
+        check.truth('configuration', comparable(layer.getConfig()), comparable(c.layer.config));
         check.truth('number of weights', layer.weights.length, c.weights.length);
         check.truth(
           'shapes of weights',

@@ -27,13 +27,16 @@ export interface CallArguments {
   /** Recurrent layers: the states to start from. */
   readonly initialState?: readonly SymbolicTensor[] | readonly KerasTensor[];
   /** Attention: which keys (last axis) each query may look at; (batch, queries, keys). */
-  readonly attentionMask?: SymbolicTensor | null;
+  readonly attentionMask?: SymbolicTensor | KerasTensor | null;
+  /** Multi-head attention called on the query alone: the value, and the key where it is another tensor. */
+  readonly value?: SymbolicTensor | KerasTensor;
+  readonly key?: SymbolicTensor | KerasTensor;
   /** Attention: no query looks at a key after it. */
   readonly useCausalMask?: boolean;
   /** Attention: the weights after the output. */
   readonly returnAttentionScores?: boolean;
   /** CategoryEncoding: what each input counts. */
-  readonly countWeights?: SymbolicTensor | null;
+  readonly countWeights?: SymbolicTensor | KerasTensor | null;
 }
 
 /** Options that every layer takes. */
@@ -130,6 +133,11 @@ export abstract class Layer extends CallableObject {
   get className(): string {
     const cls = this.constructor as typeof Layer;
     return cls.className || cls.name;
+  }
+
+  /** What Keras calls the inputs after the first, where it takes them as arguments and not as a list. */
+  get inputNames(): readonly string[] | null {
+    return null;
   }
 
   // ---- to override
@@ -229,8 +237,10 @@ export abstract class Layer extends CallableObject {
 
   private record(inputs: KerasTensors, args: CallArguments): KerasTensors {
     const states = (args.initialState ?? []) as readonly KerasTensor[];
-    const { initialState: _, ...rest } = args;
-    const list = [...(inputs instanceof KerasTensor ? [inputs] : inputs), ...states];
+    const { initialState: _, ...plain } = args;
+    const named = Object.entries(plain).filter((e): e is [keyof CallArguments, KerasTensor] => e[1] instanceof KerasTensor);
+    const rest = Object.fromEntries(Object.entries(plain).filter(([, v]) => !(v instanceof KerasTensor))) as CallArguments;
+    const list = [...(inputs instanceof KerasTensor ? [inputs] : inputs), ...states, ...named.map(([, k]) => k)];
     const single = inputs instanceof KerasTensor && states.length === 0;
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
     const traced = list.map((k, i) =>
@@ -242,8 +252,10 @@ export abstract class Layer extends CallableObject {
         ),
       ),
     );
-    const out = this.compute(single ? traced[0]! : traced, rest);
-    const node = new LayerNode(this, list, single, rest, states.length);
+    const names = named.map(([name]) => name);
+    const node = new LayerNode(this, list, single, rest, states.length, names);
+    const given = node.split(traced);
+    const out = this.compute(single ? traced[0]! : given.inputs, { ...rest, ...given.named });
     const outputs = listOf(out).map(
       (o, i) => new KerasTensor(kerasShape(o.shape), o.dtype, `${this.name}/${this.inboundNodes.length}:${i}`, { node, index: i }),
     );

@@ -36,7 +36,14 @@ export class LayerNode {
     readonly args: CallArguments,
     /** So many of the inputs, the last ones, are the initial states of a recurrent layer. */
     readonly states = 0,
+    /** Arguments that are tensors: they follow all other inputs. */
+    readonly named: readonly (keyof CallArguments)[] = [],
   ) {}
+  /** The inputs and the arguments of the call, from values for `inputs`. */
+  split<T>(values: readonly T[]): { readonly inputs: readonly T[]; readonly named: Readonly<Record<string, T>> } {
+    const at = values.length - this.named.length;
+    return { inputs: values.slice(0, at), named: Object.fromEntries(this.named.map((name, i) => [name, values[at + i]!])) };
+  }
   finish(outputs: readonly KerasTensor[], single: boolean): void {
     this.outputs = outputs;
     this.singleOutput = single;

@@ -184,6 +184,7 @@ export class BatchNormalizationClass extends Layer {
       moving_mean_initializer: initializers.serialize(this.meanInitializer) as unknown as Json,
       moving_variance_initializer: initializers.serialize(this.varianceInitializer) as unknown as Json,
       ...rest,
+      ...(this.semantics === 'keras3' ? { renorm: false, renorm_clipping: null, renorm_momentum: 0.99, synchronized: false } : {}),
     };
   }
 }

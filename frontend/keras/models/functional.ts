@@ -9,7 +9,7 @@ import type { CallArguments, Layer, LayerOptions } from '../layers/layer.js';
 import { KerasTensor, type KerasTensors, type LayerNode } from '../layers/node.js';
 import { serialize } from '../layers/serialization.js';
 import { callable } from '../utils/callable.js';
-import { describe, resolveOptions } from '../utils/options.js';
+import { describe, resolveOptions, toSnake } from '../utils/options.js';
 import type { Json, JsonObject, Semantics } from '../utils/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
 import { functionalRows, type SummaryRow } from './summary.js';
@@ -150,7 +150,8 @@ export class FunctionalClass extends ModelBase {
     for (const node of this.nodes) {
       if (node.outputs.every((o) => values.has(o))) continue;
       const given = node.inputs.map((k) => values.get(k)!);
-      const out = listOf(node.layer.compute(node.singleInput ? given[0]! : given, { training: args.training, ...node.args }));
+      const { inputs: own, named } = node.split(given);
+      const out = listOf(node.layer.compute(node.singleInput ? own[0]! : own, { training: args.training, ...node.args, ...named }));
       node.outputs.forEach((k, i) => {
         values.set(k, out[i]!);
       });
@@ -173,13 +174,23 @@ export class FunctionalClass extends ModelBase {
     const keras2 = this.semantics === 'keras2';
     const nodeIndex = (node: LayerNode): number => ownNodes(node.layer, this.semantics) + node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
     const history = (t: KerasTensor): Json[] => [t.history.node.layer.name, nodeIndex(t.history.node), t.history.index];
+    const reference = (t: KerasTensor): Json =>
+      keras2 ? history(t) : { class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: history(t) } };
     const inbound = (node: LayerNode): Json => {
-      const plain = typeof node.args.training === 'boolean' ? { training: node.args.training } : {};
-      if (keras2) return node.inputs.map((t) => [...history(t), plain]);
-      const refs: Json[] = node.inputs.map((t) => ({ class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: history(t) } }));
-      const [given, states] = [refs.slice(0, refs.length - node.states), refs.slice(refs.length - node.states)];
-      const single = node.singleInput || (node.states > 0 && given.length === 1);
-      return { args: single ? given : [given], kwargs: { ...plain, ...(states.length > 0 ? { initial_state: states } : {}) } };
+      const plain = Object.entries(node.args).filter(([, v]) => typeof v === 'boolean');
+      const { inputs: own, named } = node.split(node.inputs);
+      const [all, states] = [own.slice(0, own.length - node.states), own.slice(own.length - node.states)];
+      // attention takes its inputs as arguments by name, other layers a list
+      const names = node.layer.inputNames;
+      const given = names ? all.slice(0, 1) : all;
+      const tensors = [...all.slice(given.length).map((t, i) => [names![i]!, t] as const), ...Object.entries(named)];
+      const kwargs: JsonObject = Object.fromEntries(
+        [...plain, ...tensors.map(([name, t]) => [name, reference(t)] as const)].map(([k, v]) => [toSnake(k), v as Json]),
+      );
+      if (keras2) return (names ? given : own).map((t) => [...history(t), kwargs]);
+      const single = node.singleInput || names !== null || (node.states > 0 && given.length === 1);
+      const refs = given.map(reference);
+      return { args: single ? refs : [refs], kwargs: { ...kwargs, ...(states.length > 0 ? { initial_state: states.map(reference) } : {}) } };
     };
     return {
       name: this.name,

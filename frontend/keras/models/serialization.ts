@@ -3,7 +3,7 @@ import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { Layer } from '../layers/layer.js';
 import type { KerasTensor } from '../layers/node.js';
 import { type DeserializeOptions, deserialize, layerClasses } from '../layers/serialization.js';
-import { isPlainObject } from '../utils/options.js';
+import { isPlainObject, toCamel } from '../utils/options.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
 import type { ModelBase } from './base.js';
 import { FunctionalClass, ownNodes } from './functional.js';
@@ -90,7 +90,7 @@ function functional(config: JsonObject, options: DeserializeOptions): Functional
     let made = 0;
     for (let i = 0; i < pending.length; i++) {
       const call = pending[i]!;
-      const tensors = [...call.references, ...stateReferences(call)].map(find);
+      const tensors = [...call.references, ...stateReferences(call), ...tensorNames.flatMap((name) => argumentReferences(call.args[name]))].map(find);
       if (blocked.has(call.layer) || tensors.some((t) => t === null)) {
         blocked.add(call.layer);
         continue;
@@ -140,24 +140,41 @@ function treeReferences(x: Json): Reference[] {
 function inboundCall(node: Json): Omit<PendingCall, 'layer'> {
   if (isPlainObject(node)) {
     const { args, kwargs } = node as unknown as { args: readonly Json[]; kwargs: JsonObject };
-    return { references: treeReferences(args as Json), single: !Array.isArray(args[0]), args: kwargs ?? {} };
+    const given = [...treeReferences(args as Json), ...inputNames.flatMap((name) => argumentReferences(kwargs?.[name]))];
+    return { references: given, single: !Array.isArray(args[0]) && given.length === 1, args: kwargs ?? {} };
   }
   const list = isReference(node) ? [node] : (node as readonly Json[]);
   const kwargs = (list[0] as readonly Json[])[3];
-  return { references: list.flatMap((r) => references(r)), single: list.length === 1, args: (kwargs as JsonObject | undefined) ?? {} };
+  const args = (kwargs as JsonObject | undefined) ?? {};
+  const given = [...list.flatMap((r) => references(r)), ...inputNames.flatMap((name) => argumentReferences(args[name]))];
+  return { references: given, single: given.length === 1, args };
+}
+
+/** Inputs that Keras takes as arguments, in our order. */
+const inputNames = ['value', 'key'] as const;
+/** Arguments that are tensors and stay arguments. */
+const tensorNames = ['attention_mask', 'count_weights'] as const;
+/** Arguments that are plain values. */
+const plainNames = ['training', 'use_causal_mask', 'return_attention_scores'] as const;
+
+/** The tensors that an argument of a call refers to. */
+function argumentReferences(x: Json): Reference[] {
+  if (x === undefined || x === null) return [];
+  const tree = treeReferences(x);
+  return tree.length > 0 ? tree : references(x);
 }
 
 /** The initial states of a recurrent layer's call. */
-function stateReferences(call: PendingCall): Reference[] {
-  const state = call.args.initial_state;
-  if (state === undefined || state === null) return [];
-  const tree = treeReferences(state);
-  return tree.length > 0 ? tree : references(state);
-}
+const stateReferences = (call: PendingCall): Reference[] => argumentReferences(call.args.initial_state);
 
 /** Arguments of a call: plain ones as they are, states as tensors. */
 function callArguments(call: PendingCall, find: (r: Reference) => KerasTensor | null): Parameters<Layer['apply']>[1] {
-  const { training } = call.args;
+  for (const [name, value] of Object.entries(call.args)) {
+    const known = ['initial_state', ...inputNames, ...tensorNames].includes(name);
+    if (!known && argumentReferences(value).length > 0) throw new UnsupportedError(`${call.layer.name}: a tensor as the argument ${name} is not supported`);
+  }
   const states = stateReferences(call).map((r) => find(r)!);
-  return { ...(typeof training === 'boolean' ? { training } : {}), ...(states.length > 0 ? { initialState: states } : {}) };
+  const plain = plainNames.filter((name) => typeof call.args[name] === 'boolean').map((name) => [toCamel(name), call.args[name]]);
+  const tensors = tensorNames.flatMap((name) => argumentReferences(call.args[name]).map((r) => [toCamel(name), find(r)!]));
+  return { ...Object.fromEntries([...plain, ...tensors]), ...(states.length > 0 ? { initialState: states } : {}) };
 }

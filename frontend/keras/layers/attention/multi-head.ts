@@ -14,6 +14,7 @@ import type { Json, JsonObject } from '../../utils/serialization.js';
 import { maskedScores } from '../activation-layers.js';
 import { dropout } from '../core.js';
 import { type CallArguments, type InputShape, Layer, type LayerOptions, layerDefaults } from '../layer.js';
+import type { KerasTensor, KerasTensors } from '../node.js';
 import { regularizerJson, type WeightFields, weightConfig, weightFields } from '../weight-fields.js';
 import { both, causalMask } from './masks.js';
 
@@ -84,6 +85,16 @@ abstract class HeadsAttention extends Layer {
     const contract = Array.from({ length: axes }, (_, i) => i);
     const y = ops.dot(x, p.kernel, { batchLeft: [], batchRight: [], contractLeft: contract.map((i) => x.rank - axes + i), contractRight: contract });
     return p.bias ? ops.add(y, p.bias) : y;
+  }
+  override get inputNames(): readonly string[] {
+    return ['value', 'key'];
+  }
+  /** `layer([query, value, key])`, or `layer(query, { value, key })`. */
+  override apply(inputs: KerasTensors | Tensors, args: CallArguments = {}): KerasTensors | Tensors {
+    const { value, key, ...rest } = args;
+    if (!value) return super.apply(inputs, rest);
+    const query = (Array.isArray(inputs) ? inputs : [inputs]) as readonly KerasTensor[];
+    return super.apply([...query, value as KerasTensor, ...(key ? [key as KerasTensor] : [])], rest);
   }
   protected three<T>(list: readonly T[]): readonly [T, T, T] {
     if (list.length !== 2 && list.length !== 3)

@@ -1,7 +1,7 @@
 /** Normalization, Discretization and CategoryEncoding. */
 import { ShapeError, ValueError } from '../../../../ir/errors.js';
 import * as ops from '../../backend/ops.js';
-import { type KerasShape, kerasShapeText, type SymbolicTensor, type Tensors } from '../../backend/trace.js';
+import { type KerasShape, kerasShapeText, SymbolicTensor, type Tensors } from '../../backend/trace.js';
 import type { Variable } from '../../backend/variable.js';
 import { type ArrayLikeInput, toTensor } from '../../tensor.js';
 import { callable } from '../../utils/callable.js';
@@ -134,7 +134,7 @@ export class CategoryEncodingClass extends Layer {
     this.outputMode = oneOf('CategoryEncoding', 'outputMode', o.outputMode, ['multi_hot', 'one_hot', 'count']);
   }
   override call(inputs: Tensors, args: CallArguments): Tensors {
-    const weights = args.countWeights ?? null;
+    const weights = args.countWeights instanceof SymbolicTensor ? args.countWeights : null;
     if (weights && this.outputMode !== 'count') throw new ValueError(`${this.name}: countWeights need outputMode 'count', got '${this.outputMode}'`);
     return encoded(ops.cast(single(inputs, this), 'int32'), this.numTokens, this.outputMode, weights);
   }
@@ -181,7 +181,7 @@ export class DiscretizationClass extends Layer {
       epsilon: 0.01,
       outputMode: 'int',
     });
-    super(o);
+    super({ ...o, dtype: o.dtype ?? (o.outputMode === 'int' ? 'int64' : null) });
     const bins = o.binBoundaries ?? null;
     if (bins !== null && !(Array.isArray(bins) && bins.every((b, i) => typeof b === 'number' && (i === 0 || b >= (bins[i - 1] as number)))))
       throw new ValueError(`Discretization: 'binBoundaries' must be an ascending list of numbers, got ${JSON.stringify(bins)}`);
@@ -210,7 +210,9 @@ export class DiscretizationClass extends Layer {
     return this.outputMode === 'int' ? ids : encoded(ids, bins.length + 1, this.outputMode);
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), bin_boundaries: this.binBoundaries, num_bins: this.numBins, epsilon: this.epsilon, output_mode: this.outputMode };
+    // Keras counts bins in 64 bits; here they have 32
+    const dtype = this.dtype === 'int32' ? 'int64' : this.dtype;
+    return { ...super.getConfig(), dtype, bin_boundaries: this.binBoundaries, num_bins: this.numBins, epsilon: this.epsilon, output_mode: this.outputMode };
   }
 }
 
