@@ -2,6 +2,7 @@
 import type { Graph, Value } from '../ir/graph.js';
 import { maxBindings } from '../ir/graph.js';
 import { defaultFuseOptions, fuse } from '../passes/fuse.js';
+import { narrowConcats } from '../passes/narrow-concats.js';
 import { copyIntoConcat } from '../passes/copy-into-concat.js';
 import { fuseTails } from '../passes/fuse-tails.js';
 import { isolateRoots } from '../passes/isolate-roots.js';
@@ -46,7 +47,7 @@ export function compile(programs: Readonly<Record<string, Graph>>, options: Comp
 
 function compilePart(name: string, graph: Graph, options: CompileOptions): Part {
   const { target } = options;
-  const isolated = isolateRoots(copyIntoConcat(graph));
+  const isolated = isolateRoots(copyIntoConcat(narrowConcats(graph, target.maxStorageBuffers)));
   const regions = fuse(isolated, { ...defaultFuseOptions, maxBuffers: target.maxStorageBuffers });
   const fused = target.kind === 'webgpu' ? fuseTails(regions, { maxBuffers: target.maxStorageBuffers }) : regions;
   options.onRegions?.(name, fused);
