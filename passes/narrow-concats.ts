@@ -16,7 +16,7 @@ export function narrowConcats(graph: Graph, maxBuffers: number): Graph {
     if (n.op !== 'concat' || buffers(n.inputs) <= most) return false;
     let parts = r.all(n.inputs);
     r.at(n, () => {
-      while (parts.length > most) {
+      while (buffers(parts) > most) {
         const next: Value[] = [];
         for (let i = 0; i < parts.length; i += most) next.push(r.b.concat(parts.slice(i, i + most), (n.attrs as OpAttrs['concat']).axis));
         parts = next;
