@@ -119,6 +119,11 @@ export const MinMaxNorm = callable(MinMaxNormClass);
 export const UnitNorm = callable(UnitNormClass);
 export const NonNeg = callable(NonNegClass);
 
+export const maxNorm = MaxNorm;
+export const minMaxNorm = MinMaxNorm;
+export const unitNorm = UnitNorm;
+export const nonNeg = NonNeg;
+
 export type ConstraintIdentifier = string | Constraint | SerializedObject;
 
 const registry: Registry<Constraint> = {

@@ -81,16 +81,16 @@ function resizeAxis(x: SymbolicTensor, axis: number, to: number, method: Interpo
   const taps = tapsOf(method, size, to);
   const count = Math.max(...taps.map((t) => t.length));
   const { trace } = x;
-  const shape = x.shape.map((_, a) => (a === axis ? to : 1));
-  let sum: SymbolicTensor | null = null;
-  for (let k = 0; k < count; k++) {
-    const indices = Int32Array.from(taps, (t) => (t[k] ?? t[0]!).index);
-    const rows = ops.take(x, trace.tensor(trace.b.constant({ dtype: 'int32', shape: [to], data: indices })), axis);
-    const weights = Float32Array.from(taps, (t) => t[k]?.weight ?? 0);
-    const part = weights.every((w) => w === 1) ? rows : ops.multiply(rows, trace.tensor(trace.b.constant({ dtype: 'float32', shape, data: weights })));
-    sum = sum ? ops.add(sum, part) : part;
-  }
-  return sum!;
+  const each = <A>(value: (tap: Taps[number][number] | undefined, first: Taps[number][number]) => A): A[] =>
+    Array.from({ length: count }, (_, k) => taps.map((t) => value(t[k], t[0]!))).flat();
+  const indices = Int32Array.from(each((tap, first) => (tap ?? first).index));
+  const constant = (data: Int32Array | Float32Array, shape: readonly number[]) =>
+    trace.tensor(trace.b.constant({ dtype: data instanceof Int32Array ? 'int32' : 'float32', shape, data }));
+  if (method === 'nearest') return ops.take(x, constant(indices, [to]), axis);
+  // (…, taps, to, …), weighted and summed over the taps
+  const rows = ops.take(x, constant(indices, [count, to]), axis);
+  const weights = Float32Array.from(each((tap) => tap?.weight ?? 0));
+  return ops.sum(ops.multiply(rows, constant(weights, [count, to, ...new Array<number>(x.rank - axis - 1).fill(1)])), [axis]);
 }
 
 /** Gives the axes new sizes. */

@@ -5,7 +5,7 @@
 import type { GraphBuilder } from '../../../ir/builder.js';
 import { type Dim, isStatic, type Shape, shapeToString, sizeDim } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
-import { invariant, ValueError } from '../../../ir/errors.js';
+import { ValueError } from '../../../ir/errors.js';
 import type { StateView, Value } from '../../../ir/graph.js';
 import type { Variable } from './variable.js';
 
@@ -66,6 +66,8 @@ export class Trace {
   readonly logits = new Map<Value, SymbolicTensor>();
   /** Rows that a layer reads of a table (Embedding): sparse optimizers update only these. */
   readonly sparseReads = new Map<Variable, SymbolicTensor[]>();
+  /** Variables of flat slots that were assigned. */
+  readonly replaced = new Set<Variable>();
   private readonly reads = new Map<Variable, Value>();
   private readonly current = new Map<Variable, Value>();
   private randomOps = 0;
@@ -104,12 +106,15 @@ export class Trace {
     return this.reads.get(v) ?? null;
   }
 
-  /** Gives a variable with a slot of its own a new value. Later reads in this trace see it. */
+  /**
+   * Gives a variable a new value. Later reads in this trace see it. A variable that the optimizer updates (one in a flat slot) is not written here: the optimizer starts from
+   * the new value, with the gradient with respect to it.
+   */
   assign(v: Variable, x: SymbolicTensor): void {
     const place = this.layout.place(v);
-    invariant(place.flat === null, `assignment to '${v.path}', which lies in the flat slot '${place.slot}'`);
     this.read(v);
-    this.b.update(place.slot, x.value);
+    if (place.flat) this.replaced.add(v);
+    else this.b.update(place.slot, x.value);
     this.current.set(v, x.value);
   }
 

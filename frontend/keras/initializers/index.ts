@@ -266,6 +266,25 @@ export const HeNormal: Scaled = callable(scaled('HeNormal', { scale: 2, mode: 'f
 export const LecunUniform: Scaled = callable(scaled('LecunUniform', { scale: 1, mode: 'fan_in', distribution: 'uniform' }));
 export const LecunNormal: Scaled = callable(scaled('LecunNormal', { scale: 1, mode: 'fan_in', distribution: 'truncated_normal' }));
 
+/** The names of Keras' functions. */
+export {
+  Constant as constant,
+  GlorotNormal as glorotNormal,
+  GlorotUniform as glorotUniform,
+  HeNormal as heNormal,
+  HeUniform as heUniform,
+  Identity as identity,
+  LecunNormal as lecunNormal,
+  LecunUniform as lecunUniform,
+  Ones as ones,
+  Orthogonal as orthogonal,
+  RandomNormal as randomNormal,
+  RandomUniform as randomUniform,
+  TruncatedNormal as truncatedNormal,
+  VarianceScaling as varianceScaling,
+  Zeros as zeros,
+};
+
 /** What a layer takes for an initializer: a name, an instance, a config, or a function from shape to values. */
 export type InitializerIdentifier = string | Initializer | SerializedObject | ((shape: readonly number[]) => ArrayLike<number>);
 

@@ -162,7 +162,9 @@ export abstract class Optimizer {
       const counter = b.stateSlot(iterationSlot, 'int32', []);
       b.update(iterationSlot, b.add(counter, 1));
       if (flat.size === 0) return;
-      const old = t.tensor(b.stateSlot(flat.slot, 'float32', [flat.size], { trainable: true, views: flat.views }));
+      const slot = b.stateSlot(flat.slot, 'float32', [flat.size], { trainable: true, views: flat.views });
+      const current = () => flat.parts.map((p) => b.reshape(t.read(p.variable).value, [p.variable.size]));
+      const old = t.tensor(t.replaced.size === 0 ? slot : b.concat(current(), 0));
       const iteration = ops.cast(t.tensor(counter), 'float32');
       const learningRate = this.learningRateAt(t, iteration);
       const gradient = this.clipped(t, flat, gradients);
