@@ -78,7 +78,6 @@ const aliases: Readonly<Record<string, string>> = {
   Convolution3DTranspose: 'Conv3DTranspose',
   SeparableConvolution1D: 'SeparableConv1D',
   SeparableConvolution2D: 'SeparableConv2D',
-  DepthwiseConvolution2D: 'DepthwiseConv2D',
   GroupedQueryAttention: 'GroupQueryAttention',
   ...Object.fromEntries(
     [1, 2, 3].flatMap((n) => [
