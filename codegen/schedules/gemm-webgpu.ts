@@ -6,7 +6,7 @@
  * per workgroup, combined in workgroup memory.
  */
 import { evalDim } from '../../ir/dim.js';
-import { add, and, coefficient, compare, constant, div, type Expr, extract, i32, type Lanes, load, mad, min, mul, rem, select, splat, truth, vector, type VarExpr, variable } from '../kernel/expr.js';
+import { add, and, compare, constant, div, type Expr, extract, i32, type Lanes, load, mad, min, mul, rem, select, splat, truth, vector, type VarExpr, variable } from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { vectorize } from '../kernel/vectorize.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
@@ -75,10 +75,14 @@ class Product {
 
 const zero = constant(0, 'f32');
 
-/** Which of two variables the first load of an expression is contiguous in. */
-function contiguousIn(e: Expr, v: VarExpr): boolean {
-  if (e.kind === 'load' && e.memory.space === 'global') return coefficient(e.args[0]!, v) === 1;
-  return e.args.some((a) => a.lanes >= 1 && contiguousIn(a, v));
+/** The index of the first load of global memory in an expression. */
+function firstIndex(e: Expr): Expr | null {
+  if (e.kind === 'load' && e.memory.space === 'global') return e.args[0]!;
+  for (const a of e.args) {
+    const found = firstIndex(a);
+    if (found) return found;
+  }
+  return null;
 }
 
 export function lowerGemmWebGpu(f: Frame, s: ContractionSpec): LoweredKernel {
@@ -109,7 +113,10 @@ function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   block.push(letVar(thread, add(mul(ty, i32(16)), tx)));
   const accs = Array.from({ length: per }, () => variable('acc', 'mutable', 'f32', undefined, per as Lanes));
   for (const a of accs) block.push(mutable(a, constant(0, 'f32', per as Lanes)));
-  const k0 = variable('k0', 'loop', 'i32', [0, Math.max(0, p.k - 1)]);
+  // steps are counted, so that k is seen to be a multiple of the depth and more
+  const slices = div(add(p.kTotal, i32(depth - 1)), i32(depth));
+  const slice0 = variable('slice', 'loop', 'i32', [0, Math.max(0, Math.ceil(p.k / depth) - 1)]);
+  const k0 = mul(slice0, i32(depth));
   const body: Stmt[] = [];
   stage(f, p, body, left, 'left', { tile, depth, thread, base: m0, k0 });
   stage(f, p, body, right, 'right', { tile, depth, thread, base: n0, k0 });
@@ -124,7 +131,7 @@ function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
     accs.forEach((acc, i) => inner.push(assign(acc, mad(splat(extract(a, i), per as Lanes), b, acc))));
   }
   body.push(forLoop(kk, i32(0), i32(depth), inner, { step: 4 }), barrier);
-  block.push(forLoop(k0, i32(0), p.kTotal, body, { step: depth }));
+  block.push(forLoop(slice0, i32(0), slices, body));
   for (let i = 0; i < per; i++) {
     const m = add(m0, add(mul(ty, i32(per)), i32(i)));
     const n = add(n0, mul(tx, i32(per)));
@@ -158,17 +165,20 @@ interface Stage {
 function stage(f: Frame, p: Product, body: Stmt[], memory: Memory, side: 'left' | 'right', o: Stage): void {
   const total = side === 'left' ? p.mTotal : p.nTotal;
   const element = (k: Expr, i: Expr): Expr => (side === 'left' ? p.left(i, k) : p.right(k, i));
-  const probeK = variable('k', 'loop', 'i32', [0, Math.max(0, p.k - 1)]);
+  // four neighbours from a multiple of four on: the channels of one tap of a convolution are, though k runs over taps too
+  const probe = variable('k', 'loop', 'i32', [0, Math.max(0, Math.ceil(p.k / 4) - 1)]);
   const probeI = variable('i', 'loop', 'i32', [0, Math.max(0, (side === 'left' ? p.m : p.n) - 1)]);
-  const alongK = contiguousIn(f.em.within([], () => element(probeK, probeI)), probeK);
+  const [here, next] = [0, 1].map((j) => firstIndex(f.em.within([], () => element(add(mul(probe, i32(4)), i32(j)), probeI))));
+  const alongK = Boolean(here && next) && next === add(here!, i32(1));
   const quads = (o.tile * o.depth) / 4;
   const rounds = Math.ceil(quads / 256);
   for (let round = 0; round < rounds; round++) {
     const quad = add(o.thread, i32(round * 256));
     // along k: consecutive threads take consecutive quads of a row; along i: consecutive threads take consecutive quads of one k
-    const [row, quarter] = alongK ? [div(quad, i32(o.depth / 4)), mul(rem(quad, i32(o.depth / 4)), i32(4))] : [div(quad, i32(o.tile / 4)), mul(rem(quad, i32(o.tile / 4)), i32(4))];
-    const [rowVar, quarterVar] = [letOf('row', alongK ? o.tile : o.depth), letOf('quad', alongK ? o.depth : o.tile)];
-    const load4: Stmt[] = [letVar(rowVar, row), letVar(quarterVar, quarter)];
+    const [row, part] = alongK ? [div(quad, i32(o.depth / 4)), rem(quad, i32(o.depth / 4))] : [div(quad, i32(o.tile / 4)), rem(quad, i32(o.tile / 4))];
+    const [rowVar, partVar] = [letOf('row', alongK ? o.tile : o.depth), letOf('part', (alongK ? o.depth : o.tile) / 4)];
+    const quarterVar = mul(partVar, i32(4));
+    const load4: Stmt[] = [letVar(rowVar, row), letVar(partVar, part)];
     const values: Expr[] = [];
     for (let j = 0; j < 4; j++) {
       const lane = add(quarterVar, i32(j));
@@ -182,15 +192,19 @@ function stage(f: Frame, p: Product, body: Stmt[], memory: Memory, side: 'left' 
     const joined = joinLoads(values);
     const v = variable('v', 'let', 'f32', undefined, 4);
     load4.push(letVar(v, joined));
-    if (alongK) for (let j = 0; j < 4; j++) load4.push(store(memory, add(add(mul(rem(quad, i32(o.depth / 4)), i32(quadStride(o.tile))), i32(j * o.tile)), rowVar), extract(v, j)));
+    if (alongK) for (let j = 0; j < 4; j++) load4.push(store(memory, add(add(mul(partVar, i32(quadStride(o.tile))), i32(j * o.tile)), rowVar), extract(v, j)));
     else load4.push(store(memory, add(add(mul(div(rowVar, i32(4)), i32(quadStride(o.tile))), mul(rem(rowVar, i32(4)), i32(o.tile))), quarterVar), v));
     body.push(...(quads % 256 !== 0 && round === rounds - 1 ? ifThen(compare('lt', quad, i32(quads)), load4) : load4));
   }
 }
 
-/** Four loads of consecutive elements as one vector load; else a vector of the four. */
+/** Four loads of consecutive elements as one vector load, also where all are guarded by one condition; else a vector of the four. */
 function joinLoads(xs: readonly Expr[]): Expr {
   const first = xs[0]!;
+  if (first.kind === 'select' && xs.every((x) => x.kind === 'select' && x.args[0] === first.args[0] && x.args[2]!.kind === 'const' && x.args[2]!.value === 0)) {
+    const joined = joinLoads(xs.map((x) => x.args[1]!));
+    return joined.kind === 'load' || joined.kind === 'select' ? select(splat(first.args[0]!, 4), joined, splat(zero, 4)) : vector(xs);
+  }
   if (first.kind === 'load' && first.memory.space === 'global') {
     const base = first.args[0]!;
     if (xs.every((x, j) => x.kind === 'load' && x.memory === first.memory && x.args[0] === add(base, i32(j)))) return load(first.memory, base, 4);

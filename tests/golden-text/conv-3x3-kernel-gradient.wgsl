@@ -34,8 +34,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   let n11 = (n + 1) % 3;
   let n12 = (n + 1) / 3;
   let at2 = local0 + (local1 >> 2u) * 66 + (local1 & 3) * 16;
-  for (var k0: i32 = 0; k0 < 32768; k0 += 16) {
-    let at3 = local1 + k0;
+  for (var slice: i32 = 0; slice < 2048; slice += 1) {
+    let at3 = local1 + slice * 16;
     let n13 = at3 >> 10u;
     let at4 = n2 + n13;
     let n14 = at3 >> 5u;

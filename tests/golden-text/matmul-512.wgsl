@@ -28,8 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   let n4 = group0 & 7;
   let at3 = local0 + local1 * 128 + n4 * 16;
   let at4 = local0 + (local1 >> 2u) * 66 + (local1 & 3) * 16;
-  for (var k0: i32 = 0; k0 < 512; k0 += 16) {
-    let v = in0[at4_in0 + (k0 >> 2u) + at];
+  for (var slice: i32 = 0; slice < 32; slice += 1) {
+    let v = in0[at4_in0 + slice * 4 + at];
     left_tile[at2 >> 2u][at2 & 3] = v.x;
     let i = at2 + 64;
     left_tile[i >> 2u][i & 3] = v.y;
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     left_tile[i2 >> 2u][i2 & 3] = v.z;
     let i3 = at2 + 192;
     left_tile[i3 >> 2u][i3 & 3] = v.w;
-    let v2 = in1[at4_in1 + k0 * 128 + at3];
+    let v2 = in1[at4_in1 + slice * 2048 + at3];
     right_tile[at4] = v2;
     workgroupBarrier();
     for (var k: i32 = 0; k < 16; k += 4) {
