@@ -1,4 +1,5 @@
 /** All families of layers: shapes, weights and configurations with their way back, random layers, nested layers in models, errors. Values are compared with real Keras by the golden cases. */
+import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as ops from '../../frontend/keras/backend/ops.js';
@@ -159,6 +160,24 @@ for (const [i, [make, inputs, output, weights]] of samples.entries()) {
 test('every class of the registry is exported under its name', () => {
   const missing = Object.keys(layerClasses).filter((name) => !(name in layers));
   assert.equal(missing, []);
+});
+
+test('docs/keras-symbols.md names every layer', () => {
+  const text = readFileSync(new URL('../../docs/keras-symbols.md', import.meta.url), 'utf8');
+  // pooling is named by families there
+  const unnamed = Object.keys(layerClasses).filter(
+    (name) => !/Pool|^Convolution|^SeparableConvolution|^Grouped/.test(name) && !new RegExp(`\\b${name}\\b`).test(text),
+  );
+  assert.equal(unnamed, []);
+});
+
+test('Lambda applies a function, and says that it cannot be saved', async () => {
+  const layer = layers.Lambda((x: SymbolicTensor) => ops.square(x));
+  const model = Sequential([layers.Identity({ inputShape: [2] }), layer]);
+  model.compile({ optimizer: 'sgd', loss: 'mse', device: 'reference' });
+  assert.equal(Array.from((await model.predict(tensor([[2, 3]]))).data), [4, 9]);
+  assert.throws(() => layer.getConfig(), /the function of a Lambda layer cannot be written/);
+  assert.throws(() => deserialize({ class_name: 'Lambda', config: {} }), /a Lambda layer of a file holds Python code/);
 });
 
 /** Mean and deviation. */

@@ -8,7 +8,7 @@ export { Activation, type DataFormat, Dense, Dropout, Flatten, Input, InputLayer
 export { DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D, SeparableConvolution1D, SeparableConvolution2D } from './depthwise-convolution.js';
 export { EinsumDense } from './einsum-dense.js';
 export { Embedding } from './embedding.js';
-export { Identity, Masking } from './identity.js';
+export { Identity, Lambda, Masking } from './identity.js';
 export { type CallArguments, type InputShape, Layer, type LayerOptions, type WeightOptions } from './layer.js';
 export { LocallyConnected1D, LocallyConnected2D } from './locally-connected.js';
 export {
@@ -95,4 +95,4 @@ export {
   Convolution3DTranspose,
 } from './transposed-convolution.js';
 export { UpSampling1D, UpSampling2D, UpSampling3D } from './up-sampling.js';
-export { Bidirectional, TimeDistributed } from './wrappers.js';
+export { Bidirectional, TimeDistributed, Wrapper } from './wrappers.js';

@@ -46,6 +46,8 @@ export function deserialize(serialized: SerializedObject, options: DeserializeOp
     const known = Object.keys(layerClasses);
     throw new UnsupportedError(`unknown layer class '${name}'.${didYouMean(name, known)} Known: ${known.join(', ')}`);
   }
+  if (name === 'Lambda' && !custom)
+    throw new UnsupportedError("a Lambda layer of a file holds Python code, which cannot run here: give a class named Lambda in 'customObjects'");
   return new (cls as new (o: object) => Layer)(layerOptions(name, serialized.config ?? {}, options.semantics ?? 'keras3'));
 }
 
