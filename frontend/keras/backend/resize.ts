@@ -50,7 +50,8 @@ function tapsOf(method: Interpolation, size: number, to: number): Taps {
   const clamped = (i: number) => Math.min(Math.max(i, 0), size - 1);
   return Array.from({ length: to }, (_, i) => {
     const centre = (i + 0.5) * scale;
-    if (method === 'nearest') return [{ index: clamped(Math.floor(centre)), weight: 1 }];
+    // rounded where TensorFlow rounds, which decides at the edge between two rows
+    if (method === 'nearest') return [{ index: clamped(Math.floor(Math.fround((i + 0.5) * Math.fround(scale)))), weight: 1 }];
     if (method === 'bilinear') {
       const position = centre - 0.5;
       const low = Math.floor(position);

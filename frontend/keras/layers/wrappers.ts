@@ -113,7 +113,7 @@ export class BidirectionalClass extends Layer {
     const second = o.backwardLayer ? this.recurrent(layerOf('Bidirectional', o.backwardLayer, this.semantics)) : null;
     this.given = { layer: serialize(first), backward: second && serialize(second) };
     this.forwardLayer = this.hold(this.renamed(first, 'forward', first.goBackwards));
-    this.backwardLayer = this.hold(this.renamed(second ?? first, 'backward', second ? second.goBackwards : !first.goBackwards));
+    this.backwardLayer = this.hold(second ? this.renamed(second, 'backward', second.goBackwards, true) : this.renamed(first, 'backward', !first.goBackwards));
     const [f, b] = [this.forwardLayer, this.backwardLayer];
     if (f.goBackwards === b.goBackwards) throw new ValueError('Bidirectional: the two layers must run in opposite directions (goBackwards)');
     for (const key of ['stateful', 'returnSequences', 'returnState'] as const) {
@@ -126,9 +126,11 @@ export class BidirectionalClass extends Layer {
     if (layer instanceof RecurrentLayer) return layer;
     throw new UnsupportedError(`Bidirectional: the layer must be recurrent, such as LSTM(8), got ${layer.className}`);
   }
-  private renamed(layer: RecurrentLayer, direction: string, goBackwards: boolean): RecurrentLayer {
+  /** A copy with the direction before its name. In Keras 3, whose files hold the two layers with these names, a name is not lengthened twice, and a given second layer keeps its own. */
+  private renamed(layer: RecurrentLayer, direction: string, goBackwards: boolean, given = false): RecurrentLayer {
     const { class_name, config } = serialize(layer);
-    const name = `${direction}_${layer.name}`;
+    const keras3 = this.semantics === 'keras3';
+    const name = keras3 && given ? layer.name : `${direction}_${keras3 ? layer.name.replace(/^forward_/, '') : layer.name}`;
     // as Keras does it: sequences are 0 at masked steps, whatever the layer alone would give
     const changed = { ...config, name, go_backwards: goBackwards, zero_output_for_mask: layer.returnSequences };
     return deserialize({ class_name, config: changed }, { semantics: layer.semantics }) as RecurrentLayer;
@@ -166,7 +168,9 @@ export class BidirectionalClass extends Layer {
     this.backwardLayer.resetStates();
   }
   override getConfig(): JsonObject {
-    const { layer, backward } = this.given;
+    const keras3 = this.semantics === 'keras3';
+    const layer = keras3 ? serialize(this.forwardLayer) : this.given.layer;
+    const backward = keras3 ? serialize(this.backwardLayer) : this.given.backward;
     return {
       ...super.getConfig(),
       layer: layer as unknown as Json,
