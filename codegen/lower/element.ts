@@ -4,80 +4,25 @@
  * accumulator, a finished row reduction). Reductions that no schedule has bound are emitted as loops in front of the expression.
  */
 import { type DType, isFloat, limitsOf } from '../../ir/dtype.js';
-import { type Dim, isStatic, mulDim, type Shape, sizeDim } from '../../ir/dim.js';
-import { InternalError, UnsupportedError } from '../../ir/errors.js';
-import type { Node, NodeOf, Value } from '../../ir/graph.js';
-import type { ReduceFunction } from '../../ir/op-attrs.js';
+import { type Dim, isStatic } from '../../ir/dim.js';
+import { InternalError } from '../../ir/errors.js';
+import type { NodeOf, Value } from '../../ir/graph.js';
 import {
-  add, and, binary, type BinaryFn, bitcast, cast, compare, constant, div, type Expr, i32, isFloatScalar, load, mad, max, min, mul, or, rem, type Scalar, select, sub, truth, unary, type UnaryFn, variable,
+  add, and, binary, type BinaryFn, bitcast, cast, compare, constant, div, type Expr, i32, load, mad, max, min, mul, or, rem, type Scalar, select, sub, truth, unary, type UnaryFn, variable,
 } from '../kernel/expr.js';
 import { assign, forLoop, type Memory, mutable, type Stmt } from '../kernel/ir.js';
 import { integerPower, integerQuotient, wrapSmall } from './integers.js';
-import { delinearize, dimExpr, linearize, type SymbolMax } from './space.js';
+import { dimExpr, linearize, type SymbolMax } from './space.js';
+import { contractionIndices } from './contraction-indices.js';
+import { argStep, combine, identityOf } from './reduction.js';
+import { reshapeIndex } from './reshape-index.js';
+import { scalarOf } from './scalar.js';
 import { threefry } from './threefry.js';
 
 /** Where a materialized value lies: memory and the element index at which it begins (not 0 for slices of a sequence inside a loop). */
 export interface Place {
   readonly memory: Memory;
   readonly base: Expr;
-}
-
-export const scalarOf = (t: DType): Scalar => {
-  switch (t) {
-    case 'float32':
-      return 'f32';
-    case 'float64':
-      return 'f64';
-    case 'int32':
-    case 'int8':
-      return 'i32';
-    case 'uint32':
-    case 'uint8':
-      return 'u32';
-    case 'bool':
-      return 'bool';
-    case 'float16':
-      throw new UnsupportedError('float16 tensors cannot be computed with yet: cast to float32');
-  }
-};
-
-/** Initial value of a reduction's accumulator. */
-export function identityOf(fn: ReduceFunction | 'max' | 'min', t: DType): Expr {
-  const s = scalarOf(t);
-  switch (fn) {
-    case 'sum':
-    case 'any':
-      return constant(0, s);
-    case 'prod':
-    case 'all':
-      return constant(1, s);
-    case 'max':
-      return constant(limitsOf(t).lowest, s);
-    case 'min':
-      return constant(limitsOf(t).highest, s);
-  }
-}
-
-/** What a float reduction starts with. Another constant is a partial result. */
-const floatIdentity: Readonly<Record<ReduceFunction, number>> = { sum: 0, any: 0, prod: 1, all: 1, max: Number.NEGATIVE_INFINITY, min: Number.POSITIVE_INFINITY };
-
-/** One step of a reduction; an accumulator that is still the constant identity is left out. */
-export function combine(fn: ReduceFunction, acc: Expr, x: Expr): Expr {
-  if (acc.kind === 'const' && isFloatScalar(acc.scalar) && acc.value === floatIdentity[fn]) return x;
-  switch (fn) {
-    case 'sum':
-      return add(acc, x);
-    case 'prod':
-      return mul(acc, x);
-    case 'max':
-      return acc.scalar === 'bool' ? or(acc, x) : max(acc, x);
-    case 'min':
-      return acc.scalar === 'bool' ? and(acc, x) : min(acc, x);
-    case 'any':
-      return or(acc, x);
-    case 'all':
-      return and(acc, x);
-  }
 }
 
 /** Loops of at most this many iterations in all are written out. */
@@ -172,7 +117,7 @@ export class ElementEmitter {
       case 'broadcast':
         return at(0, n.attrs.axes.map((a, i) => (n.inputs[0]!.shape[i] === 1 ? i32(0) : index[a]!)));
       case 'reshape':
-        return at(0, this.reshapeIndex(index, v.shape, n.inputs[0]!.shape));
+        return at(0, reshapeIndex(index, v.shape, n.inputs[0]!.shape, this.symbols));
       case 'transpose': {
         const to = new Array<Expr>(index.length);
         n.attrs.perm.forEach((p, i) => {
@@ -281,43 +226,6 @@ export class ElementEmitter {
     const i = linearize(index, n.attrs.shape, this.symbols);
     const [w0, w1] = threefry(this.value(key, [i32(0)]), this.value(key, [i32(1)]), cast(div(i, i32(2)), 'u32'), constant(0, 'u32'));
     return select(compare('eq', rem(i, i32(2)), i32(0)), w0, w1);
-  }
-
-  /** Input index of a reshape: axes are matched in groups of equal size, so that simple reshapes stay simple. */
-  private reshapeIndex(index: readonly Expr[], from: Shape, to: Shape): Expr[] {
-    const out: Expr[] = [];
-    let i = 0;
-    let j = 0;
-    while (i < from.length || j < to.length) {
-      const i0 = i;
-      const j0 = j;
-      const grow = (s: Shape, a: number, b: number): Dim | null => {
-        try {
-          return sizeDim(s.slice(a, b));
-        } catch {
-          return null;
-        }
-      };
-      if (i < from.length) i++;
-      if (j < to.length) j++;
-      for (;;) {
-        const a = grow(from, i0, i);
-        const b = grow(to, j0, j);
-        if (a !== null && b !== null && String(a) === String(b)) break;
-        const smaller = a !== null && b !== null && compareDims(a, b);
-        if (smaller === 'less' && i < from.length) i++;
-        else if (smaller === 'more' && j < to.length) j++;
-        else if (i === from.length && j === to.length) break;
-        else {
-          i = from.length;
-          j = to.length;
-        }
-      }
-      const e = linearize(index.slice(i0, i), from.slice(i0, i), this.symbols);
-      const group = to.slice(j0, j);
-      out.push(...delinearizeOnes(e, group, (d) => this.dim(d)));
-    }
-    return out;
   }
 
   private pad(n: NodeOf<'pad'>, index: readonly Expr[]): Expr {
@@ -510,22 +418,6 @@ export class ElementEmitter {
   private contractionOperand = (e: Expr, like: Expr): Expr => (e.scalar === like.scalar ? e : cast(e, like.scalar));
 }
 
-/** Unit axes of a group get index 0; the others share the linear index. */
-function delinearizeOnes(e: Expr, group: Shape, dim: (d: Dim) => Expr): Expr[] {
-  const real = group.flatMap((d, i) => (d === 1 ? [] : [i]));
-  const parts = delinearize(e, real.map((i) => dim(group[i]!)));
-  return group.map((d, i) => (d === 1 ? i32(0) : parts[real.indexOf(i)]!));
-}
-
-/** Whether a is less than b for all values of the symbols, where that is clear. */
-function compareDims(a: Dim, b: Dim): 'less' | 'more' | null {
-  if (isStatic(a) && isStatic(b)) return a < b ? 'less' : 'more';
-  if (isStatic(a)) return 'less';
-  if (isStatic(b)) return 'more';
-  const [x, y] = [a.terms[0]![1], b.terms[0]![1]];
-  return a.terms.length === b.terms.length && String(mulDim(a, y)) === String(mulDim(b, x)) ? (x < y ? 'less' : 'more') : null;
-}
-
 /** Index of an operand from the kept index and the reduced one. */
 export function mergeIndex(kept: readonly Expr[], reduced: readonly Expr[], axes: readonly number[], rank: number): Expr[] {
   let k = 0;
@@ -533,99 +425,4 @@ export function mergeIndex(kept: readonly Expr[], reduced: readonly Expr[], axes
     const r = axes.indexOf(i);
     return r >= 0 ? reduced[r]! : kept[k++]!;
   });
-}
-
-/** Whether `e` beats `best` in an argmax or argmin: NaN is the extreme. With positions, the first of equals wins; a negative position is that of no element. */
-export function beats(fn: 'argmax' | 'argmin', e: Expr, best: Expr, positions?: { readonly e: Expr; readonly best: Expr }): Expr {
-  const floats = isFloatScalar(e.scalar);
-  const [nan, bestNan] = floats ? [unary('is_nan', e), unary('is_nan', best)] : [truth(false), truth(false)];
-  const better = or(compare(fn === 'argmax' ? 'gt' : 'lt', e, best), and(nan, unary('not', bestNan)));
-  if (!positions) return better;
-  const same = or(compare('eq', e, best), and(nan, bestNan));
-  // where the best is NaN, no comparison with it holds
-  const first = and(same, compare('lt', positions.e, positions.best));
-  return and(compare('ge', positions.e, i32(0)), or(compare('lt', positions.best, i32(0)), or(better, first)));
-}
-
-/** One step of an argmax/argmin over mutable best value and position: the first extreme wins, NaN is the extreme. */
-export function argStep(fn: 'argmax' | 'argmin', best: Expr, where: Expr, e: Expr, k: Expr): Stmt[] {
-  const take = variable('take', 'let', 'bool');
-  const [b, w] = [best, where];
-  if (b.kind !== 'var' || w.kind !== 'var') throw new InternalError('argStep wants variables');
-  return [
-    { kind: 'let', v: take, value: beats(fn, e, best) },
-    assign(w, select(take, k, w)),
-    assign(b, select(take, e, b)),
-  ];
-}
-
-/** How a contraction's operands are indexed from its output index and the contracted index. */
-export interface ContractionIndices {
-  /** Sizes of the contracted axes, in loop order. */
-  readonly reduce: readonly Dim[];
-  readonly at: (output: readonly Expr[], k: readonly Expr[]) => { left: Expr[]; right: Expr[]; inside: Expr };
-}
-
-export function contractionIndices(n: Node, em: { guarded: ElementEmitter['guarded']; dim: (d: Dim) => Expr }): ContractionIndices {
-  if (n.op === 'dot') {
-    const { batchLeft, batchRight, contractLeft, contractRight } = n.attrs;
-    const [l, r] = [n.inputs[0]!.shape, n.inputs[1]!.shape];
-    const freeLeft = l.map((_, i) => i).filter((i) => !batchLeft.includes(i) && !contractLeft.includes(i));
-    const freeRight = r.map((_, i) => i).filter((i) => !batchRight.includes(i) && !contractRight.includes(i));
-    return {
-      reduce: contractLeft.map((a) => l[a]!),
-      at: (o, k) => {
-        const left = new Array<Expr>(l.length);
-        const right = new Array<Expr>(r.length);
-        batchLeft.forEach((a, i) => {
-          left[a] = o[i]!;
-        });
-        batchRight.forEach((a, i) => {
-          right[a] = o[i]!;
-        });
-        freeLeft.forEach((a, i) => {
-          left[a] = o[batchLeft.length + i]!;
-        });
-        freeRight.forEach((a, i) => {
-          right[a] = o[batchLeft.length + freeLeft.length + i]!;
-        });
-        contractLeft.forEach((a, i) => {
-          left[a] = k[i]!;
-        });
-        contractRight.forEach((a, i) => {
-          right[a] = k[i]!;
-        });
-        return { left, right, inside: truth(true) };
-      },
-    };
-  }
-  if (n.op !== 'conv') throw new InternalError(`${n.op} is no contraction`);
-  const { strides, padding, inputDilation, kernelDilation, groups, batchGroups, dims } = n.attrs;
-  const [x, w] = [n.inputs[0]!, n.inputs[1]!];
-  const perGroup = w.shape[dims.kernel.input]!;
-  const outFeatures = w.shape[dims.kernel.output] as number;
-  const outBatch = n.outputs[0]!.shape[dims.output.batch]!;
-  return {
-    reduce: [...dims.kernel.spatial.map((a) => w.shape[a]!), perGroup],
-    at: (o, k) => {
-      const left = new Array<Expr>(x.shape.length);
-      const right = new Array<Expr>(w.shape.length);
-      const feature = o[dims.output.feature]!;
-      const channel = k.at(-1)!;
-      let inside: Expr = truth(true);
-      dims.input.spatial.forEach((a, i) => {
-        const position = sub(add(mul(o[dims.output.spatial[i]!]!, i32(strides[i]!)), mul(k[i]!, i32(kernelDilation[i]!))), i32(padding[i]![0]));
-        const r = em.guarded(position, x.shape[a]!, inputDilation[i]!);
-        inside = and(inside, r.inside);
-        left[a] = r.index;
-        right[dims.kernel.spatial[i]!] = k[i]!;
-      });
-      left[dims.input.feature] = groups === 1 ? channel : add(mul(div(feature, i32(outFeatures / groups)), em.dim(perGroup)), channel);
-      // batch groups: output feature g*F/G + f reads batch rows g*N + n
-      left[dims.input.batch] = batchGroups === 1 ? o[dims.output.batch]! : add(mul(div(feature, i32(outFeatures / batchGroups)), em.dim(outBatch)), o[dims.output.batch]!);
-      right[dims.kernel.input] = channel;
-      right[dims.kernel.output] = feature;
-      return { left, right, inside };
-    },
-  };
 }

@@ -8,7 +8,9 @@ import type { KernelFigures, SizeExpr } from '../../runtime/plan.js';
 import { type Expr, i32, varsOf } from '../kernel/expr.js';
 import { blocksOf, exprsOf, type Kernel, type Memory, type Stmt } from '../kernel/ir.js';
 import type { TargetInfo } from '../target.js';
-import { contractionIndices, ElementEmitter, type Place, scalarOf } from './element.js';
+import { contractionIndices } from './contraction-indices.js';
+import { ElementEmitter, type Place } from './element.js';
+import { scalarOf } from './scalar.js';
 import { dimExpr, dimSize, maxSize, shapeSize, sizeAdd, sizeMul, type SymbolMax } from './space.js';
 
 /** What lowering needs to know about its surroundings. */

@@ -3,7 +3,7 @@ import { type Dim, evalDim, isStatic } from '../../ir/dim.js';
 import type { Value } from '../../ir/graph.js';
 import type { Contraction } from '../../passes/regions.js';
 import { constant, type Expr, i32, select } from '../kernel/expr.js';
-import { contractionIndices } from '../lower/element.js';
+import { contractionIndices } from '../lower/contraction-indices.js';
 import type { Frame } from '../lower/frame.js';
 
 export interface ContractionSpec {

@@ -6,7 +6,7 @@ import { InternalError } from '../../ir/errors.js';
 import type { Region } from '../../passes/regions.js';
 import { add, and, cast, compare, type Expr, i32, load, min, mul, variable } from '../kernel/expr.js';
 import { forLoop, ifThen, letVar, type Stmt, store } from '../kernel/ir.js';
-import { combine } from '../lower/element.js';
+import { combine } from '../lower/reduction.js';
 import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
 import { delinearize, exprSize, linearize, maxSize } from '../lower/space.js';
 import { linearGrid } from './grid.js';

@@ -7,7 +7,7 @@ import type { Region } from '../../passes/regions.js';
 import type { SizeExpr } from '../../runtime/plan.js';
 import { add, compare, div, type Expr, i32, load, min, mul, sub, variable } from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
-import { combine } from '../lower/element.js';
+import { combine } from '../lower/reduction.js';
 import { figuresOf, Frame, type LoweredKernel, type LowerContext, type Temp } from '../lower/frame.js';
 import type { LoweredRegion } from '../lower/region.js';
 import { delinearize, exprSize, shapeSize, sizeAdd, sizeCeilDiv, sizeMul } from '../lower/space.js';
