@@ -1,7 +1,8 @@
 /** One of our cells: node --import tsx bench/cell.ts RUNTIME WORKLOAD [boxMs]. Prints one JSON line. */
-import type { Device } from '../runtime/index.js';
+
 import * as optimizers from '../frontend/keras/optimizers/index.js';
 import { tensor } from '../frontend/keras/tensor.js';
+import type { Device } from '../runtime/index.js';
 import { openWasmDevice, openWebGpuDevice } from '../runtime/index.js';
 import { type Cell, measure, watchOthers } from './cells.js';
 import { benchmarkModel } from './models.js';

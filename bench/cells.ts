@@ -73,7 +73,12 @@ export function runCell(command: string, args: readonly string[], cwd: string, w
       clearTimeout(timer);
       const line = out.split('\n').find((l) => l.startsWith('{"workload"'));
       if (line) resolve(JSON.parse(line) as Cell);
-      else resolve({ workload, runtime, error: signal === 'SIGKILL' ? 'ran past 300 s' : `exit ${code}: ${(err.split('\n').find((l) => /Error\b/.test(l)) ?? err.trim()).slice(0, 300)}` });
+      else
+        resolve({
+          workload,
+          runtime,
+          error: signal === 'SIGKILL' ? 'ran past 300 s' : `exit ${code}: ${(err.split('\n').find((l) => /Error\b/.test(l)) ?? err.trim()).slice(0, 300)}`,
+        });
     });
   });
 }
@@ -105,5 +110,13 @@ export async function measure(prepare: () => Promise<() => Promise<number>>, box
   times.sort((a, b) => a - b);
   const n = times.length;
   const median = n % 2 ? times[(n - 1) / 2]! : (times[n / 2 - 1]! + times[n / 2]!) / 2;
-  return { median: round(median), min: round(times[0]!), p90: round(times[Math.min(n - 1, Math.floor(0.9 * n))]!), iters: n, build_ms: round(build), first_iter_ms: round(first), check };
+  return {
+    median: round(median),
+    min: round(times[0]!),
+    p90: round(times[Math.min(n - 1, Math.floor(0.9 * n))]!),
+    iters: n,
+    build_ms: round(build),
+    first_iter_ms: round(first),
+    check,
+  };
 }

@@ -31,7 +31,10 @@ export function graphOf(w: Workload): { program: 'train' | 'predict'; graph: Gra
   if (w.kind === 'infer') return { program: 'predict', graph: model.programs({ batchSize: w.batch, only: ['predict'] }).predict! };
   model.compile({ optimizer: optimizers.Adam(adam), loss: 'categorical_crossentropy', metrics: ['accuracy'] });
   const trainable = new Set(model.trainableWeights);
-  const layout = new ModelLayout([...trainable], model.weights.filter((v) => !trainable.has(v)));
+  const layout = new ModelLayout(
+    [...trainable],
+    model.weights.filter((v) => !trainable.has(v)),
+  );
   const x = model.inputSpecs.map((s) => ({ dtype: s.dtype, shape: s.shape.slice(1) as number[] }));
   const y = model.outputShapes().map((shape) => ({ dtype: 'float32' as const, shape: shape as number[] }));
   return { program: 'train', graph: trainGraph(model, layout, model.compiled, { x, y, weights: [null] }, { batch: w.batch, samples }) };
@@ -56,22 +59,50 @@ export function figuresOf(w: Workload): WorkloadFigures {
 const mega = (n: number, digits = 2) => (n / 1e6).toFixed(digits);
 
 function table(all: Readonly<Record<string, WorkloadFigures>>): string {
-  const head = ['workload', 'kernels', 'MB read', 'MB written', 'MFLOP', 'arena MB', 'sum MB', 'bound MB', 'pipelines', 'uploads', 'read-backs', ...gpus.map((g) => `${g.id} us`)];
+  const head = [
+    'workload',
+    'kernels',
+    'MB read',
+    'MB written',
+    'MFLOP',
+    'arena MB',
+    'sum MB',
+    'bound MB',
+    'pipelines',
+    'uploads',
+    'read-backs',
+    ...gpus.map((g) => `${g.id} us`),
+  ];
   const lines = Object.entries(all).map(([id, f]) => [
-    id, f.kernels, mega(f.bytesRead), mega(f.bytesWritten), mega(f.flops, 1), mega(f.arena), mega(f.sum), mega(f.lowerBound), f.pipelines, f.uploads, f.readbacks, ...gpus.map((g) => f.modelledMicroseconds[g.id]),
+    id,
+    f.kernels,
+    mega(f.bytesRead),
+    mega(f.bytesWritten),
+    mega(f.flops, 1),
+    mega(f.arena),
+    mega(f.sum),
+    mega(f.lowerBound),
+    f.pipelines,
+    f.uploads,
+    f.readbacks,
+    ...gpus.map((g) => f.modelledMicroseconds[g.id]),
   ]);
   const text = [head, ...lines].map((l) => l.map(String));
   const widths = head.map((_, i) => Math.max(...text.map((l) => l[i]!.length)));
   return [
     ...text.map((l) => l.map((c, i) => (i === 0 ? c.padEnd(widths[i]!) : c.padStart(widths[i]!))).join('  ')),
     '',
-    ...gpus.map((g) => `${g.id}: ${g.name}, modelled: ${(g.peak / 1e12).toFixed(1)} TFLOP/s, ${(g.bandwidth / 1e9).toFixed(0)} GB/s, ${(g.launch * 1e6).toFixed(0)} us a launch (${g.source})`),
+    ...gpus.map(
+      (g) =>
+        `${g.id}: ${g.name}, modelled: ${(g.peak / 1e12).toFixed(1)} TFLOP/s, ${(g.bandwidth / 1e9).toFixed(0)} GB/s, ${(g.launch * 1e6).toFixed(0)} us a launch (${g.source})`,
+    ),
   ].join('\n');
 }
 
 function main(): void {
   const { values: args } = parseArgs({ options: { json: { type: 'boolean', default: false }, workload: { type: 'string' } } });
-  const wanted = (id: string) => args.workload === undefined || args.workload.split(',').some((p) => id === p || (p.endsWith('*') && id.startsWith(p.slice(0, -1))));
+  const wanted = (id: string) =>
+    args.workload === undefined || args.workload.split(',').some((p) => id === p || (p.endsWith('*') && id.startsWith(p.slice(0, -1))));
   const all: Record<string, WorkloadFigures> = {};
   for (const w of workloads) if (wanted(w.id)) all[w.id] = figuresOf(w);
   console.log(args.json ? JSON.stringify(all, null, 2) : table(all));

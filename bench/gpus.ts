@@ -40,7 +40,8 @@ export const gpus: readonly Gpu[] = [
     peak: 2.07e12,
     bandwidth: 68.2e9,
     launch: 36e-6,
-    source: 'Intel product specification of the i7-1185G7: 96 execution units, 1.35 GHz (16 operations a clock each), LPDDR4x-4266 on 128 bits; launch: high end of Vulkan',
+    source:
+      'Intel product specification of the i7-1185G7: 96 execution units, 1.35 GHz (16 operations a clock each), LPDDR4x-4266 on 128 bits; launch: high end of Vulkan',
   },
 ];
 

@@ -42,11 +42,26 @@ const dense = (k: number, n: number): KernelCase => ({
 
 function convolution(batch: number, size: number, channels: number, filters: number): KernelCase {
   const out = size;
-  const dims = { input: { batch: 0, feature: 3, spatial: [1, 2] }, kernel: { input: 2, output: 3, spatial: [0, 1] }, output: { batch: 0, feature: 3, spatial: [1, 2] } };
+  const dims = {
+    input: { batch: 0, feature: 3, spatial: [1, 2] },
+    kernel: { input: 2, output: 3, spatial: [0, 1] },
+    output: { batch: 0, feature: 3, spatial: [1, 2] },
+  };
   return {
     name: `conv 3x3, ${batch} x ${size}x${size}, ${channels} to ${filters}`,
     graph: graphOf('conv', [batch, size, size, channels], [3, 3, channels, filters], (b, x, w) =>
-      b.emit('conv', [x, w], { strides: [1, 1], padding: [[1, 1], [1, 1]], inputDilation: [1, 1], kernelDilation: [1, 1], groups: 1, batchGroups: 1, dims }),
+      b.emit('conv', [x, w], {
+        strides: [1, 1],
+        padding: [
+          [1, 1],
+          [1, 1],
+        ],
+        inputDilation: [1, 1],
+        kernelDilation: [1, 1],
+        groups: 1,
+        batchGroups: 1,
+        dims,
+      }),
     ),
     flops: 2 * batch * out * out * 9 * channels * filters,
   };
@@ -95,7 +110,15 @@ export async function kernels(): Promise<KernelResult[]> {
       for (const c of [square(512), convolution(8, 28, 64, 64), dense(784, 512), dense(512, 512)]) {
         const ms = await measure(c, threads, relaxed);
         const rate = (c.bytes ?? c.flops) / ms / 1e6;
-        out.push({ name: c.name, threads, relaxed, milliseconds: ms, rate, unit: c.bytes ? 'GB/s' : 'GFLOP/s', limit: c.bytes ? limit.cached[threads - 1]! : peak[threads - 1]! });
+        out.push({
+          name: c.name,
+          threads,
+          relaxed,
+          milliseconds: ms,
+          rate,
+          unit: c.bytes ? 'GB/s' : 'GFLOP/s',
+          limit: c.bytes ? limit.cached[threads - 1]! : peak[threads - 1]!,
+        });
       }
     }
   }
@@ -106,5 +129,8 @@ export const kernelTable = (results: readonly KernelResult[]): string =>
   [
     '| kernel | threads | SIMD | ms | rate | limit | of the limit |',
     '| --- | ---: | --- | ---: | ---: | ---: | ---: |',
-    ...results.map((r) => `| ${r.name} | ${r.threads} | ${r.relaxed ? 'relaxed' : 'plain'} | ${r.milliseconds.toPrecision(3)} | ${r.rate.toFixed(1)} ${r.unit} | ${r.limit.toFixed(1)} | ${Math.round((100 * r.rate) / r.limit)} % |`),
+    ...results.map(
+      (r) =>
+        `| ${r.name} | ${r.threads} | ${r.relaxed ? 'relaxed' : 'plain'} | ${r.milliseconds.toPrecision(3)} | ${r.rate.toFixed(1)} ${r.unit} | ${r.limit.toFixed(1)} | ${Math.round((100 * r.rate) / r.limit)} % |`,
+    ),
   ].join('\n');

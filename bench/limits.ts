@@ -15,7 +15,9 @@ const list = (f: (i: number) => string) => Array.from({ length: chains }, (_, i)
 
 function multiplyAddText(relaxed: boolean): string {
   const step = (i: number) =>
-    relaxed ? `(f32x4.relaxed_madd (local.get $a${i}) (local.get $x) (local.get $y))` : `(f32x4.add (f32x4.mul (local.get $a${i}) (local.get $x)) (local.get $y))`;
+    relaxed
+      ? `(f32x4.relaxed_madd (local.get $a${i}) (local.get $x) (local.get $y))`
+      : `(f32x4.add (f32x4.mul (local.get $a${i}) (local.get $x)) (local.get $y))`;
   return `(module (func (export "run") (param $n i32) (result f32) (local $x v128) (local $y v128) ${list((i) => `(local $a${i} v128)`)}
     (local.set $x (f32x4.splat (f32.const 0.9999))) (local.set $y (f32x4.splat (f32.const 0.0001)))
     ${list((i) => `(local.set $a${i} (f32x4.splat (f32.const ${i}.5)))`)}
@@ -50,11 +52,15 @@ async function time(bytes: Uint8Array, n: number, threads: number): Promise<numb
     for (let i = 0; i < 20; i++) { const t = performance.now(); run(n); best = Math.min(best, performance.now() - t); }
     parentPort.postMessage(best);`;
   return Promise.all(
-    Array.from({ length: threads }, () => new Promise<number>((resolve, reject) => {
-      const w = new Worker(source, { eval: true, workerData: { bytes, n } });
-      w.on('message', resolve);
-      w.on('error', reject);
-    })),
+    Array.from(
+      { length: threads },
+      () =>
+        new Promise<number>((resolve, reject) => {
+          const w = new Worker(source, { eval: true, workerData: { bytes, n } });
+          w.on('message', resolve);
+          w.on('error', reject);
+        }),
+    ),
   );
 }
 
@@ -69,7 +75,8 @@ export interface Limits {
 
 export async function limits(): Promise<Limits> {
   const flops = multiplyAdds * chains * 4 * 2;
-  const rate = async (bytes: Uint8Array, n: number, work: number, threads: number) => (await time(bytes, n, threads)).reduce((sum, ms) => sum + work / ms / 1e6, 0);
+  const rate = async (bytes: Uint8Array, n: number, work: number, threads: number) =>
+    (await time(bytes, n, threads)).reduce((sum, ms) => sum + work / ms / 1e6, 0);
   const plain = assemble(multiplyAddText(false));
   const relaxed = assemble(multiplyAddText(true));
   const read = assemble(readText);

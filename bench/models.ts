@@ -119,11 +119,17 @@ const build: Record<ModelName, () => Model> = {
   /** MobileNet v1 of width 0.25 at 128 pixels: 13 depthwise-separable blocks. */
   mobilenet: () => {
     const x = Input([128, 128, 3]);
-    const net = new Net(x).conv(8, 3, { ...same, strides: 2 }).norm().activation('relu6');
+    const net = new Net(x)
+      .conv(8, 3, { ...same, strides: 2 })
+      .norm()
+      .activation('relu6');
     const filters = [16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256];
     const halved = new Set([1, 3, 5, 11]);
     filters.forEach((f, i) => {
-      net.layer(layers.DepthwiseConv2D(3, { ...same, strides: halved.has(i) ? 2 : 1 }), [{ gain: 1 }]).norm().activation('relu6');
+      net
+        .layer(layers.DepthwiseConv2D(3, { ...same, strides: halved.has(i) ? 2 : 1 }), [{ gain: 1 }])
+        .norm()
+        .activation('relu6');
       net.conv(f, 1, same).norm().activation('relu6');
     });
     return net.layer(layers.GlobalAveragePooling2D()).dense(1000, 'softmax').done('mobilenet', x);
@@ -132,15 +138,35 @@ const build: Record<ModelName, () => Model> = {
   /** ResNet-50: bottleneck blocks, the stride on the first 1x1 convolution, a projection at the start of each stage. */
   resnet50: () => {
     const x = Input([224, 224, 3]);
-    const net = new Net(x).conv(64, 7, { ...same, strides: 2 }).norm().activation('relu').layer(layers.MaxPool2D(3, { strides: 2, padding: 'same' }));
-    const stages: [number, number][] = [[64, 3], [128, 4], [256, 6], [512, 3]];
+    const net = new Net(x)
+      .conv(64, 7, { ...same, strides: 2 })
+      .norm()
+      .activation('relu')
+      .layer(layers.MaxPool2D(3, { strides: 2, padding: 'same' }));
+    const stages: [number, number][] = [
+      [64, 3],
+      [128, 4],
+      [256, 6],
+      [512, 3],
+    ];
     stages.forEach(([f, blocks], stage) => {
       for (let i = 0; i < blocks; i++) {
         const start = net.here;
         const strides = i === 0 && stage > 0 ? 2 : 1;
         const skip = i === 0 ? net.conv(4 * f, 1, { ...same, strides }).norm().here : start;
-        net.from(start).conv(f, 1, { ...same, strides }).norm().activation('relu');
-        net.conv(f, 3, same).norm().activation('relu').conv(4 * f, 1, same).norm(0.25).add(skip).activation('relu');
+        net
+          .from(start)
+          .conv(f, 1, { ...same, strides })
+          .norm()
+          .activation('relu');
+        net
+          .conv(f, 3, same)
+          .norm()
+          .activation('relu')
+          .conv(4 * f, 1, same)
+          .norm(0.25)
+          .add(skip)
+          .activation('relu');
       }
     });
     return net.layer(layers.GlobalAveragePooling2D()).dense(1000, 'softmax', 0.5).done('resnet50', x);
@@ -169,7 +195,15 @@ const build: Record<ModelName, () => Model> = {
       const start = net.here;
       const strides = stage > 0 ? 2 : 1;
       const skip = stage > 0 ? net.conv(f, 1, { ...same, strides }).norm().here : start;
-      net.from(start).conv(f, 3, { ...same, strides }).norm().activation('relu').conv(f, 3, same).norm().add(skip).activation('relu');
+      net
+        .from(start)
+        .conv(f, 3, { ...same, strides })
+        .norm()
+        .activation('relu')
+        .conv(f, 3, same)
+        .norm()
+        .add(skip)
+        .activation('relu');
     });
     return net.layer(layers.GlobalAveragePooling2D()).dense(10, 'softmax').done('resnet8', x);
   },

@@ -83,6 +83,8 @@ const kerasArgs: Record<string, string[]> = { 'keras-tf': ['--threads', '2'], 'k
 export function peerCommand(peers: Peers, runtime: string, workload: string, boxMs: number): { command: string; args: string[]; cwd: string } | null {
   const keras = kerasArgs[runtime];
   if (!peers.python && (keras || runtime.startsWith('ort'))) return null;
-  const args = keras ? ['keras_cpu.py', '--runtime', runtime, '--workload', workload, '--box-ms', String(boxMs), ...keras] : ['cell.mjs', runtime, workload, String(boxMs)];
+  const args = keras
+    ? ['keras_cpu.py', '--runtime', runtime, '--workload', workload, '--box-ms', String(boxMs), ...keras]
+    : ['cell.mjs', runtime, workload, String(boxMs)];
   return { command: keras ? peers.python! : process.execPath, args, cwd: peers.dir };
 }

@@ -73,7 +73,10 @@ export function rows(cells: readonly Cell[]): Row[] {
       const ratio = c.median !== undefined && peer ? peer.median / c.median : null;
       const ofNative = c.median !== undefined && native ? c.median / native.median : null;
       const goal = gpu || oneThread ? {} : (wanted[w.id] ?? {});
-      const verdicts = [goal.peers !== undefined && ratio !== null ? ratio >= goal.peers : null, goal.native !== undefined && ofNative !== null ? ofNative <= goal.native : null].filter((v) => v !== null);
+      const verdicts = [
+        goal.peers !== undefined && ratio !== null ? ratio >= goal.peers : null,
+        goal.native !== undefined && ofNative !== null ? ofNative <= goal.native : null,
+      ].filter((v) => v !== null);
       const reference = peer?.check ?? native?.check;
       const agrees = !reference || !c.check || c.check.every((v, i) => Math.abs(v - reference[i]!) <= 2e-3 * Math.max(1, Math.abs(reference[i]!)));
       out.push({
@@ -103,7 +106,20 @@ export function markdown(list: readonly Row[]): string {
     '| --- | --- | ---: | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | --- |',
     ...list.map((r) => {
       const verdict = r.error ? `error: ${r.error}` : `${r.met === null ? '' : r.met ? 'yes' : 'no'}${r.agrees ? '' : ' (numbers differ)'}`;
-      const cells = [r.workload, r.runtime, ms(r.ms), r.fastestPeer ?? '', ms(r.peerMs), r.ratio ?? '', r.wanted.peers ?? '', r.native ?? '', ms(r.nativeMs), r.ofNative ?? '', r.wanted.native ?? '', verdict];
+      const cells = [
+        r.workload,
+        r.runtime,
+        ms(r.ms),
+        r.fastestPeer ?? '',
+        ms(r.peerMs),
+        r.ratio ?? '',
+        r.wanted.peers ?? '',
+        r.native ?? '',
+        ms(r.nativeMs),
+        r.ofNative ?? '',
+        r.wanted.native ?? '',
+        verdict,
+      ];
       return `| ${cells.join(' | ')} |`;
     }),
   ];

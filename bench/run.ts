@@ -34,7 +34,8 @@ const { values: args } = parseArgs({
   },
 });
 
-const matches = (list: string | undefined, x: string) => list === undefined || list.split(',').some((p) => x === p || (p.endsWith('*') && x.startsWith(p.slice(0, -1))));
+const matches = (list: string | undefined, x: string) =>
+  list === undefined || list.split(',').some((p) => x === p || (p.endsWith('*') && x.startsWith(p.slice(0, -1))));
 const wantsRuntime = (name: string) => (name.includes('webgpu') && args.runtime === undefined ? false : matches(args.runtime, name));
 const boxMs = Number(args['box-ms']);
 
@@ -62,7 +63,9 @@ async function cell(command: string, argv: string[], cwd: string, workload: stri
     await waitForQuiet(Number(args['quiet-ms']));
     const c = { ...(await runCell(command, argv, cwd, workload, runtime)), attempt };
     cells.push(c);
-    console.error(`${workload} ${runtime}: ${c.median !== undefined ? `${c.median} ms (p90 ${c.p90}, others ${c.others_cores} cores)` : (c.error ?? c.skipped)}`);
+    console.error(
+      `${workload} ${runtime}: ${c.median !== undefined ? `${c.median} ms (p90 ${c.p90}, others ${c.others_cores} cores)` : (c.error ?? c.skipped)}`,
+    );
     if (args.out) appendFileSync(args.out, `${JSON.stringify(c)}\n`);
     if (!isNoisy(c)) return;
   }

@@ -26,7 +26,9 @@ const table: [string, Workload['kind'], ModelName, number[]][] = [
   ['t4-resnet8', 'train', 'resnet8', [32]],
 ];
 
-export const workloads: readonly Workload[] = table.flatMap(([name, kind, model, batches]) => batches.map((batch) => ({ id: `${name}-b${batch}`, kind, model, batch })));
+export const workloads: readonly Workload[] = table.flatMap(([name, kind, model, batches]) =>
+  batches.map((batch) => ({ id: `${name}-b${batch}`, kind, model, batch })),
+);
 
 /** Adam's settings in every training workload. */
 export const adam = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const;

@@ -1,18 +1,18 @@
 /** The driver from graphs to a plan: runs the passes, fuses, lowers regions to kernels, plans memory, emits code. */
 import type { Graph, Value } from '../ir/graph.js';
 import { maxBindings } from '../ir/graph.js';
-import { defaultFuseOptions, fuse } from '../passes/fuse.js';
-import { narrowConcats } from '../passes/narrow-concats.js';
 import { copyIntoConcat } from '../passes/copy-into-concat.js';
+import { defaultFuseOptions, fuse } from '../passes/fuse.js';
 import { fuseTails } from '../passes/fuse-tails.js';
 import { isolateRoots } from '../passes/isolate-roots.js';
+import { narrowConcats } from '../passes/narrow-concats.js';
 import { runPasses } from '../passes/pipeline.js';
-import { splitPrepared } from '../passes/split-prepared.js';
 import type { FusedGraph, Region } from '../passes/regions.js';
+import { splitPrepared } from '../passes/split-prepared.js';
 import type { CompiledPlan } from '../runtime/plan.js';
-import { lowerRegion, type LoweredRegion, type LoweredStep } from './lower/region.js';
+import { type LoweredRegion, type LoweredStep, lowerRegion } from './lower/region.js';
 import { mergeKernels } from './merge-kernels.js';
-import { place, type Placement } from './place.js';
+import { type Placement, place } from './place.js';
 import { PlanBuilder } from './plan-builder.js';
 import { lowerMap } from './schedules/map.js';
 import type { TargetInfo } from './target.js';
@@ -38,7 +38,12 @@ interface Part {
 export function compile(programs: Readonly<Record<string, Graph>>, options: CompileOptions): CompiledPlan {
   const builder = new PlanBuilder(options.target);
   for (const [name, traced] of Object.entries(programs)) {
-    const optimized = runPasses(traced, { target: options.target.kind, training: traced.updates.length > 0, verify: options.verify, onPass: (pass, g) => options.onPass?.(pass, name, g) });
+    const optimized = runPasses(traced, {
+      target: options.target.kind,
+      training: traced.updates.length > 0,
+      verify: options.verify,
+      onPass: (pass, g) => options.onPass?.(pass, name, g),
+    });
     const { prepare, main } = splitPrepared(optimized);
     builder.addProgram(name, compilePart(name, main, options), prepare && compilePart(`${name}/prepare`, prepare, options));
   }

@@ -1,3 +1,3 @@
 /** The compiler as others use it: from graphs to a plan. */
-export { compile, type CompileOptions } from './compile.js';
+export { type CompileOptions, compile } from './compile.js';
 export { type TargetInfo, wasmTarget, webgpuTarget } from './target.js';

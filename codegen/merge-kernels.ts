@@ -8,8 +8,8 @@ import { add, compare, div, type Expr, i32, load, rem, type Scalar, sub, type Va
 import { ifThen, type Kernel, letVar, type Memory, type Stmt, store } from './kernel/ir.js';
 import { mapExpr, mapStmts, visitExprs, visitStmts } from './kernel/walk.js';
 import type { LoweredArg, LoweredKernel } from './lower/frame.js';
-import { sizeAdd } from './lower/space.js';
 import { sizeExprToExpr } from './lower/size-expr.js';
+import { sizeAdd } from './lower/space.js';
 import type { TargetInfo } from './target.js';
 
 const threadsOf = (k: Kernel): number => k.workgroupSize[0] * k.workgroupSize[1] * k.workgroupSize[2];
@@ -47,7 +47,12 @@ export function canMerge(kernels: readonly LoweredKernel[], target: TargetInfo):
 export function mergeKernels(parts: readonly LoweredKernel[], symbols: Readonly<Record<string, number>>): LoweredKernel {
   if (parts.length === 1) return parts[0]!;
   const threads = Math.max(...parts.map((p) => threadsOf(p.kernel)));
-  const pools = new Map<Scalar, Memory>([...pooled(parts.map((p) => p.kernel))].map(([s, size]) => [s, { name: `shared_${s}`, space: 'workgroup', scalar: s, storage: 'same', access: 'read_write', size }]));
+  const pools = new Map<Scalar, Memory>(
+    [...pooled(parts.map((p) => p.kernel))].map(([s, size]) => [
+      s,
+      { name: `shared_${s}`, space: 'workgroup', scalar: s, storage: 'same', access: 'read_write', size },
+    ]),
+  );
   const locals: Memory[] = [...pools.values()];
   const args: LoweredArg[] = [];
   const memories: Memory[] = [];
@@ -83,7 +88,7 @@ export function mergeKernels(parts: readonly LoweredKernel[], symbols: Readonly<
       ids.set(e, idOf(e, mine, local, k.workgroupSize));
     });
     const memo = new Map<Expr, Expr>();
-    const at = (e: Expr): Expr => mapExpr(e, (x) => (ids.get(x) ?? (x.kind === 'load' ? moved(x, renamed) : x)), memo);
+    const at = (e: Expr): Expr => mapExpr(e, (x) => ids.get(x) ?? (x.kind === 'load' ? moved(x, renamed) : x), memo);
     const body = mapStmts(k.body, {
       expr: at,
       stmt: (s) => {
@@ -109,7 +114,10 @@ export function mergeKernels(parts: readonly LoweredKernel[], symbols: Readonly<
     body,
   };
   return {
-    kernel, args, schedule: parts.map((p) => p.schedule).join(' | '), parallel: parts.some((p) => p.parallel),
+    kernel,
+    args,
+    schedule: parts.map((p) => p.schedule).join(' | '),
+    parallel: parts.some((p) => p.parallel),
     figures: {
       flops: parts.map((p) => p.figures.flops).reduce((a, b) => sizeAdd(a, b)),
       bytesRead: parts.map((p) => p.figures.bytesRead).reduce((a, b) => sizeAdd(a, b)),

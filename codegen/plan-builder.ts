@@ -3,7 +3,20 @@ import { type DType, storageBytes, type TypedArray } from '../ir/dtype.js';
 import { InternalError } from '../ir/errors.js';
 import { type Graph, maxBindings, type StateSlot, type Value } from '../ir/graph.js';
 import type { TensorData } from '../ir/tensor-data.js';
-import type { CompiledPlan, MemoryFigures, Plan, PlanArg, PlanBuffer, PlanDispatch, PlanKernel, PlanProgram, PlanState, PlanStep, PlanSymbol, PlanTensor } from '../runtime/plan.js';
+import type {
+  CompiledPlan,
+  MemoryFigures,
+  Plan,
+  PlanArg,
+  PlanBuffer,
+  PlanDispatch,
+  PlanKernel,
+  PlanProgram,
+  PlanState,
+  PlanStep,
+  PlanSymbol,
+  PlanTensor,
+} from '../runtime/plan.js';
 import { finishKernel } from './finish.js';
 import type { Kernel, Memory } from './kernel/ir.js';
 import { printKernel } from './kernel/print.js';
@@ -102,7 +115,13 @@ export class PlanBuilder {
     const buffer = this.buffer(`state:${s.name}`, () => ({ kind: 'state', bytes: align(bytes, 16) }));
     if (!this.state.has(s.name)) {
       this.state.set(s.name, {
-        name: s.name, dtype: s.value.dtype, shape: s.value.shape as readonly number[], buffer, offset: 0, trainable: s.trainable, views: s.views,
+        name: s.name,
+        dtype: s.value.dtype,
+        shape: s.value.shape as readonly number[],
+        buffer,
+        offset: 0,
+        trainable: s.trainable,
+        views: s.views,
         initial: s.initial ? this.addBlob(encode(s.initial)) : null,
       });
     }
@@ -110,7 +129,11 @@ export class PlanBuilder {
   }
 
   /** Adds a program; `prepare` is its prepare part, which shares buffers by name. */
-  addProgram(name: string, main: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] }, prepare: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] } | null): void {
+  addProgram(
+    name: string,
+    main: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] },
+    prepare: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] } | null,
+  ): void {
     const tensors = (values: readonly { name: string; value: Value }[], part: typeof main): PlanTensor[] =>
       values.map((p) => {
         const at = part.placement.location(p.value);
@@ -121,12 +144,12 @@ export class PlanBuilder {
       for (const s of part.graph.state) this.addState(s);
       this.arena = Math.max(this.arena, part.placement.memory.arena);
     }
-    const inputs = main.graph.inputs
-      .filter((i) => !i.name.startsWith('prepared:'))
-      .map((i) => ({ ...tensors([i], main)[0]!, resident: i.resident }));
+    const inputs = main.graph.inputs.filter((i) => !i.name.startsWith('prepared:')).map((i) => ({ ...tensors([i], main)[0]!, resident: i.resident }));
     const outputs = tensors(main.graph.outputs, main);
     this.programs.push({
-      name, inputs, outputs,
+      name,
+      inputs,
+      outputs,
       prepare: prepare ? this.steps(name, prepare.steps, prepare.placement, prepare.graph) : [],
       steps: this.steps(name, main.steps, main.placement, main.graph),
     });
@@ -179,7 +202,8 @@ export class PlanBuilder {
   private steps(program: string, steps: readonly LoweredStep[], placement: Placement, graph: Graph): PlanStep[] {
     return steps.map((s): PlanStep => {
       // A loop's symbol is known in its body only: it is none of the plan's.
-      if (s.kind === 'loop') return { kind: 'loop', symbol: s.symbol, count: dimSize(s.count), reverse: s.reverse, body: this.steps(program, s.body, placement, graph) };
+      if (s.kind === 'loop')
+        return { kind: 'loop', symbol: s.symbol, count: dimSize(s.count), reverse: s.reverse, body: this.steps(program, s.body, placement, graph) };
       return this.dispatch(program, s.kernel, placement, graph);
     });
   }
@@ -202,11 +226,22 @@ export class PlanBuilder {
       bindings.push({ buffer: p.buffer, access });
       return bindings.length - 1;
     });
-    if (this.target.kind === 'webgpu' && bindings.length > this.target.maxStorageBuffers) throw new InternalError(`kernel ${k.kernel.name} touches ${bindings.length} buffers, the device allows ${this.target.maxStorageBuffers}`);
-    const kernel = this.kernel(k, argBinding, bindings.map((b) => ({ access: b.access })));
+    if (this.target.kind === 'webgpu' && bindings.length > this.target.maxStorageBuffers)
+      throw new InternalError(`kernel ${k.kernel.name} touches ${bindings.length} buffers, the device allows ${this.target.maxStorageBuffers}`);
+    const kernel = this.kernel(
+      k,
+      argBinding,
+      bindings.map((b) => ({ access: b.access })),
+    );
     return {
-      kind: 'dispatch', kernel, label: k.kernel.notes[0]!.replace(/^fuses /, ''), groups: k.kernel.grid, buffers: bindings.map((b) => b.buffer), offsets: places.map((p) => p.offset),
-      figures: { flops: collectSize(k.figures.flops), bytesRead: collectSize(k.figures.bytesRead), bytesWritten: collectSize(k.figures.bytesWritten) }, parallel: k.parallel && this.target.threads > 1,
+      kind: 'dispatch',
+      kernel,
+      label: k.kernel.notes[0]!.replace(/^fuses /, ''),
+      groups: k.kernel.grid,
+      buffers: bindings.map((b) => b.buffer),
+      offsets: places.map((p) => p.offset),
+      figures: { flops: collectSize(k.figures.flops), bytesRead: collectSize(k.figures.bytesRead), bytesWritten: collectSize(k.figures.bytesWritten) },
+      parallel: k.parallel && this.target.threads > 1,
     };
   }
 
@@ -229,7 +264,9 @@ export class PlanBuilder {
       code = this.wgsl.length;
       this.wgsl.push(emitWgsl(finished, { bindings, argBinding: [...argBinding] }));
     }
-    const args = finished.args.map((m: Memory, i): PlanArg => ({ name: m.name, dtype: storedDtype(m, k.args[i]!.value.dtype), access: m.access, binding: argBinding[i]! }));
+    const args = finished.args.map(
+      (m: Memory, i): PlanArg => ({ name: m.name, dtype: storedDtype(m, k.args[i]!.value.dtype), access: m.access, binding: argBinding[i]! }),
+    );
     this.kernels.push({ name: named.name, args, bindings, symbols: finished.symbols, schedule: k.schedule, workgroupSize: finished.workgroupSize, code });
     return index;
   }
@@ -246,7 +283,17 @@ export class PlanBuilder {
     const symbols: PlanSymbol[] = [...this.symbols].map(([n, max]) => ({ name: n, max }));
     const built = this.target.kind === 'wasm' ? buildModule(this.code, { threads: this.target.threads > 1, relaxedSimd: this.target.relaxedSimd }) : null;
     const plan: Plan = {
-      format: 'tenon-plan', version: 1, name, target: this.target.kind, symbols, buffers, state: [...this.state.values()], kernels: this.kernels, programs: this.programs, memory: this.memory, requiredLimits,
+      format: 'tenon-plan',
+      version: 1,
+      name,
+      target: this.target.kind,
+      symbols,
+      buffers,
+      state: [...this.state.values()],
+      kernels: this.kernels,
+      programs: this.programs,
+      memory: this.memory,
+      requiredLimits,
       ...(built ? { wasm: { threads: this.target.threads > 1, relaxedSimd: this.target.relaxedSimd, scratchBytes: built.scratchBytes } } : {}),
     };
     const blob = new Uint8Array(this.blobBytes);

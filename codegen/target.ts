@@ -18,12 +18,28 @@ export interface TargetInfo {
 
 /** WebGPU's default limits, which every device has. */
 export const webgpuTarget: TargetInfo = {
-  kind: 'webgpu', threads: 1, relaxedSimd: false, maxWorkgroupSize: 256, maxWorkgroupStorage: 16384, maxStorageBuffers: 8, maxBufferSize: 268435456, maxBindingSize: 134217728, maxGroupsPerDimension: 65535,
+  kind: 'webgpu',
+  threads: 1,
+  relaxedSimd: false,
+  maxWorkgroupSize: 256,
+  maxWorkgroupStorage: 16384,
+  maxStorageBuffers: 8,
+  maxBufferSize: 268435456,
+  maxBindingSize: 134217728,
+  maxGroupsPerDimension: 65535,
 };
 
 /** WASM with SIMD128. */
 export const wasmTarget = (threads: number, relaxedSimd: boolean): TargetInfo => ({
-  kind: 'wasm', threads, relaxedSimd, maxWorkgroupSize: 1, maxWorkgroupStorage: 4194304, maxStorageBuffers: 64, maxBufferSize: 4294967296, maxBindingSize: 4294967296, maxGroupsPerDimension: 2147483647,
+  kind: 'wasm',
+  threads,
+  relaxedSimd,
+  maxWorkgroupSize: 1,
+  maxWorkgroupStorage: 4194304,
+  maxStorageBuffers: 64,
+  maxBufferSize: 4294967296,
+  maxBindingSize: 4294967296,
+  maxGroupsPerDimension: 2147483647,
 });
 
 /** What to compile for to run on an open device (Device.info). */

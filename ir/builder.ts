@@ -2,9 +2,10 @@
  * Builds graphs. `emit` adds any op; the other methods are conveniences with implicit (NumPy) broadcasting. Constants and symbolic sizes are
  * made here too. `build` freezes the graph.
  */
+
+import { type Dim, equalDim, equalShape, isStatic, type Shape, shapeToString, sizeDim, symbolsOf } from './dim.js';
 import type { DType } from './dtype.js';
 import { isFloat } from './dtype.js';
-import { type Dim, equalDim, equalShape, isStatic, type Shape, shapeToString, sizeDim, symbolsOf } from './dim.js';
 import { invariant, ShapeError } from './errors.js';
 import type { Graph, GraphInput, Node, NodeOf, Port, StateSlot, StateView, SymbolDecl, TensorType, Update, Value } from './graph.js';
 import type { BinaryFunction, CompareFunction, OpAttrs, OpName, ReduceFunction, UnaryFunction } from './op-attrs.js';
@@ -61,7 +62,8 @@ export class GraphBuilder {
   stateSlot(name: string, dtype: DType, shape: readonly number[], options: StateOptions = {}): Value {
     const old = this.state.find((s) => s.name === name);
     if (old) {
-      if (old.value.dtype !== dtype || !equalShape(old.value.shape, shape)) throw new ShapeError(`state '${name}' is ${old.value.dtype}${shapeToString(old.value.shape)}, asked for as ${dtype}${shapeToString(shape)}`);
+      if (old.value.dtype !== dtype || !equalShape(old.value.shape, shape))
+        throw new ShapeError(`state '${name}' is ${old.value.dtype}${shapeToString(old.value.shape)}, asked for as ${dtype}${shapeToString(shape)}`);
       return old.value;
     }
     const value = this.value({ dtype, shape }, null, 0);
@@ -76,7 +78,8 @@ export class GraphBuilder {
   update(slot: string, value: Value): void {
     const s = this.state.find((x) => x.name === slot);
     invariant(s, `update of unknown state '${slot}'`);
-    if (s.value.dtype !== value.dtype || !equalShape(s.value.shape, value.shape)) throw new ShapeError(`state '${slot}' is ${s.value.dtype}${shapeToString(s.value.shape)}, its update ${value.dtype}${shapeToString(value.shape)}`);
+    if (s.value.dtype !== value.dtype || !equalShape(s.value.shape, value.shape))
+      throw new ShapeError(`state '${slot}' is ${s.value.dtype}${shapeToString(s.value.shape)}, its update ${value.dtype}${shapeToString(value.shape)}`);
     const i = this.updates.findIndex((u) => u.slot === slot);
     if (i >= 0) this.updates[i] = { slot, value };
     else this.updates.push({ slot, value });
@@ -154,7 +157,15 @@ export class GraphBuilder {
     for (const i of this.inputs) note(i.value.shape);
     for (const n of this.nodes) for (const v of n.outputs) note(v.shape);
     const symbols: SymbolDecl[] = [...new Set([...used, ...this.symbolMax.keys()])].map((name) => ({ name, max: this.symbolMax.get(name) ?? 1 }));
-    return { name: this.name, symbols, inputs: [...this.inputs], state: [...this.state], nodes: [...this.nodes], outputs: [...this.outputs], updates: [...this.updates] };
+    return {
+      name: this.name,
+      symbols,
+      inputs: [...this.inputs],
+      state: [...this.state],
+      nodes: [...this.nodes],
+      outputs: [...this.outputs],
+      updates: [...this.updates],
+    };
   }
 
   // ---- sources
@@ -188,7 +199,11 @@ export class GraphBuilder {
   broadcastTo(x: Value, shape: Shape): Value {
     const off = shape.length - x.shape.length;
     if (off < 0) throw new ShapeError(`cannot broadcast ${shapeToString(x.shape)} to ${shapeToString(shape)}`);
-    return this.broadcast(x, shape, x.shape.map((_, i) => i + off));
+    return this.broadcast(
+      x,
+      shape,
+      x.shape.map((_, i) => i + off),
+    );
   }
   broadcastShapes(a: Shape, b: Shape): Shape {
     const n = Math.max(a.length, b.length);
@@ -274,7 +289,12 @@ export class GraphBuilder {
   }
   /** Elements [start, limit) of one axis. */
   sliceAxis(x: Value, axis: number, start: Dim, limit: Dim, stride = 1): Value {
-    return this.slice(x, x.shape.map((_, i) => (i === axis ? start : 0)), x.shape.map((d, i) => (i === axis ? limit : d)), x.shape.map((_, i) => (i === axis ? stride : 1)));
+    return this.slice(
+      x,
+      x.shape.map((_, i) => (i === axis ? start : 0)),
+      x.shape.map((d, i) => (i === axis ? limit : d)),
+      x.shape.map((_, i) => (i === axis ? stride : 1)),
+    );
   }
   pad(x: Value, low: readonly number[], high: readonly number[], value = 0, interior?: readonly number[]): Value {
     return this.emit('pad', [x], { low, high, interior: interior ?? low.map(() => 0), value });
@@ -289,7 +309,10 @@ export class GraphBuilder {
     return this.reshape(x, [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)]);
   }
   squeeze(x: Value, axes: readonly number[]): Value {
-    return this.reshape(x, x.shape.filter((_, i) => !axes.includes(i)));
+    return this.reshape(
+      x,
+      x.shape.filter((_, i) => !axes.includes(i)),
+    );
   }
   gather(x: Value, indices: Value, axis = 0): Value {
     return this.emit('gather', [x, indices], { axis });
@@ -302,7 +325,12 @@ export class GraphBuilder {
     if (axes.length === 0) return x;
     const sorted = [...axes].sort((a, b) => a - b);
     const y = this.emit('reduce', [x], { fn, axes: sorted });
-    return keepDims ? this.reshape(y, x.shape.map((d, i) => (sorted.includes(i) ? 1 : d))) : y;
+    return keepDims
+      ? this.reshape(
+          y,
+          x.shape.map((d, i) => (sorted.includes(i) ? 1 : d)),
+        )
+      : y;
   }
   sum = (x: Value, axes?: readonly number[], keepDims = false): Value => this.reduce('sum', x, axes, keepDims);
   /** The mean divides by the real (symbolic) size. */

@@ -2,8 +2,9 @@
  * The graph IR: nodes in topological order, in SSA form. Graphs are immutable once built (GraphBuilder.build); passes build new ones.
  * All values are dense and row-major in their logical shape; a memory layout is a transpose in the graph.
  */
-import type { DType } from './dtype.js';
+
 import { type Dim, type Shape, shapeToString } from './dim.js';
+import type { DType } from './dtype.js';
 import type { OpAttrs, OpName } from './op-attrs.js';
 import type { TensorData } from './tensor-data.js';
 

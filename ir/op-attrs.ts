@@ -2,14 +2,44 @@
  * The primitives and their typed attributes: one line per op. Axes are non-negative here. Elementwise ops want equal shapes; broadcasting is the
  * op `broadcast`. Each op's record (shape inference, reference evaluation, gradient, axes, printing) is in ir/ops/.
  */
-import type { DType } from './dtype.js';
+
 import type { Dim, Shape } from './dim.js';
+import type { DType } from './dtype.js';
 import type { Graph } from './graph.js';
 import type { TensorData } from './tensor-data.js';
 
 export const unaryFunctions = [
-  'neg', 'abs', 'sign', 'floor', 'ceil', 'round', 'exp', 'expm1', 'log', 'log1p', 'sqrt', 'rsqrt', 'reciprocal', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan',
-  'sinh', 'cosh', 'tanh', 'asinh', 'acosh', 'atanh', 'sigmoid', 'erf', 'not', 'bitwise_not', 'is_nan', 'is_inf',
+  'neg',
+  'abs',
+  'sign',
+  'floor',
+  'ceil',
+  'round',
+  'exp',
+  'expm1',
+  'log',
+  'log1p',
+  'sqrt',
+  'rsqrt',
+  'reciprocal',
+  'sin',
+  'cos',
+  'tan',
+  'asin',
+  'acos',
+  'atan',
+  'sinh',
+  'cosh',
+  'tanh',
+  'asinh',
+  'acosh',
+  'atanh',
+  'sigmoid',
+  'erf',
+  'not',
+  'bitwise_not',
+  'is_nan',
+  'is_inf',
 ] as const;
 /** round is half to even; not is for bool; is_nan and is_inf give bool. */
 export type UnaryFunction = (typeof unaryFunctions)[number];
@@ -87,7 +117,12 @@ export interface OpAttrs {
   };
   // contractions
   /** Output axes: batch, then free of the left, then free of the right operand. */
-  dot: { readonly batchLeft: readonly number[]; readonly batchRight: readonly number[]; readonly contractLeft: readonly number[]; readonly contractRight: readonly number[] };
+  dot: {
+    readonly batchLeft: readonly number[];
+    readonly batchRight: readonly number[];
+    readonly contractLeft: readonly number[];
+    readonly contractRight: readonly number[];
+  };
   /**
    * General N-d convolution (cross-correlation). Negative padding crops. `groups`: features; `batchGroups`: batch groups (XLA's batch_group_count), used by the
    * gradient of grouped convolutions with respect to the kernel.

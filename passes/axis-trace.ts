@@ -34,30 +34,29 @@ function throughReshape(input: Value, output: Value, map: AxisMap): AxisMap | nu
 /** Non-free values that `v` is read from, where `v`'s axes are the domain axes `map`. */
 export function traceBack(v: Value, map: AxisMap | null): Reached[] {
   const out: Reached[] = [];
-  const walk = (x: Value, m: AxisMap | null): void => {
-    const n = x.producer;
-    if (n === null || !isFree(n)) {
-      out.push({ value: x, map: m });
-      return;
-    }
-    if (n.inputs.length === 0) return;
+  /** The axis map of a free node's input, from that of its output. */
+  const back = (n: Node, x: Value, m: AxisMap): AxisMap | null => {
     const input = n.inputs[0]!;
-    if (m === null) return walk(input, null);
     switch (n.op) {
       case 'broadcast':
-        return walk(input, n.attrs.axes.map((a, i) => (input.shape[i] === 1 ? null : m[a]!)));
+        return n.attrs.axes.map((a, i) => (input.shape[i] === 1 ? null : m[a]!));
       case 'transpose': {
-        const back: (number | null)[] = [];
+        const to: (number | null)[] = [];
         n.attrs.perm.forEach((p, i) => {
-          back[p] = m[i]!;
+          to[p] = m[i]!;
         });
-        return walk(input, back);
+        return to;
       }
       case 'reshape':
-        return walk(input, throughReshape(input, x, m));
+        return throughReshape(input, x, m);
       default:
-        return walk(input, null);
+        return null;
     }
+  };
+  const walk = (x: Value, m: AxisMap | null): void => {
+    const n = x.producer;
+    if (n === null || !isFree(n)) out.push({ value: x, map: m });
+    else if (n.inputs.length > 0) walk(n.inputs[0]!, m === null ? null : back(n, x, m));
   };
   walk(v, map);
   return out;

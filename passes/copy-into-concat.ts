@@ -3,10 +3,10 @@
  * an input, a value that is used twice) gets a copy of its own, by a cast to its own dtype. Otherwise the whole concat would be a chain of selections.
  */
 import { isStatic } from '../ir/dim.js';
-import { rebuild } from '../ir/transform.js';
-import type { OpAttrs } from '../ir/op-attrs.js';
 import type { Graph, Node, Value } from '../ir/graph.js';
+import type { OpAttrs } from '../ir/op-attrs.js';
 import { sizeOf } from '../ir/tensor-data.js';
+import { rebuild } from '../ir/transform.js';
 import { isFree } from './regions.js';
 
 /** Fewest elements of a concat that is worth copies. */
@@ -14,7 +14,9 @@ const worthwhile = 1024;
 
 const isPlaceable = (n: Node): boolean => {
   const out = n.outputs[0]!;
-  return n.op === 'concat' && out.shape.slice(0, n.attrs.axis).every((d) => d === 1) && out.shape.every(isStatic) && sizeOf(out.shape as number[]) >= worthwhile;
+  return (
+    n.op === 'concat' && out.shape.slice(0, n.attrs.axis).every((d) => d === 1) && out.shape.every(isStatic) && sizeOf(out.shape as number[]) >= worthwhile
+  );
 };
 
 export function copyIntoConcat(graph: Graph): Graph {
@@ -32,7 +34,10 @@ export function copyIntoConcat(graph: Graph): Graph {
       }
       return r.at(n, () => r.b.emit('cast', [r.value(v)], { dtype: v.dtype }));
     });
-    r.setAll(n, r.at(n, () => r.b.emitAll('concat', inputs, n.attrs as OpAttrs['concat'])));
+    r.setAll(
+      n,
+      r.at(n, () => r.b.emitAll('concat', inputs, n.attrs as OpAttrs['concat'])),
+    );
     return true;
   });
 }

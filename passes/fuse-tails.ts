@@ -22,7 +22,10 @@ function rowAligned(row: Region, product: Region): boolean {
     const reducing = n.op === 'reduce' || n.op === 'arg_reduce';
     return n.inputs.every((v) => {
       const domain = reducing ? n.inputs[0]! : n.outputs[0]!;
-      return traceBack(v, domain.shape.map((_, i) => i)).every((r) => !made.has(r.value) || (r.map !== null && r.map[0] === 0));
+      return traceBack(
+        v,
+        domain.shape.map((_, i) => i),
+      ).every((r) => !made.has(r.value) || (r.map !== null && r.map[0] === 0));
     });
   });
 }
@@ -36,7 +39,16 @@ export function fuseTails(fused: FusedGraph, options: TailOptions): FusedGraph {
   };
   const writers = new Map<Value, Region>();
   for (const r of fused.regions) for (const v of r.outputs) writers.set(v, r);
-  const deps = new Map(fused.regions.map((r) => [r, new Set(r.inputs.flatMap((v) => [writers.get(v), ...fused.regions.filter((w) => w.outputs.some((o) => o !== v && rootOf(o) === rootOf(v)))]).filter((d) => d !== undefined))]));
+  const deps = new Map(
+    fused.regions.map((r) => [
+      r,
+      new Set(
+        r.inputs
+          .flatMap((v) => [writers.get(v), ...fused.regions.filter((w) => w.outputs.some((o) => o !== v && rootOf(o) === rootOf(v)))])
+          .filter((d) => d !== undefined),
+      ),
+    ]),
+  );
   const reaches = (from: Region, to: Region, without: Region): boolean => {
     const seen = new Set<Region>();
     const stack = [...deps.get(from)!].filter((d) => d !== without);
@@ -54,7 +66,10 @@ export function fuseTails(fused: FusedGraph, options: TailOptions): FusedGraph {
     if (product.kind !== 'contraction' || hero?.op !== 'dot' || hero.attrs.batchLeft.length > 0 || hero.outputs[0]!.shape.length !== 2) continue;
     const shape = hero.outputs[0]!.shape;
     const [m, n] = [sizeAt(shape.slice(0, 1), max), sizeAt(shape.slice(1), max)];
-    const k = sizeAt(hero.attrs.contractLeft.map((a) => hero.inputs[0]!.shape[a]!), max);
+    const k = sizeAt(
+      hero.attrs.contractLeft.map((a) => hero.inputs[0]!.shape[a]!),
+      max,
+    );
     if (!pays(m, n, k) || product.outputs.some((v) => fused.aliases.has(v))) continue;
     const row = fused.regions.find((r) => {
       const h = r.hero;
@@ -66,7 +81,10 @@ export function fuseTails(fused: FusedGraph, options: TailOptions): FusedGraph {
     const inner = new Set(product.outputs);
     const inputs = [...new Set([...product.inputs, ...row.inputs.filter((v) => !inner.has(v))])];
     const outputs = [...product.outputs, ...row.outputs];
-    const buffers = new Set([...inputs.map((v) => (v.producer && v.producer.op !== 'constant' ? 'arena' : v)), ...outputs.map((v) => (fused.graph.outputs.some((o) => o.value === v) || fused.graph.updates.some((u) => u.value === v) ? v : 'arena'))]);
+    const buffers = new Set([
+      ...inputs.map((v) => (v.producer && v.producer.op !== 'constant' ? 'arena' : v)),
+      ...outputs.map((v) => (fused.graph.outputs.some((o) => o.value === v) || fused.graph.updates.some((u) => u.value === v) ? v : 'arena')),
+    ]);
     if (buffers.size > options.maxBuffers) continue;
     const nodes = [...new Set([...product.nodes, ...row.nodes])];
     replaced.set(product, null);

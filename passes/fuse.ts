@@ -8,7 +8,7 @@
  *   3. elementwise nodes over one domain join, first along edges, then side by side;
  *   4. a cluster that is cheap to compute again is copied into all its consumers (prologue) when that moves fewer bytes than storing it.
  * A merge is legal when the clusters stay acyclic and every path inside keeps the index (axis-trace.ts). What is used outside a cluster is an output.
- */import type { Graph, Node, Value } from '../ir/graph.js';
+ */ import type { Graph, Node, Value } from '../ir/graph.js';
 import { traceBack } from './axis-trace.js';
 import { type Cluster, defaultFuseOptions, type FuseOptions, isLoop } from './fusion/cluster.js';
 import { ClusterGraph } from './fusion/cluster-graph.js';
@@ -23,7 +23,11 @@ export function fuse(graph: Graph, options: FuseOptions = defaultFuseOptions): F
   const g = new ClusterGraph(graph, options);
   const grower = new Grower(g);
   const inliner = new Inliner(g);
-  const ofKind = (kind: Cluster['kind']): Cluster[] => g.clusters().filter((c) => c.kind === kind).sort((a, b) => g.minPosition(a) - g.minPosition(b));
+  const ofKind = (kind: Cluster['kind']): Cluster[] =>
+    g
+      .clusters()
+      .filter((c) => c.kind === kind)
+      .sort((a, b) => g.minPosition(a) - g.minPosition(b));
   inliner.placeConcats();
   for (const c of ofKind('contraction')) if (c.alive) grower.growEpilogue(c);
   for (const c of ofKind('row')) if (c.alive) grower.growRow(c);
@@ -43,7 +47,11 @@ function finish(g: ClusterGraph, copies: ReadonlyMap<Cluster, ReadonlySet<Node>>
   const list = g.clusters();
   const computed = new Map<Cluster, Set<Node>>(list.map((c) => [c, new Set([...c.nodes, ...(copies.get(c) ?? [])])]));
   const materialInputs = (nodes: Set<Node>): Value[] => [
-    ...new Set([...nodes].flatMap((n) => (isLoop(n) ? n.inputs : n.inputs.flatMap((v) => traceBack(v, null)).map((r) => r.value)).filter((v) => !v.producer || !nodes.has(v.producer)))),
+    ...new Set(
+      [...nodes].flatMap((n) =>
+        (isLoop(n) ? n.inputs : n.inputs.flatMap((v) => traceBack(v, null)).map((r) => r.value)).filter((v) => !v.producer || !nodes.has(v.producer)),
+      ),
+    ),
   ];
   const read = new Set<Value>(g.roots);
   for (const c of list) for (const v of materialInputs(computed.get(c)!)) read.add(v);
@@ -54,9 +62,18 @@ function finish(g: ClusterGraph, copies: ReadonlyMap<Cluster, ReadonlySet<Node>>
   for (const c of list) for (const n of c.nodes) for (const v of n.outputs) writer.set(v, [c]);
   for (const [v, a] of g.aliases) if (!writer.has(v) && writer.has(a.of)) writer.set(v, writer.get(a.of)!);
   for (const a of g.aliases.values()) if (!writer.has(a.of)) writer.set(a.of, []);
-  for (const [v, a] of g.aliases) if (v.producer && g.cluster.get(v.producer)?.alive && a.of.producer?.op === 'concat') writer.get(a.of)!.push(g.cluster.get(v.producer)!);
+  for (const [v, a] of g.aliases)
+    if (v.producer && g.cluster.get(v.producer)?.alive && a.of.producer?.op === 'concat') writer.get(a.of)!.push(g.cluster.get(v.producer)!);
   const deps = new Map<Cluster, Set<Cluster>>();
-  for (const c of list) deps.set(c, new Set(materialInputs(computed.get(c)!).flatMap((v) => writer.get(v) ?? []).filter((d) => d !== c)));
+  for (const c of list)
+    deps.set(
+      c,
+      new Set(
+        materialInputs(computed.get(c)!)
+          .flatMap((v) => writer.get(v) ?? [])
+          .filter((d) => d !== c),
+      ),
+    );
   const done = new Set<Cluster>();
   const ordered: Cluster[] = [];
   const visit = (c: Cluster): void => {

@@ -20,7 +20,8 @@ export function isolateRoots(graph: Graph, strict = false): Graph {
   const updates = graph.updates.map((u) => must(u.value));
   if (![...outputs, ...updates].includes(true)) return graph;
   const nodes = [...graph.nodes];
-  let id = Math.max(0, ...graph.nodes.flatMap((n) => n.outputs.map((v) => v.id)), ...graph.inputs.map((i) => i.value.id), ...graph.state.map((s) => s.value.id)) + 1;
+  let id =
+    Math.max(0, ...graph.nodes.flatMap((n) => n.outputs.map((v) => v.id)), ...graph.inputs.map((i) => i.value.id), ...graph.state.map((s) => s.value.id)) + 1;
   const copy = (v: Value): Value => {
     const made: Value[] = [];
     const node = { op: 'cast', attrs: { dtype: v.dtype }, inputs: [v], outputs: made, origin: v.producer?.origin ?? '' } as const;

@@ -3,7 +3,8 @@ import type { Node, Value } from '../ir/graph.js';
 import type { FusedGraph } from './regions.js';
 
 /** What a node computes: the function of elementwise ops and reductions, else the op. */
-export const nodeName = (n: Node): string => (n.op === 'unary' || n.op === 'binary' || n.op === 'compare' || n.op === 'reduce' || n.op === 'arg_reduce' ? n.attrs.fn : n.op);
+export const nodeName = (n: Node): string =>
+  n.op === 'unary' || n.op === 'binary' || n.op === 'compare' || n.op === 'reduce' || n.op === 'arg_reduce' ? n.attrs.fn : n.op;
 
 /** One line a region, in order, then the aliases. */
 export function printRegions(fused: FusedGraph): string {

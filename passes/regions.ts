@@ -56,7 +56,8 @@ export function isFree(n: Node): boolean {
 }
 
 /** Nodes computed element by element from elements of their inputs. */
-export const isElementwise = (n: Node): boolean => n.op === 'unary' || n.op === 'binary' || n.op === 'compare' || n.op === 'select' || n.op === 'cast' || n.op === 'bitcast';
+export const isElementwise = (n: Node): boolean =>
+  n.op === 'unary' || n.op === 'binary' || n.op === 'compare' || n.op === 'select' || n.op === 'cast' || n.op === 'bitcast';
 
 export type Contraction = NodeOf<'dot'> | NodeOf<'conv'>;
 export const isContraction = (n: Node): n is Contraction => n.op === 'dot' || n.op === 'conv';

@@ -14,7 +14,12 @@ const rules = [
   { from: /^passes\//, to: [/^(ir|passes)\//], packages: [], lazy: [] },
   { from: /^codegen\//, to: [/^(ir|passes|codegen)\//, /^runtime\/plan\.ts$/], packages: [], lazy: [] },
   { from: /^runtime\//, to: [/^runtime\//], packages: [], lazy: [/^node:/, /^webgpu$/] },
-  { from: /^frontend\/(keras\/models|onnx\/model)/, to: [/^frontend\//, /^ir\//, /^codegen\/(index|compile|target)\.ts$/, /^runtime\//], packages: [], lazy: [/^node:/] },
+  {
+    from: /^frontend\/(keras\/models|onnx\/model)/,
+    to: [/^frontend\//, /^ir\//, /^codegen\/(index|compile|target)\.ts$/, /^runtime\//],
+    packages: [],
+    lazy: [/^node:/],
+  },
   // The package's entry hands on what its modules export, and the model's classes with it.
   { from: /^frontend\/keras\/index\.ts$/, to: [/^frontend\/keras\//, /^ir\//, /^runtime\/index\.ts$/], packages: [], lazy: [] },
   { from: /^frontend\//, to: [/^frontend\//, /^ir\//], packages: [], lazy: [/^node:/] },
@@ -38,7 +43,8 @@ function importsOf(text) {
   const found = [];
   for (const m of code.matchAll(/^\s*(?:import|export)\s+(type\s+)?(?:[\w*\s{},$]+?\s+from\s+)?'([^'\n]+)'/gm)) {
     const named = /\{([^}]*)\}/.exec(m[0])?.[1];
-    const erased = Boolean(m[1]) || (named !== undefined && !/import\s+\w/.test(m[0]) && named.split(',').every((n) => n.trim() === '' || n.trim().startsWith('type ')));
+    const erased =
+      Boolean(m[1]) || (named !== undefined && !/import\s+\w/.test(m[0]) && named.split(',').every((n) => n.trim() === '' || n.trim().startsWith('type ')));
     found.push({ what: m[2], erased, lazy: false });
   }
   for (const m of code.matchAll(/(typeof\s+)?\bimport\(\s*'([^'\n]+)'\s*\)(\.[A-Z])?/g)) found.push({ what: m[2], erased: Boolean(m[1] || m[3]), lazy: true });

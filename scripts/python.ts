@@ -20,7 +20,10 @@ export function ensurePython(): string {
   if (existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return python;
   const run = (command: string, ...args: string[]) => {
     const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-    if (status !== 0) throw new Error(`'${command} ${args.join(' ')}' failed${error ? `: ${error.message}` : ''}. Python 3.11 or newer with venv and pip is needed (Debian: python3-venv).`);
+    if (status !== 0)
+      throw new Error(
+        `'${command} ${args.join(' ')}' failed${error ? `: ${error.message}` : ''}. Python 3.11 or newer with venv and pip is needed (Debian: python3-venv).`,
+      );
   };
   console.log('Making .venv with the real Keras ...');
   if (!existsSync(python)) run(process.env.TENON_PYTHON ?? 'python3', '-m', 'venv', venv);

@@ -15,7 +15,9 @@ export function packagesAreCurrent() {
   if (!existsSync(installed)) return false;
   const have = readJson(installed).packages;
   const want = readJson(`${root}/package-lock.json`).packages;
-  return Object.entries(want).every(([path, p]) => path === '' || (have[path] ? have[path].version === p.version && existsSync(`${root}/${path}`) : p.optional === true));
+  return Object.entries(want).every(
+    ([path, p]) => path === '' || (have[path] ? have[path].version === p.version && existsSync(`${root}/${path}`) : p.optional === true),
+  );
 }
 
 /** Runs `npm ci` when packages are missing or stale. */
@@ -28,7 +30,12 @@ export function ensurePackages() {
   const npm = process.env.npm_execpath;
   const args = ['ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund'];
   const [command, argv] = npm?.endsWith('.js') ? [process.execPath, [npm, ...args]] : ['npm', args];
-  const { status, error } = spawnSync(command, argv, { cwd: root, stdio: 'inherit', env: { ...env, TENON_SETUP: '1' }, shell: process.platform === 'win32' && command === 'npm' });
+  const { status, error } = spawnSync(command, argv, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...env, TENON_SETUP: '1' },
+    shell: process.platform === 'win32' && command === 'npm',
+  });
   if (status !== 0) throw new Error(`npm ci failed${error ? `: ${error.message}` : ''}`);
 }
 
@@ -50,7 +57,8 @@ export function ensureGpu() {
       console.warn(`${advice} WebGPU works only if this machine has a GPU and a Vulkan driver.`);
     } else {
       console.log(`Installing ${missing.join(' ')} (for software WebGPU) ...`);
-      const apt = (...args) => spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }).status === 0;
+      const apt = (...args) =>
+        spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }).status === 0;
       if (!apt('update', '-q') || !apt('install', '-q', '-y', '--no-install-recommends', ...missing)) console.warn(`apt-get failed. ${advice}`);
     }
   }

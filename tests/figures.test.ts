@@ -42,12 +42,12 @@ for (const w of workloads) {
   });
 
   test(`${w.id}: a second batch size needs no new pipeline`, () => {
-    assert.is((get()).pipelinesOfSecondBatch, 0);
+    assert.is(get().pipelinesOfSecondBatch, 0);
   });
 
   if (w.kind === 'train') {
     test(`${w.id}: the optimizer's update is one kernel`, () => {
-      assert.is((get()).optimizerKernels, 1);
+      assert.is(get().optimizerKernels, 1);
     });
 
     test(`${w.id}: a step uploads the batch's indices at most and reads nothing back`, () => {

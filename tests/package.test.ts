@@ -42,8 +42,16 @@ test('every path of the exports map exists, types first', () => {
 
 test('imports without side effects, the same names as ESM and as CommonJS', () => {
   const names = `const out = {}; const before = Object.keys(globalThis).length;`;
-  const esm = run(['--input-type=module', '-e', `${names} for (const e of ${JSON.stringify(entries)}) out[e] = Object.keys(await import(e.replace('.', 'tenon'))).sort(); out.added = Object.keys(globalThis).length - before; console.log(JSON.stringify(out))`]);
-  const cjs = run(['--input-type=commonjs', '-e', `${names} for (const e of ${JSON.stringify(entries)}) out[e] = Object.keys(require(e.replace('.', 'tenon'))).sort(); out.added = Object.keys(globalThis).length - before; console.log(JSON.stringify(out))`]);
+  const esm = run([
+    '--input-type=module',
+    '-e',
+    `${names} for (const e of ${JSON.stringify(entries)}) out[e] = Object.keys(await import(e.replace('.', 'tenon'))).sort(); out.added = Object.keys(globalThis).length - before; console.log(JSON.stringify(out))`,
+  ]);
+  const cjs = run([
+    '--input-type=commonjs',
+    '-e',
+    `${names} for (const e of ${JSON.stringify(entries)}) out[e] = Object.keys(require(e.replace('.', 'tenon'))).sort(); out.added = Object.keys(globalThis).length - before; console.log(JSON.stringify(out))`,
+  ]);
   assert.is(esm.code, 0, esm.output);
   assert.is(cjs.code, 0, cjs.output);
   const names1 = JSON.parse(esm.output) as Record<string, string[] | number>;
@@ -69,7 +77,16 @@ layers.Dense(2, { activatoin: 'relu' });
 `;
   writeFileSync(path.join(dir, 'esm.mts'), text);
   writeFileSync(path.join(dir, 'cjs.cts'), text);
-  const compilerOptions = { strict: true, noEmit: true, module: 'NodeNext', moduleResolution: 'NodeNext', target: 'ES2022', lib: ['ES2023', 'DOM'], types: [], skipLibCheck: false };
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    module: 'NodeNext',
+    moduleResolution: 'NodeNext',
+    target: 'ES2022',
+    lib: ['ES2023', 'DOM'],
+    types: [],
+    skipLibCheck: false,
+  };
   writeFileSync(path.join(dir, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['esm.mts', 'cjs.cts'] }));
   const { code, output } = run([path.join(root, 'node_modules/typescript/bin/tsc'), '-p', dir]);
   assert.is(code, 0, output);

@@ -83,10 +83,37 @@ export function erf(x: number): number {
 export const power = (x: number, y: number): number => (x === 1 || y === 0 ? 1 : x === -1 && Math.abs(y) === Number.POSITIVE_INFINITY ? 1 : x ** y);
 
 const unaries: Record<UnaryFn, (x: number) => number> = {
-  neg: (x) => -x, abs: Math.abs, floor: Math.floor, ceil: Math.ceil, round: roundEven, trunc: Math.trunc, sqrt: Math.sqrt, rsqrt: (x) => 1 / Math.sqrt(x), exp: Math.exp, expm1: Math.expm1,
-  log: Math.log, log1p: Math.log1p, sin: Math.sin, cos: Math.cos, tan: Math.tan, asin: Math.asin, acos: Math.acos, atan: Math.atan, sinh: Math.sinh, cosh: Math.cosh, tanh: Math.tanh,
-  asinh: Math.asinh, acosh: Math.acosh, atanh: Math.atanh, sigmoid: (x) => 1 / (1 + Math.exp(-x)), erf, sign: Math.sign, not: (x) => (x ? 0 : 1), bitnot: (x) => ~x,
-  is_nan: (x) => (Number.isNaN(x) ? 1 : 0), is_inf: (x) => (Math.abs(x) === Number.POSITIVE_INFINITY ? 1 : 0),
+  neg: (x) => -x,
+  abs: Math.abs,
+  floor: Math.floor,
+  ceil: Math.ceil,
+  round: roundEven,
+  trunc: Math.trunc,
+  sqrt: Math.sqrt,
+  rsqrt: (x) => 1 / Math.sqrt(x),
+  exp: Math.exp,
+  expm1: Math.expm1,
+  log: Math.log,
+  log1p: Math.log1p,
+  sin: Math.sin,
+  cos: Math.cos,
+  tan: Math.tan,
+  asin: Math.asin,
+  acos: Math.acos,
+  atan: Math.atan,
+  sinh: Math.sinh,
+  cosh: Math.cosh,
+  tanh: Math.tanh,
+  asinh: Math.asinh,
+  acosh: Math.acosh,
+  atanh: Math.atanh,
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  erf,
+  sign: Math.sign,
+  not: (x) => (x ? 0 : 1),
+  bitnot: (x) => ~x,
+  is_nan: (x) => (Number.isNaN(x) ? 1 : 0),
+  is_inf: (x) => (Math.abs(x) === Number.POSITIVE_INFINITY ? 1 : 0),
 };
 
 const anyNaN = (a: number, b: number): boolean => Number.isNaN(a) || Number.isNaN(b);
@@ -109,7 +136,12 @@ const binaries: Record<BinaryFn, (a: number, b: number, s: Scalar) => number> = 
 };
 
 const compares: Record<CompareFn, (a: number, b: number) => boolean> = {
-  eq: (a, b) => a === b, ne: (a, b) => a !== b, lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b,
+  eq: (a, b) => a === b,
+  ne: (a, b) => a !== b,
+  lt: (a, b) => a < b,
+  le: (a, b) => a <= b,
+  gt: (a, b) => a > b,
+  ge: (a, b) => a >= b,
 };
 
 function castValue(x: number, from: Scalar, to: Scalar): number {

@@ -11,8 +11,37 @@ export type Lanes = 1 | 2 | 4;
 
 /** exp, log, tanh and so on exist here; `legalize` expands them where a target has no such instruction. */
 export type UnaryFn =
-  | 'neg' | 'abs' | 'floor' | 'ceil' | 'round' | 'trunc' | 'sqrt' | 'rsqrt' | 'exp' | 'expm1' | 'log' | 'log1p' | 'sin' | 'cos' | 'tan' | 'asin' | 'acos' | 'atan'
-  | 'sinh' | 'cosh' | 'tanh' | 'asinh' | 'acosh' | 'atanh' | 'sigmoid' | 'erf' | 'sign' | 'not' | 'bitnot' | 'is_nan' | 'is_inf';
+  | 'neg'
+  | 'abs'
+  | 'floor'
+  | 'ceil'
+  | 'round'
+  | 'trunc'
+  | 'sqrt'
+  | 'rsqrt'
+  | 'exp'
+  | 'expm1'
+  | 'log'
+  | 'log1p'
+  | 'sin'
+  | 'cos'
+  | 'tan'
+  | 'asin'
+  | 'acos'
+  | 'atan'
+  | 'sinh'
+  | 'cosh'
+  | 'tanh'
+  | 'asinh'
+  | 'acosh'
+  | 'atanh'
+  | 'sigmoid'
+  | 'erf'
+  | 'sign'
+  | 'not'
+  | 'bitnot'
+  | 'is_nan'
+  | 'is_inf';
 /** Integer div and rem truncate. shr is arithmetic on i32, logical on u32. min and max on floats propagate NaN. */
 export type BinaryFn = 'add' | 'sub' | 'mul' | 'div' | 'rem' | 'pow' | 'min' | 'max' | 'atan2' | 'and' | 'or' | 'xor' | 'shl' | 'shr';
 export type CompareFn = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge';
@@ -65,7 +94,20 @@ const memoryId = (m: Memory): number => {
   return id;
 };
 
-type Fields = { kind: Expr['kind']; scalar: Scalar; lanes: Lanes; args?: readonly Expr[]; lo?: number; hi?: number; value?: number; name?: string; role?: VarRole; fn?: string; memory?: Memory; lane?: number };
+type Fields = {
+  kind: Expr['kind'];
+  scalar: Scalar;
+  lanes: Lanes;
+  args?: readonly Expr[];
+  lo?: number;
+  hi?: number;
+  value?: number;
+  name?: string;
+  role?: VarRole;
+  fn?: string;
+  memory?: Memory;
+  lane?: number;
+};
 
 const noArgs: readonly Expr[] = [];
 
@@ -82,8 +124,19 @@ function make(f: Fields): Expr {
   const old = table.get(key);
   if (old) return old;
   const e = {
-    kind: f.kind, scalar: f.scalar, lanes: f.lanes, args, id: nextId++, lo: f.lo ?? Number.NEGATIVE_INFINITY, hi: f.hi ?? Number.POSITIVE_INFINITY, value: f.value, fn: f.fn, name: f.name,
-    role: f.role, memory: f.memory, lane: f.lane,
+    kind: f.kind,
+    scalar: f.scalar,
+    lanes: f.lanes,
+    args,
+    id: nextId++,
+    lo: f.lo ?? Number.NEGATIVE_INFINITY,
+    hi: f.hi ?? Number.POSITIVE_INFINITY,
+    value: f.value,
+    fn: f.fn,
+    name: f.name,
+    role: f.role,
+    memory: f.memory,
+    lane: f.lane,
   } as unknown as Expr;
   table.set(key, e);
   return e;
@@ -106,7 +159,8 @@ export const isFloatScalar = (s: Scalar): boolean => s === 'f32' || s === 'f64' 
 const wrap32 = (v: number): number => (Math.abs(v) < 9007199254740992 || !Number.isFinite(v) ? v | 0 : Number(BigInt.asIntN(32, BigInt(Math.trunc(v)))));
 
 export const constant = (value: number, scalar: Scalar = 'i32', lanes: Lanes = 1): Expr => {
-  const v = scalar === 'i32' ? wrap32(value) : scalar === 'u32' ? value >>> 0 : scalar === 'f32' ? Math.fround(value) : scalar === 'bool' ? (value ? 1 : 0) : value;
+  const v =
+    scalar === 'i32' ? wrap32(value) : scalar === 'u32' ? value >>> 0 : scalar === 'f32' ? Math.fround(value) : scalar === 'bool' ? (value ? 1 : 0) : value;
   return make({ kind: 'const', scalar, lanes, value: v, lo: isInt(scalar) ? v : undefined, hi: isInt(scalar) ? v : undefined });
 };
 export const i32 = (v: number): Expr => constant(v, 'i32');
@@ -164,11 +218,19 @@ function fromLinear(scalar: Scalar, constantIn: number, termMap: Map<Expr, numbe
     return x;
   };
   for (const [atom, c] of terms) {
-    const term = c === 1 ? atom : note(make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], ...rangeOf([[atom, c]], 0) }), 0, new Map([[atom, c]]));
+    const term =
+      c === 1
+        ? atom
+        : note(make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], ...rangeOf([[atom, c]], 0) }), 0, new Map([[atom, c]]));
     partial = new Map(partial).set(atom, c);
     e = e === null ? term : note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], ...rangeOf([...partial], 0) }), 0, partial);
   }
-  if (constantPart !== 0) e = note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], ...rangeOf(terms, constantPart) }), constantPart, partial);
+  if (constantPart !== 0)
+    e = note(
+      make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], ...rangeOf(terms, constantPart) }),
+      constantPart,
+      partial,
+    );
   sums.set(key, e!);
   return e!;
 }
@@ -190,8 +252,10 @@ function rangeOf(terms: readonly (readonly [Expr, number])[], c0: number): { lo:
   return { lo, hi };
 }
 
-const isDivOf = (e: Expr): { x: Expr; c: number } | null => (e.kind === 'binary' && e.fn === 'div' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null);
-const isRemOf = (e: Expr): { x: Expr; c: number } | null => (e.kind === 'binary' && e.fn === 'rem' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null);
+const isDivOf = (e: Expr): { x: Expr; c: number } | null =>
+  e.kind === 'binary' && e.fn === 'div' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null;
+const isRemOf = (e: Expr): { x: Expr; c: number } | null =>
+  e.kind === 'binary' && e.fn === 'rem' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null;
 
 /** k*(x rem c) + k*c*(x div c) = k*x, and k*(x rem a) + k*a*((x div a) rem b) = k*(x rem a*b). Changes `terms`; returns what is to be added to the constant. */
 function recombine(terms: Map<Expr, number>): number {
@@ -320,7 +384,8 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
     if (a.lanes === 1) return binary(fn, splat(a, b.lanes), b);
     if (b.lanes === 1) return binary(fn, a, splat(b, a.lanes));
   }
-  if ((a.scalar !== b.scalar && fn !== 'shl' && fn !== 'shr') || a.lanes !== b.lanes) throw new InternalError(`${fn} of ${a.scalar}x${a.lanes} and ${b.scalar}x${b.lanes}`);
+  if ((a.scalar !== b.scalar && fn !== 'shl' && fn !== 'shr') || a.lanes !== b.lanes)
+    throw new InternalError(`${fn} of ${a.scalar}x${a.lanes} and ${b.scalar}x${b.lanes}`);
   const { scalar, lanes } = a;
   if (scalar === 'i32' && lanes === 1) {
     if (fn === 'add') return addLinear('i32', a, b, 1);
@@ -352,7 +417,10 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
     return constant(exact, scalar, lanes);
   }
   if (scalar === 'bool' && (fn === 'and' || fn === 'or')) {
-    for (const [x, y] of [[a, b], [b, a]] as const) {
+    for (const [x, y] of [
+      [a, b],
+      [b, a],
+    ] as const) {
       if (x.kind === 'const') return fn === 'and' ? (x.value ? y : x) : x.value ? x : y;
     }
     if (a === b) return a;
@@ -393,12 +461,17 @@ export function compare(fn: CompareFn, a: Expr, b: Expr): Expr {
     const d = sub(a, b);
     const known = (yes: boolean, no: boolean): Expr | null => (yes ? truth(true) : no ? truth(false) : null);
     const r =
-      fn === 'lt' ? known(d.hi < 0, d.lo >= 0)
-      : fn === 'le' ? known(d.hi <= 0, d.lo > 0)
-      : fn === 'gt' ? known(d.lo > 0, d.hi <= 0)
-      : fn === 'ge' ? known(d.lo >= 0, d.hi < 0)
-      : fn === 'eq' ? known(d.lo === 0 && d.hi === 0, d.lo > 0 || d.hi < 0)
-      : known(d.lo > 0 || d.hi < 0, d.lo === 0 && d.hi === 0);
+      fn === 'lt'
+        ? known(d.hi < 0, d.lo >= 0)
+        : fn === 'le'
+          ? known(d.hi <= 0, d.lo > 0)
+          : fn === 'gt'
+            ? known(d.lo > 0, d.hi <= 0)
+            : fn === 'ge'
+              ? known(d.lo >= 0, d.hi < 0)
+              : fn === 'eq'
+                ? known(d.lo === 0 && d.hi === 0, d.lo > 0 || d.hi < 0)
+                : known(d.lo > 0 || d.hi < 0, d.lo === 0 && d.hi === 0);
     if (r) return r;
   }
   return make({ kind: 'compare', fn, scalar: 'bool', lanes: a.lanes, args: [a, b] });
@@ -433,7 +506,11 @@ export const bitcast = (a: Expr, scalar: Scalar): Expr => (a.scalar === scalar ?
 
 export const load = (memory: Memory, index: Expr, lanes: Lanes = 1): Expr => make({ kind: 'load', memory, scalar: memory.scalar, lanes, args: [index] });
 export const splat = (a: Expr, lanes: Lanes): Expr =>
-  lanes === a.lanes ? a : a.kind === 'const' ? constant(a.value, a.scalar, lanes) : make({ kind: 'splat', scalar: a.scalar, lanes, args: [a], lo: a.lo, hi: a.hi });
+  lanes === a.lanes
+    ? a
+    : a.kind === 'const'
+      ? constant(a.value, a.scalar, lanes)
+      : make({ kind: 'splat', scalar: a.scalar, lanes, args: [a], lo: a.lo, hi: a.hi });
 export function vector(xs: readonly Expr[]): Expr {
   const [first] = xs as readonly [Expr];
   const lanes = xs.length as Lanes;

@@ -222,7 +222,12 @@ class Hoister {
     const found = this.recall(e);
     if (found) return found;
     const sum = isSum(e);
-    const rebuilt = sum ? this.placeSum(sum) : withArgs(e, e.args.map((a) => this.place(a)));
+    const rebuilt = sum
+      ? this.placeSum(sum)
+      : withArgs(
+          e,
+          e.args.map((a) => this.place(a)),
+        );
     const result = this.name(rebuilt, e, root);
     if (!root || result.kind === 'var') this.know(this.depth, e, result);
     return result;
@@ -284,7 +289,8 @@ class Hoister {
   }
 }
 
-const defaultHint = (e: Expr): string => (e.kind === 'load' ? `${e.memory.name}_` : e.scalar === 'bool' ? 'c' : isInt(e.scalar) ? (isSum(e) ? 'at' : 'n') : 't');
+const defaultHint = (e: Expr): string =>
+  e.kind === 'load' ? `${e.memory.name}_` : e.scalar === 'bool' ? 'c' : isInt(e.scalar) ? (isSum(e) ? 'at' : 'n') : 't';
 
 /** Replaces lets of pure integer scalars by their values, so that index arithmetic is seen as a whole. */
 export function inlineIndexLets(stmts: readonly Stmt[], hints: Map<Expr, string> = new Map()): Stmt[] {
@@ -294,7 +300,8 @@ export function inlineIndexLets(stmts: readonly Stmt[], hints: Map<Expr, string>
   return mapStmts(stmts, {
     expr: inlined,
     stmt: (s) => {
-      if (s.kind !== 'let' || s.v.scalar !== 'i32' || s.v.lanes !== 1 || loadsOf(s.value).size > 0 || [...varsOf(s.value)].some((v) => v.role === 'mutable')) return [s];
+      if (s.kind !== 'let' || s.v.scalar !== 'i32' || s.v.lanes !== 1 || loadsOf(s.value).size > 0 || [...varsOf(s.value)].some((v) => v.role === 'mutable'))
+        return [s];
       values.set(s.v, s.value);
       if (!isTrivial(s.value)) hints.set(s.value, hintOf(s.v));
       return [];
@@ -328,8 +335,5 @@ function putBack(stmts: readonly Stmt[], candidates: ReadonlySet<VarExpr>): Stmt
     const n = uses.get(v) ?? 0;
     if (n <= 1) map.set(v, substitute(value, map));
   }
-  return substituteStmts(
-    mapStmts(stmts, { stmt: (s) => (s.kind === 'let' && map.has(s.v) ? [] : [s]) }),
-    map,
-  );
+  return substituteStmts(mapStmts(stmts, { stmt: (s) => (s.kind === 'let' && map.has(s.v) ? [] : [s]) }), map);
 }

@@ -23,7 +23,12 @@ export interface InterpretOptions {
 }
 
 /** Runs all workgroups; results are in `args` (one array for each of kernel.args; arrays over the same ArrayBuffer alias). */
-export function interpret(kernel: Kernel, args: readonly TypedArray[], symbols: Readonly<Record<string, number>> = {}, options: InterpretOptions = {}): Interpretation {
+export function interpret(
+  kernel: Kernel,
+  args: readonly TypedArray[],
+  symbols: Readonly<Record<string, number>> = {},
+  options: InterpretOptions = {},
+): Interpretation {
   return new Machine(kernel, args, symbols, options.maxSteps ?? 50_000_000).run();
 }
 
@@ -112,7 +117,8 @@ class Machine {
     const buffers = new Map<ArrayBufferLike, { unit: number; threads: Shadow; groups: Shadow }>();
     for (const a of args) {
       const unit = args.filter((b) => b.buffer === a.buffer).reduce((u, b) => Math.min(u, b.BYTES_PER_ELEMENT), 8);
-      if (!buffers.has(a.buffer)) buffers.set(a.buffer, { unit, threads: new Shadow(a.buffer.byteLength / unit), groups: new Shadow(a.buffer.byteLength / unit) });
+      if (!buffers.has(a.buffer))
+        buffers.set(a.buffer, { unit, threads: new Shadow(a.buffer.byteLength / unit), groups: new Shadow(a.buffer.byteLength / unit) });
     }
     kernel.args.forEach((m, i) => {
       const array = args[i]!;
@@ -164,7 +170,10 @@ class Machine {
       done = stops.every((s) => s === null);
       const odd = stops.findIndex((s) => s !== stops[0]);
       if (odd > 0) {
-        this.report('barrier', `divergent barrier in ${this.where()}: thread 0 ${stops[0] ? 'waits' : 'has ended'}, thread ${odd} ${stops[odd] ? 'waits at another' : 'has ended'}`);
+        this.report(
+          'barrier',
+          `divergent barrier in ${this.where()}: thread 0 ${stops[0] ? 'waits' : 'has ended'}, thread ${odd} ${stops[odd] ? 'waits at another' : 'has ended'}`,
+        );
         throw new GiveUp();
       }
     }
@@ -274,7 +283,8 @@ class Machine {
    * Variables are checked where statements other than lets read them: schedules bind indices of threads past the end, too, under the range that holds behind the guard.
    */
   private checkRange(v: VarExpr, x: number): void {
-    if (isInt(v.scalar) && v.lanes === 1 && v.role !== 'mutable' && (x < v.lo || x > v.hi)) this.report(`range ${v.name}`, `'${v.name}' is ${x} in ${this.where()}; its range was said to be [${v.lo}, ${v.hi}]`);
+    if (isInt(v.scalar) && v.lanes === 1 && v.role !== 'mutable' && (x < v.lo || x > v.hi))
+      this.report(`range ${v.name}`, `'${v.name}' is ${x} in ${this.where()}; its range was said to be [${v.lo}, ${v.hi}]`);
   }
 
   // ---- expressions
@@ -334,7 +344,10 @@ class Machine {
 
   private race(m: Memory, at: number, who: string, other: number, what: string): void {
     const second = other === MANY ? 'several others' : String(other);
-    this.report(`race ${m.name}`, `race on ${m.name}[${at}]: ${who} ${what} what ${second} ${what === 'reads' ? 'wrote' : 'touched'} (${this.where()}, thread ${this.thread.id})`);
+    this.report(
+      `race ${m.name}`,
+      `race on ${m.name}[${at}]: ${who} ${what} what ${second} ${what === 'reads' ? 'wrote' : 'touched'} (${this.where()}, thread ${this.thread.id})`,
+    );
   }
 
   private loadOne(m: Memory, at: number): number {

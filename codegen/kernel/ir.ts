@@ -29,7 +29,16 @@ export type Stmt =
    * step is positive; the variable runs from begin while < end. `unroll`: `unrollLoops` repeats the body (constant trip count). `parallel`: iterations are independent, so that
    * `vectorizeLoops` may run four at once.
    */
-  | { readonly kind: 'for'; readonly v: VarExpr; readonly begin: Expr; readonly end: Expr; readonly step: number; readonly unroll?: boolean; readonly parallel?: boolean; readonly body: readonly Stmt[] }
+  | {
+      readonly kind: 'for';
+      readonly v: VarExpr;
+      readonly begin: Expr;
+      readonly end: Expr;
+      readonly step: number;
+      readonly unroll?: boolean;
+      readonly parallel?: boolean;
+      readonly body: readonly Stmt[];
+    }
   | { readonly kind: 'if'; readonly cond: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[] }
   /** Binds a name to a value for the rest of the block. */
   | { readonly kind: 'let'; readonly v: VarExpr; readonly value: Expr }
@@ -58,10 +67,24 @@ export interface Kernel {
   readonly body: readonly Stmt[];
 }
 
-export const forLoop = (v: VarExpr, begin: Expr, end: Expr, body: readonly Stmt[], options: { step?: number; unroll?: boolean; parallel?: boolean } = {}): Stmt => ({
-  kind: 'for', v, begin, end, step: options.step ?? 1, unroll: options.unroll, parallel: options.parallel, body,
+export const forLoop = (
+  v: VarExpr,
+  begin: Expr,
+  end: Expr,
+  body: readonly Stmt[],
+  options: { step?: number; unroll?: boolean; parallel?: boolean } = {},
+): Stmt => ({
+  kind: 'for',
+  v,
+  begin,
+  end,
+  step: options.step ?? 1,
+  unroll: options.unroll,
+  parallel: options.parallel,
+  body,
 });
-export const ifThen = (cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt[] => (cond.kind === 'const' ? [...(cond.value ? then : otherwise)] : [{ kind: 'if', cond, then, else: otherwise }]);
+export const ifThen = (cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt[] =>
+  cond.kind === 'const' ? [...(cond.value ? then : otherwise)] : [{ kind: 'if', cond, then, else: otherwise }];
 export const letVar = (v: VarExpr, value: Expr): Stmt => ({ kind: 'let', v, value });
 export const mutable = (v: VarExpr, init: Expr): Stmt => ({ kind: 'mutable', v, init });
 export const assign = (v: VarExpr, value: Expr): Stmt => ({ kind: 'assign', v, value });
@@ -78,7 +101,8 @@ export function storeAll(stores: readonly { readonly memory: Memory; readonly in
 export const barrier: Stmt = { kind: 'barrier' };
 
 /** Sub-blocks of a statement. */
-export const blocksOf = (s: Stmt): readonly (readonly Stmt[])[] => (s.kind === 'for' || s.kind === 'while' ? [s.body] : s.kind === 'if' ? [s.then, s.else] : []);
+export const blocksOf = (s: Stmt): readonly (readonly Stmt[])[] =>
+  s.kind === 'for' || s.kind === 'while' ? [s.body] : s.kind === 'if' ? [s.then, s.else] : [];
 /** Expressions that a statement evaluates itself. */
 export function exprsOf(s: Stmt): readonly Expr[] {
   switch (s.kind) {

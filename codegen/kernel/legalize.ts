@@ -3,7 +3,7 @@
  * imprecise, or that may treat NaN as they like; the WGSL printer asks `expand` for each and prints it as a helper function, so that kernels stay short.
  */
 import { UnsupportedError } from '../../ir/errors.js';
-import { type BinaryFn, bitcast, binary, cast, compare, constant, div, type Expr, isFloatScalar, load, mul, or, select, type UnaryFn, unary } from './expr.js';
+import { type BinaryFn, binary, bitcast, cast, compare, constant, div, type Expr, isFloatScalar, load, mul, or, select, type UnaryFn, unary } from './expr.js';
 import type { Kernel, Memory, Stmt } from './ir.js';
 import * as math from './legalize-math.js';
 import { mapExpr, mapStmts } from './walk.js';
@@ -14,8 +14,22 @@ type Unary = (x: Expr, target: Target) => Expr;
 
 /** Expanded on both targets: WGSL's are missing, overflow, or are only as good as 2^-11. */
 const everywhere: Partial<Record<UnaryFn, Unary>> = {
-  expm1: math.expm1, log1p: math.log1p, sin: math.sin, cos: math.cos, tan: math.tan, asin: math.asin, acos: math.acos, atan: math.atan, sinh: math.sinh, cosh: math.cosh, tanh: math.tanh,
-  asinh: math.asinh, acosh: math.acosh, atanh: math.atanh, sigmoid: math.sigmoid, erf: math.erf,
+  expm1: math.expm1,
+  log1p: math.log1p,
+  sin: math.sin,
+  cos: math.cos,
+  tan: math.tan,
+  asin: math.asin,
+  acos: math.acos,
+  atan: math.atan,
+  sinh: math.sinh,
+  cosh: math.cosh,
+  tanh: math.tanh,
+  asinh: math.asinh,
+  acosh: math.acosh,
+  atanh: math.atanh,
+  sigmoid: math.sigmoid,
+  erf: math.erf,
 };
 
 const one = (x: Expr, v: number): Expr => constant(v, x.scalar, x.lanes);

@@ -15,7 +15,10 @@ export class Names {
 
   /** A name that nothing else has: the hint itself, or the hint with a number. */
   unique(hint: string): string {
-    let clean = hint.replace(/[^A-Za-z0-9_]+/g, '_').replace(/^_+|_+$/g, '').replace(/__+/g, '_');
+    let clean = hint
+      .replace(/[^A-Za-z0-9_]+/g, '_')
+      .replace(/^_+|_+$/g, '')
+      .replace(/__+/g, '_');
     if (!/^[A-Za-z]/.test(clean)) clean = `v${clean}`;
     let name = clean;
     for (let n = 2; this.used.has(name); n++) name = /\d$/.test(clean) ? `${clean}_${n}` : `${clean}${n}`;

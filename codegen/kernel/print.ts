@@ -5,8 +5,22 @@ import type { Kernel, Memory, Stmt } from './ir.js';
 import { Names } from './names.js';
 
 const infix: Partial<Record<BinaryFn | CompareFn, [string, number]>> = {
-  mul: ['*', 9], div: ['/', 9], rem: ['%', 9], add: ['+', 8], sub: ['-', 8], shl: ['<<', 7], shr: ['>>', 7],
-  lt: ['<', 6], le: ['<=', 6], gt: ['>', 6], ge: ['>=', 6], eq: ['==', 5], ne: ['!=', 5], and: ['&', 4], xor: ['^', 3], or: ['|', 2],
+  mul: ['*', 9],
+  div: ['/', 9],
+  rem: ['%', 9],
+  add: ['+', 8],
+  sub: ['-', 8],
+  shl: ['<<', 7],
+  shr: ['>>', 7],
+  lt: ['<', 6],
+  le: ['<=', 6],
+  gt: ['>', 6],
+  ge: ['>=', 6],
+  eq: ['==', 5],
+  ne: ['!=', 5],
+  and: ['&', 4],
+  xor: ['^', 3],
+  or: ['|', 2],
 };
 
 export function printNumber(e: Extract<Expr, { kind: 'const' }>): string {
@@ -68,7 +82,10 @@ function printTree(e: Expr, names: Names, outer: number): string {
 function printSum(e: Expr, p: (e: Expr, level?: number) => string): string {
   const l = linear(e);
   if (l.terms.size === 0) return `${p(e.args[0]!, 8)} + ${p(e.args[1]!, 9)}`;
-  const parts = [...l.terms].filter(([, c]) => c !== 0).sort(([, a], [, b]) => Number(a < 0) - Number(b < 0)).map(([x, c]) => ({ minus: c < 0, text: Math.abs(c) === 1 ? p(x, 9) : `${p(x, 9)} * ${Math.abs(c)}` }));
+  const parts = [...l.terms]
+    .filter(([, c]) => c !== 0)
+    .sort(([, a], [, b]) => Number(a < 0) - Number(b < 0))
+    .map(([x, c]) => ({ minus: c < 0, text: Math.abs(c) === 1 ? p(x, 9) : `${p(x, 9)} * ${Math.abs(c)}` }));
   if (l.constant !== 0) parts.push({ minus: l.constant < 0, text: String(Math.abs(l.constant)) });
   return parts.map((t, i) => (i === 0 ? (t.minus ? `-${t.text}` : t.text) : `${t.minus ? ' - ' : ' + '}${t.text}`)).join('');
 }

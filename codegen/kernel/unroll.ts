@@ -46,7 +46,10 @@ export function promotePrivate(kernel: Kernel): Kernel {
   for (const m of kernel.locals) {
     const width = widths.get(m);
     if (!width || m.size > 1024) continue;
-    parts.set(m, { width, vars: Array.from({ length: Math.ceil(m.size / width) }, (_, i) => variable(`${m.name}${i}`, 'mutable', m.scalar, undefined, width)) });
+    parts.set(m, {
+      width,
+      vars: Array.from({ length: Math.ceil(m.size / width) }, (_, i) => variable(`${m.name}${i}`, 'mutable', m.scalar, undefined, width)),
+    });
   }
   if (parts.size === 0) return kernel;
   const memo = new Map<Expr, Expr>();
@@ -72,7 +75,14 @@ export function promotePrivate(kernel: Kernel): Kernel {
       return [{ kind: 'let', v: whole, value: s.value }, ...xs.map((x, l): Stmt => ({ kind: 'assign', v: x as VarExpr, value: extract(whole, l) }))];
     },
   });
-  return { ...kernel, locals: kernel.locals.filter((m) => !parts.has(m)), body: declare([...parts.values()].flatMap((p) => p.vars), body) };
+  return {
+    ...kernel,
+    locals: kernel.locals.filter((m) => !parts.has(m)),
+    body: declare(
+      [...parts.values()].flatMap((p) => p.vars),
+      body,
+    ),
+  };
 }
 
 /** Declares each variable where the top level first assigns it, if nothing reads it before, else at the start. Variables that nothing mentions vanish. */

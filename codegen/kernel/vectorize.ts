@@ -7,11 +7,30 @@
  * variables from outside (acc = acc op e). Those get a vector of partial results, combined after the loop; so sums are also more accurate.
  */
 import {
-  add, type BinaryFn, binary, constant, div, type Expr, extract, i32, isFloatScalar, isInt, load, mul, type Scalar, splat, sub, substitute, type VarExpr, variable, varsOf, vector,
+  add,
+  type BinaryFn,
+  binary,
+  constant,
+  div,
+  type Expr,
+  extract,
+  i32,
+  isFloatScalar,
+  isInt,
+  load,
+  mul,
+  type Scalar,
+  splat,
+  sub,
+  substitute,
+  type VarExpr,
+  variable,
+  varsOf,
+  vector,
   withArgs,
 } from './expr.js';
-import { assign, blocksOf, exprsOf, type Kernel, mutable, type Stmt, store } from './ir.js';
 import { inlineIndexLets } from './hoist.js';
+import { assign, blocksOf, exprsOf, type Kernel, mutable, type Stmt, store } from './ir.js';
 import { effectsOf, type ForStmt, freeVars, hintOf, loadsOf, renameBound, tripCount, visitExprs, visitStmts } from './walk.js';
 
 export interface VectorizeOptions {
@@ -28,7 +47,9 @@ const hasLoop = (stmts: readonly Stmt[], which: (s: Stmt) => boolean): boolean =
 function vectorizeBlock(stmts: readonly Stmt[], width: 2 | 4): Stmt[] {
   return stmts.flatMap((s): Stmt[] => {
     if (s.kind === 'for') {
-      const innermost = s.parallel ? !hasLoop(s.body, (t) => t.kind === 'for' && t.parallel === true) : !hasLoop(s.body, (t) => t.kind === 'for' || t.kind === 'while');
+      const innermost = s.parallel
+        ? !hasLoop(s.body, (t) => t.kind === 'for' && t.parallel === true)
+        : !hasLoop(s.body, (t) => t.kind === 'for' || t.kind === 'while');
       const wide = innermost ? vectorizeFor(s, width) : null;
       return wide ?? [{ ...s, body: vectorizeBlock(s.body, width) }];
     }
@@ -68,7 +89,22 @@ export function vectorizeFor(s: ForStmt, width: 2 | 4): Stmt[] | null {
   } else loops.push(single);
   const parts = loops.flatMap((l) => l.parts);
   const before = parts.flatMap((p) => p.accumulators.map((a) => mutable(a.wide, constant(identity(a.fn, a.of.scalar), a.of.scalar, width))));
-  const after = parts[0]!.accumulators.map(({ of, fn }, i) => assign(of, binary(fn, of, horizontal(fn, combined(fn, parts.map((p) => p.accumulators[i]!.wide))))));
+  const after = parts[0]!.accumulators.map(({ of, fn }, i) =>
+    assign(
+      of,
+      binary(
+        fn,
+        of,
+        horizontal(
+          fn,
+          combined(
+            fn,
+            parts.map((p) => p.accumulators[i]!.wide),
+          ),
+        ),
+      ),
+    ),
+  );
   const rest = mul(count, i32(width));
   const tail: Stmt[] = sub(span, rest) === i32(0) ? [] : [{ ...s, parallel: undefined, begin: add(s.begin, rest) }];
   return [...before, ...loops.map((l) => l.main), ...after, ...tail];
@@ -108,7 +144,14 @@ export interface Widened {
  * The body of a loop over `v`, done for `width` values of v from `start` on at once. `independent`: iterations do not see each other's stores. Returns null when that is not
  * possible or costs more than it gains. `vectors`: scalar variables of the body whose value in each lane is known as a vector.
  */
-export function vectorize(body: readonly Stmt[], v: VarExpr, width: 2 | 4, start: Expr, independent: boolean, vectors: ReadonlyMap<VarExpr, VarExpr> = new Map()): Widened | null {
+export function vectorize(
+  body: readonly Stmt[],
+  v: VarExpr,
+  width: 2 | 4,
+  start: Expr,
+  independent: boolean,
+  vectors: ReadonlyMap<VarExpr, VarExpr> = new Map(),
+): Widened | null {
   const own = renameBound(inlineIndexLets(body));
   const effects = effectsOf(own);
   if (effects.barrier || (!independent && effects.stored.size > 0)) return null;
@@ -180,7 +223,28 @@ function reductionOf(stmts: readonly Stmt[], acc: VarExpr): ReduceFn | null {
 }
 
 /** Functions that are one instruction a lane at best and many where a target has to expand them. */
-const costly = new Set<string>(['exp', 'expm1', 'log', 'log1p', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan', 'sinh', 'cosh', 'tanh', 'asinh', 'acosh', 'atanh', 'sigmoid', 'erf', 'pow', 'atan2']);
+const costly = new Set<string>([
+  'exp',
+  'expm1',
+  'log',
+  'log1p',
+  'sin',
+  'cos',
+  'tan',
+  'asin',
+  'acos',
+  'atan',
+  'sinh',
+  'cosh',
+  'tanh',
+  'asinh',
+  'acosh',
+  'atanh',
+  'sigmoid',
+  'erf',
+  'pow',
+  'atan2',
+]);
 
 class Widener {
   /** Scalar variables with their vector. */
@@ -331,7 +395,10 @@ class Widener {
     if (e.kind === 'unary' || e.kind === 'binary') this.gain += (costly.has(e.fn) ? 10 : 1) * (width - 1);
     else if (e.kind === 'mad') this.gain += 2 * (width - 1);
     else this.gain += width - 1;
-    return withArgs(e, e.args.map((a) => this.widen(a)));
+    return withArgs(
+      e,
+      e.args.map((a) => this.widen(a)),
+    );
   }
 }
 

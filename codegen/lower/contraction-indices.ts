@@ -68,7 +68,8 @@ export function contractionIndices(n: Node, em: { guarded: ElementEmitter['guard
       });
       left[dims.input.feature] = groups === 1 ? channel : add(mul(div(feature, i32(outFeatures / groups)), em.dim(perGroup)), channel);
       // batch groups: output feature g*F/G + f reads batch rows g*N + n
-      left[dims.input.batch] = batchGroups === 1 ? o[dims.output.batch]! : add(mul(div(feature, i32(outFeatures / batchGroups)), em.dim(outBatch)), o[dims.output.batch]!);
+      left[dims.input.batch] =
+        batchGroups === 1 ? o[dims.output.batch]! : add(mul(div(feature, i32(outFeatures / batchGroups)), em.dim(outBatch)), o[dims.output.batch]!);
       right[dims.kernel.input] = channel;
       right[dims.kernel.output] = feature;
       return { left, right, inside };

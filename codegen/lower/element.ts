@@ -3,20 +3,45 @@
  * arithmetic and producers are inlined wherever they are read. Materialized values become loads; a schedule binds the values that it computes itself (an
  * accumulator, a finished row reduction). Reductions that no schedule has bound are emitted as loops in front of the expression.
  */
-import { type DType, isFloat, limitsOf } from '../../ir/dtype.js';
+
 import { type Dim, isStatic } from '../../ir/dim.js';
+import { type DType, isFloat, limitsOf } from '../../ir/dtype.js';
 import { InternalError } from '../../ir/errors.js';
 import type { NodeOf, Value } from '../../ir/graph.js';
 import {
-  add, and, binary, type BinaryFn, bitcast, cast, compare, constant, div, type Expr, i32, load, mad, max, min, mul, or, rem, type Scalar, select, sub, truth, unary, type UnaryFn, variable,
+  add,
+  and,
+  type BinaryFn,
+  binary,
+  bitcast,
+  cast,
+  compare,
+  constant,
+  div,
+  type Expr,
+  i32,
+  load,
+  mad,
+  max,
+  min,
+  mul,
+  or,
+  rem,
+  type Scalar,
+  select,
+  sub,
+  truth,
+  type UnaryFn,
+  unary,
+  variable,
 } from '../kernel/expr.js';
 import { assign, forLoop, type Memory, mutable, type Stmt } from '../kernel/ir.js';
-import { integerPower, integerQuotient, wrapSmall } from './integers.js';
-import { dimExpr, linearize, type SymbolMax } from './space.js';
 import { contractionIndices } from './contraction-indices.js';
+import { integerPower, integerQuotient, wrapSmall } from './integers.js';
 import { argStep, combine, identityOf } from './reduction.js';
 import { reshapeIndex } from './reshape-index.js';
 import { scalarOf } from './scalar.js';
+import { dimExpr, linearize, type SymbolMax } from './space.js';
 import { threefry } from './threefry.js';
 
 /** Where a materialized value lies: memory and the element index at which it begins (not 0 for slices of a sequence inside a loop). */
@@ -115,7 +140,10 @@ export class ElementEmitter {
       case 'bitcast':
         return bitcast(at(0), s());
       case 'broadcast':
-        return at(0, n.attrs.axes.map((a, i) => (n.inputs[0]!.shape[i] === 1 ? i32(0) : index[a]!)));
+        return at(
+          0,
+          n.attrs.axes.map((a, i) => (n.inputs[0]!.shape[i] === 1 ? i32(0) : index[a]!)),
+        );
       case 'reshape':
         return at(0, reshapeIndex(index, v.shape, n.inputs[0]!.shape, this.symbols));
       case 'transpose': {
@@ -126,9 +154,15 @@ export class ElementEmitter {
         return at(0, to);
       }
       case 'slice':
-        return at(0, index.map((e, i) => add(mul(e, i32(n.attrs.stride[i]!)), this.dim(n.attrs.start[i]!))));
+        return at(
+          0,
+          index.map((e, i) => add(mul(e, i32(n.attrs.stride[i]!)), this.dim(n.attrs.start[i]!))),
+        );
       case 'reverse':
-        return at(0, index.map((e, i) => (n.attrs.axes.includes(i) ? sub(sub(this.dim(v.shape[i]!), i32(1)), e) : e)));
+        return at(
+          0,
+          index.map((e, i) => (n.attrs.axes.includes(i) ? sub(sub(this.dim(v.shape[i]!), i32(1)), e) : e)),
+        );
       case 'pad':
         return this.pad(n, index);
       case 'concat':
@@ -137,7 +171,11 @@ export class ElementEmitter {
         return this.gather(n, index);
       case 'reduce': {
         const x = n.inputs[0]!;
-        return this.loops(n.attrs.axes.map((a) => x.shape[a]!), identityOf(n.attrs.fn, v.dtype), (acc, r) => combine(n.attrs.fn, acc, this.value(x, mergeIndex(index, r, n.attrs.axes, x.shape.length))));
+        return this.loops(
+          n.attrs.axes.map((a) => x.shape[a]!),
+          identityOf(n.attrs.fn, v.dtype),
+          (acc, r) => combine(n.attrs.fn, acc, this.value(x, mergeIndex(index, r, n.attrs.axes, x.shape.length))),
+        );
       }
       case 'arg_reduce':
         return this.argReduce(n, index);
@@ -184,7 +222,10 @@ export class ElementEmitter {
     });
     const inner: Stmt[] = [];
     this.within(inner, () => {
-      const next = step(acc, vars.map((x) => x.v));
+      const next = step(
+        acc,
+        vars.map((x) => x.v),
+      );
       inner.push(assign(acc, next));
     });
     const nest = [...vars].reverse().reduce<Stmt[]>((body, x) => [forLoop(x.v, i32(0), x.extent, body)], inner);
@@ -203,7 +244,22 @@ export class ElementEmitter {
 
   private binary(n: NodeOf<'binary'>, a: Expr, b: Expr): Expr {
     const { fn } = n.attrs;
-    const names: Record<typeof fn, BinaryFn> = { add: 'add', sub: 'sub', mul: 'mul', div: 'div', rem: 'rem', pow: 'pow', max: 'max', min: 'min', atan2: 'atan2', and: 'and', or: 'or', xor: 'xor', shift_left: 'shl', shift_right: 'shr' };
+    const names: Record<typeof fn, BinaryFn> = {
+      add: 'add',
+      sub: 'sub',
+      mul: 'mul',
+      div: 'div',
+      rem: 'rem',
+      pow: 'pow',
+      max: 'max',
+      min: 'min',
+      atan2: 'atan2',
+      and: 'and',
+      or: 'or',
+      xor: 'xor',
+      shift_left: 'shl',
+      shift_right: 'shr',
+    };
     if (a.scalar === 'bool' && (fn === 'max' || fn === 'add')) return or(a, b);
     if (a.scalar === 'bool' && (fn === 'min' || fn === 'mul')) return and(a, b);
     const integers = a.scalar === 'i32' || a.scalar === 'u32';
@@ -262,7 +318,13 @@ export class ElementEmitter {
       const local = min(max(sub(position, start), i32(0)), max(sub(size, i32(1)), i32(0)));
       start = limit;
       if (here.kind === 'const' && !here.value) continue;
-      parts.push({ limit, value: this.value(v, index.map((e, i) => (i === axis ? local : e))) });
+      parts.push({
+        limit,
+        value: this.value(
+          v,
+          index.map((e, i) => (i === axis ? local : e)),
+        ),
+      });
     }
     return parts.slice(0, -1).reduceRight((rest, p) => select(compare('lt', position, p.limit), p.value, rest), parts.at(-1)!.value);
   }
@@ -373,7 +435,19 @@ export class ElementEmitter {
     const k = variable('r', 'loop', 'i32', [0, Math.max(0, size.hi - 1)]);
     const inner: Stmt[] = [];
     this.within(inner, () => {
-      inner.push(assign(acc, combine(fn, acc, this.value(x, index.map((e, i) => (i === axis ? k : e))))));
+      inner.push(
+        assign(
+          acc,
+          combine(
+            fn,
+            acc,
+            this.value(
+              x,
+              index.map((e, i) => (i === axis ? k : e)),
+            ),
+          ),
+        ),
+      );
     });
     const here = index[axis]!;
     const [begin, end] = reverse ? [exclusive ? add(here, i32(1)) : here, size] : [i32(0), exclusive ? here : add(here, i32(1))];

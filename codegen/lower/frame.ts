@@ -11,7 +11,7 @@ import type { TargetInfo } from '../target.js';
 import { contractionIndices } from './contraction-indices.js';
 import { ElementEmitter, type Place } from './element.js';
 import { scalarOf } from './scalar.js';
-import { dimExpr, dimSize, maxSize, shapeSize, sizeAdd, sizeMul, type SymbolMax } from './space.js';
+import { dimExpr, dimSize, maxSize, type SymbolMax, shapeSize, sizeAdd, sizeMul } from './space.js';
 
 /** What lowering needs to know about its surroundings. */
 export interface LowerContext {
@@ -58,7 +58,13 @@ export const storageOf = (v: Value | Temp): Memory['storage'] => (v.dtype === 'b
 
 /** The memory of a tensor argument. */
 export const globalMemory = (name: string, v: Value | Temp, access: LoweredArg['access'], ctx: LowerContext): Memory => ({
-  name, space: 'global', scalar: scalarOf(v.dtype), storage: storageOf(v), access, size: maxSize(v.shape, ctx.symbols), ...('id' in v && ctx.unaligned?.has(v) ? { unaligned: true } : {}),
+  name,
+  space: 'global',
+  scalar: scalarOf(v.dtype),
+  storage: storageOf(v),
+  access,
+  size: maxSize(v.shape, ctx.symbols),
+  ...('id' in v && ctx.unaligned?.has(v) ? { unaligned: true } : {}),
 });
 
 /** Bytes of one element in memory. */
@@ -159,7 +165,13 @@ export class Frame {
       locals: this.locals,
       body,
     };
-    return { kernel, args: used.map((m) => m.arg), schedule: o.schedule, figures: figuresOf(this.region, this.ctx.symbols), parallel: o.parallel ?? work > 60000 };
+    return {
+      kernel,
+      args: used.map((m) => m.arg),
+      schedule: o.schedule,
+      figures: figuresOf(this.region, this.ctx.symbols),
+      parallel: o.parallel ?? work > 60000,
+    };
   }
 }
 
@@ -180,7 +192,10 @@ function nodeFlops(n: Node): SizeExpr {
   switch (n.op) {
     case 'dot':
     case 'conv': {
-      const k = contractionIndices(n, { guarded: (position) => ({ index: position, inside: i32(1) }), dim: () => i32(1) }).reduce.reduce<SizeExpr>((a, d) => sizeMul(a, dimSize(d)), 1);
+      const k = contractionIndices(n, { guarded: (position) => ({ index: position, inside: i32(1) }), dim: () => i32(1) }).reduce.reduce<SizeExpr>(
+        (a, d) => sizeMul(a, dimSize(d)),
+        1,
+      );
       return sizeMul(sizeMul(shapeSize(out.shape), k), 2);
     }
     case 'reduce':
@@ -188,7 +203,10 @@ function nodeFlops(n: Node): SizeExpr {
       return shapeSize(n.inputs[0]!.shape);
     case 'reduce_window':
     case 'select_and_scatter':
-      return sizeMul(shapeSize(out.shape), n.attrs.window.reduce((a, b) => a * b, 1));
+      return sizeMul(
+        shapeSize(out.shape),
+        n.attrs.window.reduce((a, b) => a * b, 1),
+      );
     case 'unary':
     case 'binary':
     case 'compare':

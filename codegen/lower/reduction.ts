@@ -24,7 +24,14 @@ export function identityOf(fn: ReduceFunction | 'max' | 'min', t: DType): Expr {
 }
 
 /** What a float reduction starts with. Another constant is a partial result. */
-const floatIdentity: Readonly<Record<ReduceFunction, number>> = { sum: 0, any: 0, prod: 1, all: 1, max: Number.NEGATIVE_INFINITY, min: Number.POSITIVE_INFINITY };
+const floatIdentity: Readonly<Record<ReduceFunction, number>> = {
+  sum: 0,
+  any: 0,
+  prod: 1,
+  all: 1,
+  max: Number.NEGATIVE_INFINITY,
+  min: Number.POSITIVE_INFINITY,
+};
 
 /** One step of a reduction; an accumulator that is still the constant identity is left out. */
 export function combine(fn: ReduceFunction, acc: Expr, x: Expr): Expr {
@@ -62,9 +69,5 @@ export function argStep(fn: 'argmax' | 'argmin', best: Expr, where: Expr, e: Exp
   const take = variable('take', 'let', 'bool');
   const [b, w] = [best, where];
   if (b.kind !== 'var' || w.kind !== 'var') throw new InternalError('argStep wants variables');
-  return [
-    { kind: 'let', v: take, value: beats(fn, e, best) },
-    assign(w, select(take, k, w)),
-    assign(b, select(take, e, b)),
-  ];
+  return [{ kind: 'let', v: take, value: beats(fn, e, best) }, assign(w, select(take, k, w)), assign(b, select(take, e, b))];
 }

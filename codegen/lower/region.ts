@@ -7,11 +7,11 @@ import { lowerCumulative } from '../schedules/cumulative.js';
 import { lowerLoop } from '../schedules/loop.js';
 import { lowerMap } from '../schedules/map.js';
 import { lowerRow } from '../schedules/row.js';
+import { lowerScatter } from '../schedules/scatter.js';
 import { lowerSequence } from '../schedules/sequence.js';
 import { splitReduce } from '../schedules/split-reduce.js';
-import { lowerScatter } from '../schedules/scatter.js';
 import { lowerWhile } from '../schedules/while.js';
-import type { LoweredKernel, LowerContext, Temp } from './frame.js';
+import type { LowerContext, LoweredKernel, Temp } from './frame.js';
 
 export type LoweredStep =
   | { readonly kind: 'kernel'; readonly kernel: LoweredKernel }

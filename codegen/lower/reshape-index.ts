@@ -43,7 +43,10 @@ export function reshapeIndex(index: readonly Expr[], from: Shape, to: Shape, sym
 /** Unit axes of a group get index 0; the others share the linear index. */
 function delinearizeOnes(e: Expr, group: Shape, dim: (d: Dim) => Expr): Expr[] {
   const real = group.flatMap((d, i) => (d === 1 ? [] : [i]));
-  const parts = delinearize(e, real.map((i) => dim(group[i]!)));
+  const parts = delinearize(
+    e,
+    real.map((i) => dim(group[i]!)),
+  );
   return group.map((d, i) => (d === 1 ? i32(0) : parts[real.indexOf(i)]!));
 }
 

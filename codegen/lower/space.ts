@@ -2,7 +2,7 @@
 import { type Dim, evalDim, isStatic, type Shape } from '../../ir/dim.js';
 import { InternalError } from '../../ir/errors.js';
 import type { SizeExpr } from '../../runtime/plan.js';
-import { add, coefficient, div, type Expr, i32, mul, rem, sum, symbolVar, varsOf, type VarExpr } from '../kernel/expr.js';
+import { add, coefficient, div, type Expr, i32, mul, rem, sum, symbolVar, type VarExpr, varsOf } from '../kernel/expr.js';
 
 /** Largest values of the symbols; ranges of index expressions come from it. */
 export type SymbolMax = Readonly<Record<string, number>>;
@@ -18,8 +18,10 @@ export function dimSize(d: Dim): SizeExpr {
   if (isStatic(d)) return d;
   return d.terms.map(([s, c]): SizeExpr => (c === 1 ? { symbol: s } : sizeMul({ symbol: s }, c))).reduce((a, b) => sizeAdd(a, b), d.offset as SizeExpr);
 }
-export const sizeAdd = (a: SizeExpr, b: SizeExpr): SizeExpr => (typeof a === 'number' && typeof b === 'number' ? a + b : a === 0 ? b : b === 0 ? a : { op: 'add', args: [a, b] });
-export const sizeMul = (a: SizeExpr, b: SizeExpr): SizeExpr => (typeof a === 'number' && typeof b === 'number' ? a * b : a === 1 ? b : b === 1 ? a : { op: 'mul', args: [a, b] });
+export const sizeAdd = (a: SizeExpr, b: SizeExpr): SizeExpr =>
+  typeof a === 'number' && typeof b === 'number' ? a + b : a === 0 ? b : b === 0 ? a : { op: 'add', args: [a, b] };
+export const sizeMul = (a: SizeExpr, b: SizeExpr): SizeExpr =>
+  typeof a === 'number' && typeof b === 'number' ? a * b : a === 1 ? b : b === 1 ? a : { op: 'mul', args: [a, b] };
 export const sizeCeilDiv = (a: SizeExpr, b: number): SizeExpr => (typeof a === 'number' ? Math.ceil(a / b) : b === 1 ? a : { op: 'ceildiv', args: [a, b] });
 export const sizeMin = (a: SizeExpr, b: SizeExpr): SizeExpr => (typeof a === 'number' && typeof b === 'number' ? Math.min(a, b) : { op: 'min', args: [a, b] });
 /** Number of elements of a shape. */
@@ -50,12 +52,18 @@ export function collectSize(e: SizeExpr): SizeExpr {
     return [{ factors: [x], k: 1 }];
   };
   for (const t of multiply(e)) {
-    const key = t.factors.map((f) => JSON.stringify(f)).sort().join('*');
+    const key = t.factors
+      .map((f) => JSON.stringify(f))
+      .sort()
+      .join('*');
     const old = terms.get(key);
     if (old) old.k += t.k;
     else terms.set(key, t);
   }
-  return [...terms.values()].filter((t) => t.k !== 0).map((t) => t.factors.reduce<SizeExpr>((a, f) => sizeMul(a, f), t.k)).reduce<SizeExpr>((a, b) => sizeAdd(a, b), 0);
+  return [...terms.values()]
+    .filter((t) => t.k !== 0)
+    .map((t) => t.factors.reduce<SizeExpr>((a, f) => sizeMul(a, f), t.k))
+    .reduce<SizeExpr>((a, b) => sizeAdd(a, b), 0);
 }
 
 /** Row-major linear index. */

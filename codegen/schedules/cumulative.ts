@@ -3,9 +3,9 @@ import { InternalError } from '../../ir/errors.js';
 import type { Region } from '../../passes/regions.js';
 import { add, compare, type Expr, i32, min, mul, sub, variable } from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, mutable, type Stmt, store } from '../kernel/ir.js';
-import { scalarOf } from '../lower/scalar.js';
+import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { combine, identityOf } from '../lower/reduction.js';
-import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { scalarOf } from '../lower/scalar.js';
 import { delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
 import { linearGrid } from './grid.js';
 import { axesOf } from './map.js';
@@ -24,7 +24,10 @@ export function lowerCumulative(region: Region, ctx: LowerContext): LoweredKerne
   const per = gpu ? 64 : Math.max(1, Math.floor(4096 / Math.max(1, domain[axis]!.extent.hi)));
   const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), per), Math.ceil(Math.max(1, count.hi) / per), ctx.target);
   const line = variable('line', gpu ? 'let' : 'loop', 'i32', [0, Math.max(0, count.hi - 1)]);
-  const at = delinearize(line, lines.map((l) => l.extent));
+  const at = delinearize(
+    line,
+    lines.map((l) => l.extent),
+  );
   const acc = variable('acc', 'mutable', scalarOf(out.dtype));
   const step = variable('k', 'loop', 'i32', [0, Math.max(0, domain[axis]!.extent.hi - 1)]);
   const extent = domain[axis]!.extent;
@@ -42,7 +45,11 @@ export function lowerCumulative(region: Region, ctx: LowerContext): LoweredKerne
     const local = variable('local0', 'local', 'i32', [0, per - 1]);
     // The guard asks the unbounded expression: the variable's range holds only behind the guard.
     const raw = add(mul(id, i32(per)), local);
-    return f.finish([letVar(line, raw), ...ifThen(compare('lt', raw, count), body)], { grid, workgroupSize: [per, 1, 1], schedule: 'cumulative, thread per line' });
+    return f.finish([letVar(line, raw), ...ifThen(compare('lt', raw, count), body)], {
+      grid,
+      workgroupSize: [per, 1, 1],
+      schedule: 'cumulative, thread per line',
+    });
   }
   const begin = mul(id, i32(per));
   return f.finish([forLoop(line, begin, min(add(begin, i32(per)), count), body)], { grid, schedule: `cumulative lines(${per})` });

@@ -6,7 +6,28 @@
  * per workgroup, combined in workgroup memory.
  */
 import { evalDim } from '../../ir/dim.js';
-import { add, and, compare, constant, div, type Expr, extract, i32, type Lanes, load, mad, min, mul, rem, select, splat, truth, vector, type VarExpr, variable } from '../kernel/expr.js';
+import {
+  add,
+  and,
+  compare,
+  constant,
+  div,
+  type Expr,
+  extract,
+  i32,
+  type Lanes,
+  load,
+  mad,
+  min,
+  mul,
+  rem,
+  select,
+  splat,
+  truth,
+  type VarExpr,
+  variable,
+  vector,
+} from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { vectorize } from '../kernel/vectorize.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
@@ -57,7 +78,15 @@ class Product {
     const index = this.s.out(this.batch, this.at(m, this.s.m), this.at(n, this.s.n));
     this.f.em.bind(this.s.output, () => value);
     this.f.em.within(body, () => {
-      body.push(...storeAll(this.f.region.outputs.map((v) => ({ memory: this.f.memoryOf(v), index: add(this.f.baseOf(v), linearize(index, v.shape, this.max)), value: this.f.em.value(v, index) }))));
+      body.push(
+        ...storeAll(
+          this.f.region.outputs.map((v) => ({
+            memory: this.f.memoryOf(v),
+            index: add(this.f.baseOf(v), linearize(index, v.shape, this.max)),
+            value: this.f.em.value(v, index),
+          })),
+        ),
+      );
     });
     this.f.em.unbind(this.s.output);
     return body;
@@ -135,10 +164,16 @@ function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   for (let i = 0; i < per; i++) {
     const m = add(m0, add(mul(ty, i32(per)), i32(i)));
     const n = add(n0, mul(tx, i32(per)));
-    const stores = fourStores(p, m, n, accs[i]!, tile) ?? Array.from({ length: per }, (_, j) => ifThen(p.guard(add(n, i32(j)), p.nTotal, tile), p.epilogue(m, add(n, i32(j)), extract(accs[i]!, j)))).flat();
+    const stores =
+      fourStores(p, m, n, accs[i]!, tile) ??
+      Array.from({ length: per }, (_, j) => ifThen(p.guard(add(n, i32(j)), p.nTotal, tile), p.epilogue(m, add(n, i32(j)), extract(accs[i]!, j)))).flat();
     block.push(...ifThen(p.guard(m, p.mTotal, tile), stores));
   }
-  return f.finish(block, { grid, workgroupSize: [16, 16, 1], schedule: `matmul tile(${tile}x${tile}x${depth}) thread(${per}x${per}) stage(left transposed, right) vec4` });
+  return f.finish(block, {
+    grid,
+    workgroupSize: [16, 16, 1],
+    schedule: `matmul tile(${tile}x${tile}x${depth}) thread(${per}x${per}) stage(left transposed, right) vec4`,
+  });
 }
 
 /** Elements of workgroup memory from one quad of k to the next. */

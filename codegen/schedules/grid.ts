@@ -64,7 +64,10 @@ export function mergeAxes(axes: readonly Axis[], stmts: readonly Stmt[], barrier
     const extent = mul(last.extent, axis.extent);
     const merged: VarExpr = variable(axis.v.name.replace(/_\d+$/, ''), 'loop', 'i32', [0, Math.max(0, extent.hi - 1)]);
     // earlier replacements that mention the two variables are rewritten, too
-    const step = new Map<Expr, Expr>([[last.v, i32(0)], [axis.v, merged]]);
+    const step = new Map<Expr, Expr>([
+      [last.v, i32(0)],
+      [axis.v, merged],
+    ]);
     for (const [k, e] of map) map.set(k, substitute(e, step));
     map.set(last.v, i32(0));
     map.set(axis.v, merged);

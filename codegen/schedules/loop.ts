@@ -14,7 +14,18 @@ import type { FusedGraph, Region } from '../../passes/regions.js';
 import { add, type Expr, i32, load, mul, rem, resetExpressions, sub, symbolVar, variable } from '../kernel/expr.js';
 import { barrier, forLoop, type Kernel, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
 import type { Place } from '../lower/element.js';
-import { figuresOf, globalMemory, kernelName, type LoweredArg, type LoweredKernel, type LowerContext, storageOf, symbolsIn, type Temp, workOf } from '../lower/frame.js';
+import {
+  figuresOf,
+  globalMemory,
+  kernelName,
+  type LowerContext,
+  type LoweredArg,
+  type LoweredKernel,
+  storageOf,
+  symbolsIn,
+  type Temp,
+  workOf,
+} from '../lower/frame.js';
 import type { LoweredRegion, LoweredStep } from '../lower/region.js';
 import { dimExpr, dimSize, exprSize, sizeMul } from '../lower/space.js';
 import { linearGrid } from './grid.js';
@@ -85,7 +96,8 @@ function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
   const temps: Temp[] = [...carried];
   for (const [i, outer] of n.inputs.entries()) {
     const inside = body.inputs[i]!.value;
-    if (storageOf(inside) !== (i < carries ? storageOf(carried[i]!) : storageOf(outer))) throw new UnsupportedError(`${n.origin || 'scan'}: operand '${body.inputs[i]!.name}' is a computed ${outer.dtype}; cast it to int32`);
+    if (storageOf(inside) !== (i < carries ? storageOf(carried[i]!) : storageOf(outer)))
+      throw new UnsupportedError(`${n.origin || 'scan'}: operand '${body.inputs[i]!.name}' is a computed ${outer.dtype}; cast it to int32`);
   }
   carried.forEach((temp, i) => {
     const [read, write] = [body.inputs[i]!.value, body.outputs[i]!.value];
@@ -179,7 +191,18 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
     layout.carried.forEach((temp, c) => {
       const v = layout.body.inputs[c]!.value;
       before.push(copyRows(outerPlace(n.inputs[c]!), { memory: memoryOf(temp), base: i32(0) }, perRow(v), r0, count, thread, threads));
-      if (region.outputs.includes(n.outputs[c]!)) after.push(copyRows({ memory: memoryOf(temp), base: mul(rem(total, i32(2)), elements(v, ctx)) }, outerPlace(n.outputs[c]!), perRow(v), r0, count, thread, threads));
+      if (region.outputs.includes(n.outputs[c]!))
+        after.push(
+          copyRows(
+            { memory: memoryOf(temp), base: mul(rem(total, i32(2)), elements(v, ctx)) },
+            outerPlace(n.outputs[c]!),
+            perRow(v),
+            r0,
+            count,
+            thread,
+            threads,
+          ),
+        );
     });
     return { before, after };
   };
@@ -209,11 +232,19 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
     schedule = `recurrent, a group walks ${steps} steps for ${blocks.rows} rows`;
   }
   const count = dimSize(length);
-  const inner = layout.fused.regions.map((r) => figuresOf(r, ctx.symbols).flops).reduce((a, b) => (typeof a === 'number' && typeof b === 'number' ? a + b : { op: 'add', args: [a, b] }), 0);
+  const inner = layout.fused.regions
+    .map((r) => figuresOf(r, ctx.symbols).flops)
+    .reduce((a, b) => (typeof a === 'number' && typeof b === 'number' ? a + b : { op: 'add', args: [a, b] }), 0);
   const whole = figuresOf({ ...region, inputs: [...new Set(n.inputs)] }, ctx.symbols);
   const kernel: Kernel = {
-    name: kernelName(region), notes: [`fuses ${[...new Set([...layout.body.nodes.map((x) => x.origin), n.origin].filter(Boolean))].join(', ')}`, schedule],
-    args: args.map((a) => memories.get(a.value)!), symbols: [...symbolsIn(body)].sort(), grid, workgroupSize: [threads, 1, 1], locals, body,
+    name: kernelName(region),
+    notes: [`fuses ${[...new Set([...layout.body.nodes.map((x) => x.origin), n.origin].filter(Boolean))].join(', ')}`, schedule],
+    args: args.map((a) => memories.get(a.value)!),
+    symbols: [...symbolsIn(body)].sort(),
+    grid,
+    workgroupSize: [threads, 1, 1],
+    locals,
+    body,
   };
   return {
     temps: layout.temps,
@@ -232,7 +263,10 @@ function stepByStep(region: Region, n: NodeOf<'scan'>, ctx: LowerContext, lowerR
   const layout = layOut(n, ctx, () => symbolVar(symbol, last));
   const temps = [...layout.temps];
   const inner: LowerContext = { ...ctx, symbols: { ...ctx.symbols, [symbol]: last }, bases: layout.bases, unaligned: layout.unaligned };
-  const redirect = (k: LoweredKernel): LoweredKernel => ({ ...k, args: k.args.map((a): LoweredArg => ({ ...a, value: 'id' in a.value ? (layout.storage.get(a.value) ?? a.value) : a.value })) });
+  const redirect = (k: LoweredKernel): LoweredKernel => ({
+    ...k,
+    args: k.args.map((a): LoweredArg => ({ ...a, value: 'id' in a.value ? (layout.storage.get(a.value) ?? a.value) : a.value })),
+  });
   const inSteps: LoweredStep[] = [];
   for (const r of layout.fused.regions) {
     const lowered = lowerRegion(r, inner);

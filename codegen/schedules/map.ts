@@ -2,15 +2,16 @@
  * map: every output element is computed on its own, over the region's domain. Axes that all accesses treat alike are merged first.
  * WebGPU: a thread computes four neighbours where the innermost axis allows, else one. WASM: a group is a chunk of rows; the innermost loop runs four lanes at once.
  */
+
+import type { Shape } from '../../ir/dim.js';
 import type { Region } from '../../passes/regions.js';
 import { add, compare, div, type Expr, i32, min, mul, type VarExpr, variable } from '../kernel/expr.js';
 import { forLoop, ifThen, type Stmt, storeAll } from '../kernel/ir.js';
 import { vectorize } from '../kernel/vectorize.js';
 import { substituteStmts } from '../kernel/walk.js';
-import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
+import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, maxSize, shapeSize, sizeCeilDiv } from '../lower/space.js';
 import { linearGrid, mergeAxes } from './grid.js';
-import type { Shape } from '../../ir/dim.js';
 
 /** Elements that one WASM group computes, about. */
 const chunk = 8192;
@@ -31,7 +32,9 @@ export function lowerMap(region: Region, ctx: LowerContext): LoweredKernel {
   const raw = axesOf(domain, f);
   const index = raw.map((a) => a.v);
   const values = region.outputs.map((v) => f.em.value(v, index));
-  f.block.push(...storeAll(region.outputs.map((v, i) => ({ memory: f.memoryOf(v), index: add(f.baseOf(v), linearize(index, v.shape, ctx.symbols)), value: values[i]! }))));
+  f.block.push(
+    ...storeAll(region.outputs.map((v, i) => ({ memory: f.memoryOf(v), index: add(f.baseOf(v), linearize(index, v.shape, ctx.symbols)), value: values[i]! }))),
+  );
   const { axes, stmts } = mergeAxes(raw, f.block);
   return ctx.target.kind === 'wasm' ? onWasm(f, axes, stmts, domain) : onGpu(f, axes, stmts, domain, ctx);
 }
@@ -50,10 +53,16 @@ function onWasm(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain:
   const rows = Math.max(1, Math.floor(chunk / Math.max(1, innerMax)));
   const count = product(outer);
   const row = variable('row', 'loop', 'i32', [0, Math.max(0, count.hi - 1)]);
-  const at = delinearize(row, outer.map((a) => a.extent));
+  const at = delinearize(
+    row,
+    outer.map((a) => a.extent),
+  );
   const body = substituteStmts([forLoop(inner.v, i32(0), inner.extent, stmts, { parallel: true })], new Map<Expr, Expr>(outer.map((a, i) => [a.v, at[i]!])));
   const begin = mul(group, i32(rows));
-  return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], { grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `map rows(${rows}) vectorize(4)` });
+  return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], {
+    grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
+    schedule: `map rows(${rows}) vectorize(4)`,
+  });
 }
 
 function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: Shape, ctx: LowerContext): LoweredKernel {
@@ -65,7 +74,10 @@ function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: 
   /** What a thread does for `width` neighbours, the first of them at `width` times the thread's number. */
   const work = (v: VarExpr, width: 1 | 4): readonly Stmt[] | null => {
     // the innermost index is 4*part + lane, so that lanes stay contiguous through the division
-    const parts = delinearize(v, axes.map((a, i) => (i === axes.length - 1 ? div(a.extent, i32(width)) : a.extent)));
+    const parts = delinearize(
+      v,
+      axes.map((a, i) => (i === axes.length - 1 ? div(a.extent, i32(width)) : a.extent)),
+    );
     const at = parts.map((p, i) => (i === axes.length - 1 && width > 1 ? add(mul(p, i32(width)), lane) : p));
     const body = substituteStmts(stmts, new Map<Expr, Expr>(axes.map((a, i) => [a.v, at[i]!])));
     return width === 1 ? body : (vectorize(body, lane, 4, i32(0), true)?.body ?? null);
@@ -79,6 +91,8 @@ function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: 
   // The guard asks the unbounded expression: the variable's range holds only behind the guard.
   const raw = add(mul(id, i32(size)), local);
   return f.finish([{ kind: 'let', v, value: raw }, ...ifThen(compare('lt', raw, total), wide ?? work(v, 1)!)], {
-    grid, workgroupSize: [size, 1, 1], schedule: `map threads(${size})${width === 4 ? ' vectorize(4)' : ''}`,
+    grid,
+    workgroupSize: [size, 1, 1],
+    schedule: `map threads(${size})${width === 4 ? ' vectorize(4)' : ''}`,
   });
 }

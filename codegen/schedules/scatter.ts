@@ -6,8 +6,8 @@ import { InternalError } from '../../ir/errors.js';
 import type { Region } from '../../passes/regions.js';
 import { add, and, cast, compare, type Expr, i32, load, min, mul, variable } from '../kernel/expr.js';
 import { forLoop, ifThen, letVar, type Stmt, store } from '../kernel/ir.js';
+import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { combine } from '../lower/reduction.js';
-import { Frame, type LoweredKernel, type LowerContext } from '../lower/frame.js';
 import { delinearize, exprSize, linearize, maxSize } from '../lower/space.js';
 import { linearGrid } from './grid.js';
 import { axesOf } from './map.js';
@@ -37,12 +37,17 @@ export function lowerScatter(region: Region, ctx: LowerContext): LoweredKernel {
   const count = outer.reduce<Expr>((a, x) => mul(a, x.extent), i32(parts));
   const total = Math.max(1, count.hi);
   const threads = gpu ? 64 : 1;
-  const { grid, id } = linearGrid(threads === 1 ? exprSize(count) : { op: 'ceildiv', args: [exprSize(count), threads] }, Math.ceil(total / threads), ctx.target);
+  const { grid, id } = linearGrid(
+    threads === 1 ? exprSize(count) : { op: 'ceildiv', args: [exprSize(count), threads] },
+    Math.ceil(total / threads),
+    ctx.target,
+  );
   const thread = variable('thread', 'let', 'i32', [0, total - 1]);
   const ids = delinearize(thread, [i32(parts), ...outer.map((a) => a.extent)]);
   block.push(letVar(part, ids[0]!), ...outer.map((a, i) => letVar(a.v, ids[i + 1]!)));
   block.push(letVar(from, min(mul(part, i32(per)), size)), letVar(to, min(add(from, i32(per)), size)));
-  const nest = (body: readonly Stmt[]): readonly Stmt[] => [...inner].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: i === 0 })], body);
+  const nest = (body: readonly Stmt[]): readonly Stmt[] =>
+    [...inner].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: i === 0 })], body);
   // start from the operand
   const start: Stmt[] = [];
   const index = domain.map((a) => a.v as Expr);
@@ -59,11 +64,29 @@ export function lowerScatter(region: Region, ctx: LowerContext): LoweredKernel {
   const body: Stmt[] = [];
   const at = variable('at', 'let', 'i32', [0, Math.max(0, size.hi - 1)]);
   f.em.within(body, () => {
-    body.push(letVar(at, cast(f.em.value(indices, us.map((u) => u.v)), 'i32')));
+    body.push(
+      letVar(
+        at,
+        cast(
+          f.em.value(
+            indices,
+            us.map((u) => u.v),
+          ),
+          'i32',
+        ),
+      ),
+    );
     const apply: Stmt[] = [];
     f.em.within(apply, () => {
       const u = f.em.value(updates, [...index.slice(0, axis), ...us.map((x) => x.v), ...index.slice(axis + 1)]);
-      const address = add(f.baseOf(out), linearize(index.map((e, i) => (i === axis ? at : e)), out.shape, ctx.symbols));
+      const address = add(
+        f.baseOf(out),
+        linearize(
+          index.map((e, i) => (i === axis ? at : e)),
+          out.shape,
+          ctx.symbols,
+        ),
+      );
       apply.push(store(memory, address, fn === 'set' ? u : combine(fn === 'add' ? 'sum' : fn === 'mul' ? 'prod' : fn, load(memory, address), u)));
     });
     body.push(...ifThen(and(compare('ge', at, from), compare('lt', at, to)), nest(apply)));
@@ -72,8 +95,6 @@ export function lowerScatter(region: Region, ctx: LowerContext): LoweredKernel {
   if (rank !== us.length) throw new InternalError('scatter indices');
   // The guard asks the unbounded expression: the variable's range holds only behind the guard.
   const raw = add(mul(id, i32(threads)), variable('local0', 'local', 'i32', [0, threads - 1]));
-  const whole = gpu
-    ? [letVar(thread, raw), ...ifThen(compare('lt', raw, count), block)]
-    : [letVar(thread, id), ...block];
+  const whole = gpu ? [letVar(thread, raw), ...ifThen(compare('lt', raw, count), block)] : [letVar(thread, id), ...block];
   return f.finish(whole, { grid, workgroupSize: [threads, 1, 1], schedule: `scatter owners(${parts})`, parallel: maxSize(updates.shape, ctx.symbols) > 20000 });
 }

@@ -2,13 +2,14 @@
  * sequence: a small product and the row region behind it, in one kernel on WebGPU. A workgroup owns one row: its threads share the columns (and, where there are few, slices of the
  * contracted axis, whose partial sums meet in workgroup memory), write the row of the product to memory, and then walk it as a row in a workgroup.
  */
-import type { Value } from '../../ir/graph.js';
+
 import { InternalError } from '../../ir/errors.js';
+import type { Value } from '../../ir/graph.js';
 import { isContraction, type Region } from '../../passes/regions.js';
 import { add, and, compare, constant, div, type Expr, i32, load, mad, min, mul, rem, sub, variable } from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, type Kernel, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { ElementEmitter, type Place } from '../lower/element.js';
-import { figuresOf, globalMemory, kernelName, type LoweredArg, type LoweredKernel, type LowerContext, symbolsIn } from '../lower/frame.js';
+import { figuresOf, globalMemory, kernelName, type LowerContext, type LoweredArg, type LoweredKernel, symbolsIn } from '../lower/frame.js';
 import { delinearize, dimExpr, exprSize, linearize } from '../lower/space.js';
 import { contractionSpec } from './contraction-spec.js';
 import { linearGrid } from './grid.js';
@@ -32,8 +33,12 @@ export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel 
   const place = (v: Value): Place => ({ memory: memories.get(v)!, base: ctx.bases.get(v)?.() ?? i32(0) });
   const locals: Memory[] = [];
   const envOf = (r: Region): RowEnv => ({
-    region: r, ctx, em: new ElementEmitter(new Map(r.inputs.map((v) => [v, place(v)])), ctx.symbols, []),
-    memoryOf: (v) => memories.get(v as Value)!, baseOf: (v) => place(v).base, dim: (d) => dimExpr(d, ctx.symbols),
+    region: r,
+    ctx,
+    em: new ElementEmitter(new Map(r.inputs.map((v) => [v, place(v)])), ctx.symbols, []),
+    memoryOf: (v) => memories.get(v as Value)!,
+    baseOf: (v) => place(v).base,
+    dim: (d) => dimExpr(d, ctx.symbols),
     local: (name, space, scalar, size) => {
       const m: Memory = { name: `${name}_${locals.length}`, space, scalar, storage: 'same', access: 'read_write', size };
       locals.push(m);
@@ -52,8 +57,14 @@ export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel 
   const origins = [...new Set(region.nodes.map((n) => n.origin).filter(Boolean))];
   const used = args.filter((a) => memories.has(a.value as Value));
   const kernel: Kernel = {
-    name: `${kernelName(product)}__${kernelName(row)}`, notes: [origins.length > 0 ? `fuses ${origins.join(', ')}` : 'no origin', schedule], args: used.map((a) => memories.get(a.value as Value)!),
-    symbols: [...symbolsIn(body)].sort(), grid, workgroupSize: [threads, 1, 1], locals, body,
+    name: `${kernelName(product)}__${kernelName(row)}`,
+    notes: [origins.length > 0 ? `fuses ${origins.join(', ')}` : 'no origin', schedule],
+    args: used.map((a) => memories.get(a.value as Value)!),
+    symbols: [...symbolsIn(body)].sort(),
+    grid,
+    workgroupSize: [threads, 1, 1],
+    locals,
+    body,
   };
   return { kernel, args: used, schedule, figures: figuresOf(region, ctx.symbols), parallel: true };
 }
@@ -86,7 +97,15 @@ function productRow(f: RowEnv, m: Expr, local: Expr): Stmt[] {
     const index = s.out([], [m], delinearize(column, dims(s.n)));
     f.em.bind(s.output, () => value);
     f.em.within(body, () => {
-      body.push(...storeAll(f.region.outputs.map((v) => ({ memory: f.memoryOf(v), index: add(f.baseOf(v), linearize(index, v.shape, f.ctx.symbols)), value: f.em.value(v, index) }))));
+      body.push(
+        ...storeAll(
+          f.region.outputs.map((v) => ({
+            memory: f.memoryOf(v),
+            index: add(f.baseOf(v), linearize(index, v.shape, f.ctx.symbols)),
+            value: f.em.value(v, index),
+          })),
+        ),
+      );
     });
     f.em.unbind(s.output);
     return body;
@@ -97,9 +116,14 @@ function productRow(f: RowEnv, m: Expr, local: Expr): Stmt[] {
   const others = variable('s', 'loop', 'i32', [1, slices - 1]);
   const whole = variable('sum', 'mutable', 'f32');
   return [
-    letVar(column, min(raw, sub(nTotal, i32(1)))), ...sum, store(shared, local, acc), barrier,
+    letVar(column, min(raw, sub(nTotal, i32(1)))),
+    ...sum,
+    store(shared, local, acc),
+    barrier,
     ...ifThen(and(compare('lt', local, i32(columns)), compare('lt', raw, nTotal)), [
-      mutable(whole, acc), forLoop(others, i32(1), i32(slices), [assign(whole, add(whole, load(shared, add(mul(others, i32(columns)), local))))]), ...finish(whole),
+      mutable(whole, acc),
+      forLoop(others, i32(1), i32(slices), [assign(whole, add(whole, load(shared, add(mul(others, i32(columns)), local))))]),
+      ...finish(whole),
     ]),
   ];
 }

@@ -7,8 +7,8 @@ import type { Region } from '../../passes/regions.js';
 import type { SizeExpr } from '../../runtime/plan.js';
 import { add, compare, div, type Expr, i32, load, min, mul, sub, variable } from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
+import { Frame, figuresOf, type LowerContext, type LoweredKernel, type Temp } from '../lower/frame.js';
 import { combine } from '../lower/reduction.js';
-import { figuresOf, Frame, type LoweredKernel, type LowerContext, type Temp } from '../lower/frame.js';
 import type { LoweredRegion } from '../lower/region.js';
 import { delinearize, exprSize, shapeSize, sizeAdd, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { linearGrid, mergeAxes } from './grid.js';
@@ -66,7 +66,13 @@ export function splitReduce(region: Region, ctx: LowerContext): LoweredRegion | 
   const gpu = ctx.target.kind === 'webgpu';
   const first = new Frame(region, ctx, { writes: probe.temps });
   const split = { ...probe, p: planRow(first) };
-  const partial = split.columns ? (gpu ? columnChunksOnGpu(first, split) : columnChunksOnWasm(first, split)) : gpu ? rowChunksOnGpu(first, split) : rowChunksOnWasm(first, split);
+  const partial = split.columns
+    ? gpu
+      ? columnChunksOnGpu(first, split)
+      : columnChunksOnWasm(first, split)
+    : gpu
+      ? rowChunksOnGpu(first, split)
+      : rowChunksOnWasm(first, split);
   const second = new Frame(region, ctx, { reads: probe.temps });
   const final = finish(second, { ...probe, p: planRow(second) });
   // each kernel's own figures: together those of the region and the partial results twice
@@ -74,7 +80,11 @@ export function splitReduce(region: Region, ctx: LowerContext): LoweredRegion | 
   const scratch = probe.temps.map((t) => sizeMul(shapeSize(t.shape), 4)).reduce<SizeExpr>((a, b) => sizeAdd(a, b), 0);
   const kernels: LoweredKernel[] = [
     { ...partial, figures: { ...whole, bytesWritten: scratch } },
-    { ...final, kernel: { ...final.kernel, name: `${final.kernel.name}_finish` }, figures: { flops: sizeCeilDiv(scratch, 4), bytesRead: scratch, bytesWritten: whole.bytesWritten } },
+    {
+      ...final,
+      kernel: { ...final.kernel, name: `${final.kernel.name}_finish` },
+      figures: { flops: sizeCeilDiv(scratch, 4), bytesRead: scratch, bytesWritten: whole.bytesWritten },
+    },
   ];
   return { steps: kernels.map((kernel) => ({ kind: 'kernel', kernel })), temps: probe.temps };
 }
@@ -104,7 +114,10 @@ function overRange(p: RowPlan, begin: Expr, end: Expr, body: readonly Stmt[], st
 }
 
 const named = (p: RowPlan, kept: Expr): Stmt[] => {
-  const parts = delinearize(kept, keptOf(p).map((a) => a.extent));
+  const parts = delinearize(
+    kept,
+    keptOf(p).map((a) => a.extent),
+  );
   return keptOf(p).map((a, i) => letVar(a.v, parts[i]!));
 };
 
@@ -117,7 +130,14 @@ function range(s: Split, chunk: Expr): { begin: Expr; end: Expr; lets: Stmt[] } 
 }
 
 /** Loops over `begin` to `end` in blocks of `length`, each with sums of its own that are then added to the whole. */
-function inBlocks(reductions: readonly Sum[], begin: Expr, end: Expr, most: number, length: number, inner: (accs: ReturnType<typeof declare>, from: Expr, to: Expr) => readonly Stmt[]): { stmts: Stmt[]; totals: Expr[] } {
+function inBlocks(
+  reductions: readonly Sum[],
+  begin: Expr,
+  end: Expr,
+  most: number,
+  length: number,
+  inner: (accs: ReturnType<typeof declare>, from: Expr, to: Expr) => readonly Stmt[],
+): { stmts: Stmt[]; totals: Expr[] } {
   const stmts: Stmt[] = [];
   const totals = declare(reductions, stmts);
   const b = variable('block', 'loop', 'i32', [0, most]);
@@ -136,9 +156,12 @@ function rowChunksOnWasm(f: Frame, s: Split): LoweredKernel {
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const [row, chunk] = delinearize(group, [i32(1), chunksOf(s)]) as [Expr, Expr];
   const r = range(s, chunk);
-  const blocks = inBlocks(sums(p), r.begin, r.end, maxOf(product(reducedOf(p))), blockLength, (accs, from, to) => [overRange(p, from, to, accumulate(f, p, accs))]);
+  const blocks = inBlocks(sums(p), r.begin, r.end, maxOf(product(reducedOf(p))), blockLength, (accs, from, to) => [
+    overRange(p, from, to, accumulate(f, p, accs)),
+  ]);
   return f.finish([...named(p, row), ...r.lets, ...blocks.stmts, ...storePartials(f, s, slot(s, chunk, row), blocks.totals)], {
-    grid: [exprSize(mul(product(keptOf(p)), chunksOf(s))), 1, 1], schedule: `two-step rows chunk(${s.chunk}) block(${blockLength}) vectorize(4)`,
+    grid: [exprSize(mul(product(keptOf(p)), chunksOf(s))), 1, 1],
+    schedule: `two-step rows chunk(${s.chunk}) block(${blockLength}) vectorize(4)`,
   });
 }
 
@@ -209,7 +232,9 @@ function columnChunksOnGpu(f: Frame, s: Split): LoweredKernel {
     const m = f.local(`shared${i}`, 'workgroup', accs[i]!.acc.scalar, 256);
     body.push(store(m, own, accs[i]!.value), { kind: 'barrier' });
     for (let half = slices / 2; half >= 1; half /= 2)
-      body.push(...ifThen(compare('lt', ly, i32(half)), [store(m, own, combine(n.attrs.fn, load(m, own), load(m, add(own, i32(half * wide)))))]), { kind: 'barrier' });
+      body.push(...ifThen(compare('lt', ly, i32(half)), [store(m, own, combine(n.attrs.fn, load(m, own), load(m, add(own, i32(half * wide)))))]), {
+        kind: 'barrier',
+      });
     return load(m, lx);
   });
   body.push(...ifThen(compare('eq', ly, i32(0)), ifThen(inside, storePartials(f, s, slot(s, chunk, column), values))));
@@ -224,7 +249,8 @@ function finish(f: Frame, s: Split): LoweredKernel {
   const reductions = sums(p);
   const row = variable('row', f.ctx.target.kind === 'webgpu' ? 'let' : 'loop', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const k = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(chunks) - 1)]);
-  const add1 = (accs: ReturnType<typeof declare>): Stmt[] => reductions.map((n, i) => assign(accs[i]!.value, combine(n.attrs.fn, accs[i]!.value, load(f.memoryOf(s.temps[i]!), slot(s, k, row)))));
+  const add1 = (accs: ReturnType<typeof declare>): Stmt[] =>
+    reductions.map((n, i) => assign(accs[i]!.value, combine(n.attrs.fn, accs[i]!.value, load(f.memoryOf(s.temps[i]!), slot(s, k, row)))));
   const results = (values: readonly Expr[]): Stmt[] => {
     const out: Stmt[] = [];
     reductions.forEach((n, i) => f.em.bind(n.outputs[0]!, () => values[i]!));
@@ -237,7 +263,11 @@ function finish(f: Frame, s: Split): LoweredKernel {
     const blocks = inBlocks(reductions, i32(0), chunks, maxOf(chunks), 32, (accs, from, to) => [forLoop(k, from, to, add1(accs))]);
     const begin = mul(group, i32(rows));
     const body = [...named(p, row), ...blocks.stmts, ...results(blocks.totals)];
-    return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], { grid: [sizeCeilDiv(exprSize(count), rows), 1, 1], schedule: `two-step, finish rows(${rows})`, parallel: maxOf(count) * maxOf(chunks) > 60000 });
+    return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], {
+      grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
+      schedule: `two-step, finish rows(${rows})`,
+      parallel: maxOf(count) * maxOf(chunks) > 60000,
+    });
   }
   const threads = 64;
   const { grid, id } = linearGrid(exprSize(count), maxOf(count), f.ctx.target);

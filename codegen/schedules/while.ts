@@ -12,7 +12,7 @@ import { add, cast, compare, type Expr, i32, load, mul, rem, variable } from '..
 import { assign, barrier, forLoop, ifThen, type Kernel, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { ElementEmitter, type Place } from '../lower/element.js';
-import { figuresOf, globalMemory, kernelName, type LoweredArg, type LowerContext, storageOf, symbolsIn, type Temp } from '../lower/frame.js';
+import { figuresOf, globalMemory, kernelName, type LowerContext, type LoweredArg, storageOf, symbolsIn, type Temp } from '../lower/frame.js';
 import type { LoweredRegion } from '../lower/region.js';
 import { delinearize, linearize } from '../lower/space.js';
 import { mergeAxes } from './grid.js';
@@ -25,7 +25,8 @@ function fuseInside(what: string, graph: Graph, n: NodeOf<'while'>, ctx: LowerCo
   const fused = fuse(isolateRoots(graph, true), { ...defaultFuseOptions, maxRow: 0, maxBuffers: ctx.target.maxStorageBuffers });
   for (const node of fused.graph.nodes) {
     if (node.op === 'scan' || node.op === 'while') throw new UnsupportedError(`${where} holds a ${node.op}, which cannot be compiled inside a while`);
-    if (node.op === 'constant' && node.attrs.value.data.length > 1) throw new UnsupportedError(`${where} holds a constant of ${node.attrs.value.data.length} elements; hand it in as an operand`);
+    if (node.op === 'constant' && node.attrs.value.data.length > 1)
+      throw new UnsupportedError(`${where} holds a constant of ${node.attrs.value.data.length} elements; hand it in as an operand`);
   }
   return fused;
 }
@@ -49,7 +50,8 @@ export function lowerWhile(region: Region, ctx: LowerContext): LoweredRegion {
   for (const graph of [cond.graph, body.graph]) {
     graph.inputs.forEach((p, i) => {
       const outer = n.inputs[i]!;
-      if (storageOf(p.value) !== (i < carries ? storageOf(carried[i]!) : storageOf(outer))) throw new UnsupportedError(`${n.origin || 'while'}: operand '${p.name}' is a computed ${outer.dtype}; cast it to int32`);
+      if (storageOf(p.value) !== (i < carries ? storageOf(carried[i]!) : storageOf(outer)))
+        throw new UnsupportedError(`${n.origin || 'while'}: operand '${p.name}' is a computed ${outer.dtype}; cast it to int32`);
       storage.set(p.value, i < carries ? carried[i]! : outer);
       bases.set(p.value, i < carries ? slot(0, p.value) : (ctx.bases.get(outer) ?? (() => i32(0))));
     });
@@ -88,7 +90,11 @@ export function lowerWhile(region: Region, ctx: LowerContext): LoweredRegion {
       const inner: Stmt[] = [];
       em.within(inner, () => {
         const values = group.map((v) => em.value(v, index));
-        inner.push(...storeAll(group.map((v, i) => ({ memory: placeOf(v).memory, index: add(placeOf(v).base, linearize(index, v.shape, ctx.symbols)), value: values[i]! }))));
+        inner.push(
+          ...storeAll(
+            group.map((v, i) => ({ memory: placeOf(v).memory, index: add(placeOf(v).base, linearize(index, v.shape, ctx.symbols)), value: values[i]! })),
+          ),
+        );
       });
       if (!thread) {
         const merged = mergeAxes(axes, inner);
@@ -96,7 +102,10 @@ export function lowerWhile(region: Region, ctx: LowerContext): LoweredRegion {
       }
       const total = axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1));
       const e = variable('e', 'loop', 'i32', [0, Math.max(0, total.hi - 1)]);
-      const parts = delinearize(e, axes.map((a) => a.extent));
+      const parts = delinearize(
+        e,
+        axes.map((a) => a.extent),
+      );
       return [forLoop(e, thread, total, substituteStmts(inner, new Map<Expr, Expr>(axes.map((a, i) => [a.v, parts[i]!]))), { step: threads })];
     });
     return [...out.flat(), ...meet];
@@ -119,18 +128,31 @@ export function lowerWhile(region: Region, ctx: LowerContext): LoweredRegion {
     ...carried.map((temp, i) => copy(outerPlace(n.inputs[i]!), { memory: memoryOf(temp), base: i32(0) }, n.inputs[i]!)),
     ...meet,
     ...decide(),
-    { kind: 'while', cond: compare('ne', load(go, i32(0)), cast(i32(0), 'u32')), body: [...body.regions.flatMap(regionStatements), assign(step, add(step, i32(1))), ...decide()] },
-    ...carried.flatMap((temp, i) => (region.outputs.includes(n.outputs[i]!) ? [copy({ memory: memoryOf(temp), base: slot(0, n.inputs[i]!)() }, outerPlace(n.outputs[i]!), n.inputs[i]!)] : [])),
+    {
+      kind: 'while',
+      cond: compare('ne', load(go, i32(0)), cast(i32(0), 'u32')),
+      body: [...body.regions.flatMap(regionStatements), assign(step, add(step, i32(1))), ...decide()],
+    },
+    ...carried.flatMap((temp, i) =>
+      region.outputs.includes(n.outputs[i]!) ? [copy({ memory: memoryOf(temp), base: slot(0, n.inputs[i]!)() }, outerPlace(n.outputs[i]!), n.inputs[i]!)] : [],
+    ),
   ];
   const schedule = gpu ? `while, a workgroup(${threads}) runs all steps` : 'while, one thread runs all steps';
   const origins = [...new Set([...body.graph.nodes, ...cond.graph.nodes, n].map((x) => x.origin).filter(Boolean))];
   const kernel: Kernel = {
-    name: kernelName(region), notes: [origins.length > 0 ? `fuses ${origins.join(', ')}` : 'no origin', schedule], args: args.map((a) => memories.get(a.value)!), symbols: [...symbolsIn(statements)].sort(),
-    grid: [1, 1, 1], workgroupSize: [threads, 1, 1], locals: [go], body: statements,
+    name: kernelName(region),
+    notes: [origins.length > 0 ? `fuses ${origins.join(', ')}` : 'no origin', schedule],
+    args: args.map((a) => memories.get(a.value)!),
+    symbols: [...symbolsIn(statements)].sort(),
+    grid: [1, 1, 1],
+    workgroupSize: [threads, 1, 1],
+    locals: [go],
+    body: statements,
   };
   // one step's work: how many there are is not known here
-  const flops = body.regions.map((r) => figuresOf(r, ctx.symbols).flops).reduce((a, b) => (typeof a === 'number' && typeof b === 'number' ? a + b : { op: 'add', args: [a, b] }), 0);
+  const flops = body.regions
+    .map((r) => figuresOf(r, ctx.symbols).flops)
+    .reduce((a, b) => (typeof a === 'number' && typeof b === 'number' ? a + b : { op: 'add', args: [a, b] }), 0);
   const figures = { ...figuresOf({ ...region, inputs: [...new Set(n.inputs)] }, ctx.symbols), flops };
   return { temps, steps: [{ kind: 'kernel', kernel: { kernel, args, schedule, parallel: false, figures } }] };
 }
-

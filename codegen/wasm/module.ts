@@ -143,7 +143,11 @@ function forkBody(drain: number, controlGlobal: number): Body {
   const [kernel, block, groups, chunk, c0, generation, chunks, i, done] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const c = new Code();
   c.global(controlGlobal).set(c0);
-  c.get(c0).atomic(atomic.i32Load, control.ticket + 4).i32(1).op(op.i32Add).set(generation);
+  c.get(c0)
+    .atomic(atomic.i32Load, control.ticket + 4)
+    .i32(1)
+    .op(op.i32Add)
+    .set(generation);
   const nextTicket = (): Code => c.get(generation).op(op.i64ExtendI32U).i64(32).op(op.i64Shl);
   // Close the old ticket before the job's words change: a worker that still holds it must not take a chunk of the next job with it.
   c.get(c0);

@@ -119,13 +119,16 @@ export interface Binding {
 
 /** Decides each binding's type. `usedWide`: memories that are accessed by views. */
 export function bindingsOf(kernel: Kernel, layout: WgslLayout, usedWide: ReadonlySet<Memory>): Binding[] {
-  if (layout.argBinding.length !== kernel.args.length) throw new InternalError(`${kernel.name}: ${kernel.args.length} arguments, bindings for ${layout.argBinding.length}`);
+  if (layout.argBinding.length !== kernel.args.length)
+    throw new InternalError(`${kernel.name}: ${kernel.args.length} arguments, bindings for ${layout.argBinding.length}`);
   return layout.bindings.map((b, index) => {
     const args = layout.argBinding.flatMap((x, i) => (x === index ? [i] : []));
     const memories = args.map((i) => kernel.args[i]!);
     for (const m of memories) {
-      if (m.access !== 'read' && b.access === 'read') throw new InternalError(`${kernel.name}: argument '${m.name}' is written, its binding ${index} is read-only`);
-      if (m.access !== 'read' && elementOf(m) === 'packed') throw new UnsupportedError(`${kernel.name}: '${m.name}' is stored as bytes and cannot be written on WebGPU`);
+      if (m.access !== 'read' && b.access === 'read')
+        throw new InternalError(`${kernel.name}: argument '${m.name}' is written, its binding ${index} is read-only`);
+      if (m.access !== 'read' && elementOf(m) === 'packed')
+        throw new UnsupportedError(`${kernel.name}: '${m.name}' is stored as bytes and cannot be written on WebGPU`);
     }
     const kinds = new Set(memories.map((m) => (elementOf(m) === 'packed' ? 'u32' : elementOf(m))));
     if (kinds.size > 1 && kinds.has('f16')) throw new UnsupportedError(`${kernel.name}: binding ${index} mixes float16 with other types`);

@@ -1,6 +1,21 @@
 /** Prints kernel expressions as WGSL. */
 import { InternalError, UnsupportedError } from '../../ir/errors.js';
-import { type BinaryFn, binary, type CompareFn, constant, type Expr, isFloatScalar, isInt, type Lanes, linear, type LoadExpr, type Scalar, type UnaryFn, unary, variable } from '../kernel/expr.js';
+import {
+  type BinaryFn,
+  binary,
+  type CompareFn,
+  constant,
+  type Expr,
+  isFloatScalar,
+  isInt,
+  type Lanes,
+  type LoadExpr,
+  linear,
+  type Scalar,
+  type UnaryFn,
+  unary,
+  variable,
+} from '../kernel/expr.js';
 import { expand } from '../kernel/legalize.js';
 import type { Names } from '../kernel/names.js';
 
@@ -11,16 +26,47 @@ export function typeName(s: Scalar, lanes: Lanes): string {
 
 /** Precedence levels: 10 primary, 9 product, 8 sum, 6 comparison. Shifts and bit operations take primaries only, and are wrapped everywhere. */
 const symbols: Partial<Record<BinaryFn | CompareFn, { text: string; level: number; operand: number }>> = {
-  mul: { text: '*', level: 9, operand: 9 }, div: { text: '/', level: 9, operand: 9 }, rem: { text: '%', level: 9, operand: 9 },
-  add: { text: '+', level: 8, operand: 8 }, sub: { text: '-', level: 8, operand: 8 },
-  shl: { text: '<<', level: 4, operand: 10 }, shr: { text: '>>', level: 4, operand: 10 }, and: { text: '&', level: 4, operand: 10 }, xor: { text: '^', level: 4, operand: 10 }, or: { text: '|', level: 4, operand: 10 },
-  lt: { text: '<', level: 6, operand: 8 }, le: { text: '<=', level: 6, operand: 8 }, gt: { text: '>', level: 6, operand: 8 }, ge: { text: '>=', level: 6, operand: 8 },
-  eq: { text: '==', level: 6, operand: 8 }, ne: { text: '!=', level: 6, operand: 8 },
+  mul: { text: '*', level: 9, operand: 9 },
+  div: { text: '/', level: 9, operand: 9 },
+  rem: { text: '%', level: 9, operand: 9 },
+  add: { text: '+', level: 8, operand: 8 },
+  sub: { text: '-', level: 8, operand: 8 },
+  shl: { text: '<<', level: 4, operand: 10 },
+  shr: { text: '>>', level: 4, operand: 10 },
+  and: { text: '&', level: 4, operand: 10 },
+  xor: { text: '^', level: 4, operand: 10 },
+  or: { text: '|', level: 4, operand: 10 },
+  lt: { text: '<', level: 6, operand: 8 },
+  le: { text: '<=', level: 6, operand: 8 },
+  gt: { text: '>', level: 6, operand: 8 },
+  ge: { text: '>=', level: 6, operand: 8 },
+  eq: { text: '==', level: 6, operand: 8 },
+  ne: { text: '!=', level: 6, operand: 8 },
 };
 
 const natives: Partial<Record<UnaryFn, string>> = {
-  abs: 'abs', floor: 'floor', ceil: 'ceil', round: 'round', trunc: 'trunc', sqrt: 'sqrt', rsqrt: 'inverseSqrt', exp: 'exp', log: 'log', sin: 'sin', cos: 'cos', tan: 'tan', asin: 'asin', acos: 'acos',
-  atan: 'atan', sinh: 'sinh', cosh: 'cosh', tanh: 'tanh', asinh: 'asinh', acosh: 'acosh', atanh: 'atanh', sign: 'sign',
+  abs: 'abs',
+  floor: 'floor',
+  ceil: 'ceil',
+  round: 'round',
+  trunc: 'trunc',
+  sqrt: 'sqrt',
+  rsqrt: 'inverseSqrt',
+  exp: 'exp',
+  log: 'log',
+  sin: 'sin',
+  cos: 'cos',
+  tan: 'tan',
+  asin: 'asin',
+  acos: 'acos',
+  atan: 'atan',
+  sinh: 'sinh',
+  cosh: 'cosh',
+  tanh: 'tanh',
+  asinh: 'asinh',
+  acosh: 'acosh',
+  atanh: 'atanh',
+  sign: 'sign',
 };
 
 /** Nodes of an expression on one line. */
@@ -143,7 +189,11 @@ export class ExpressionPrinter {
       case 'select':
         return `select(${this.print(e.args[2]!)}, ${this.print(e.args[1]!)}, ${this.print(e.args[0]!)})`;
       case 'mad':
-        return wrap(`${this.product(e.args[0]!, e.args[1]!, 9)} * ${isUniform(e.args[0]!) ? this.print(e.args[1]!, 10) : this.operand(e.args[1]!, 10)} + ${this.operand(e.args[2]!, 9)}`, 8, outer);
+        return wrap(
+          `${this.product(e.args[0]!, e.args[1]!, 9)} * ${isUniform(e.args[0]!) ? this.print(e.args[1]!, 10) : this.operand(e.args[1]!, 10)} + ${this.operand(e.args[2]!, 9)}`,
+          8,
+          outer,
+        );
       case 'cast':
         return this.cast(e);
       case 'bitcast':
@@ -193,9 +243,15 @@ export class ExpressionPrinter {
     const name = this.helpers.get(`${e.fn}|${s}|${e.lanes}`, `${base}${suffix}`, (own) => {
       const lines: string[] = [];
       const scope = this.names.child();
-      const p = new ExpressionPrinter(scope, this.helpers, (t) => lines.push(`  ${t}\n`), () => {
-        throw new InternalError(`load in the expansion of ${e.fn}`);
-      }, `${e.fn}|${s}`);
+      const p = new ExpressionPrinter(
+        scope,
+        this.helpers,
+        (t) => lines.push(`  ${t}\n`),
+        () => {
+          throw new InternalError(`load in the expansion of ${e.fn}`);
+        },
+        `${e.fn}|${s}`,
+      );
       const typed = params.map((v) => `${scope.of(v)}: ${typeName(s, e.lanes)}`).join(', ');
       p.share([body]);
       return `fn ${own}(${typed}) -> ${typeName(e.scalar, e.lanes)} {\n${lines.join('')}  return ${p.print(body)};\n}\n`;
@@ -229,7 +285,14 @@ export class ExpressionPrinter {
     }
     if (e.fn === 'min' || e.fn === 'max' || e.fn === 'pow' || e.fn === 'atan2') return `${e.fn}(${this.print(a)}, ${this.print(b)})`;
     if (e.fn === 'shl' || e.fn === 'shr') {
-      const amount = b.kind === 'const' ? (b.lanes > 1 ? `vec${b.lanes}<u32>(${b.value}u)` : `${b.value}u`) : b.scalar === 'u32' ? this.print(b, 10) : `${typeName('u32', b.lanes)}(${this.print(b)})`;
+      const amount =
+        b.kind === 'const'
+          ? b.lanes > 1
+            ? `vec${b.lanes}<u32>(${b.value}u)`
+            : `${b.value}u`
+          : b.scalar === 'u32'
+            ? this.print(b, 10)
+            : `${typeName('u32', b.lanes)}(${this.print(b)})`;
       return wrap(`${this.print(a, 10)} ${e.fn === 'shl' ? '<<' : '>>'} ${amount}`, 4, outer);
     }
     if (e.scalar === 'i32' && e.lanes === 1) {
@@ -263,7 +326,11 @@ export class ExpressionPrinter {
    * (1 - x) + 1e-7: compilers may make (1 + 1e-7) - x of it, which loses the small constant. They cannot join what they do not know: the sign bit of an offset is 0 at run time only.
    */
   private exactSum(e: Extract<Expr, { kind: 'binary' }>): string {
-    const name = this.helpers.get('exact', 'exact', (own) => `fn ${own}(x: f32) -> f32 {\n  return bitcast<f32>(bitcast<u32>(x) | (block[0].x & 0x80000000u));\n}\n`);
+    const name = this.helpers.get(
+      'exact',
+      'exact',
+      (own) => `fn ${own}(x: f32) -> f32 {\n  return bitcast<f32>(bitcast<u32>(x) | (block[0].x & 0x80000000u));\n}\n`,
+    );
     const exact = (c: Expr): string => {
       const one = c.kind === 'const' ? constant(c.value, 'f32') : c;
       const text = `${name}(${one.kind === 'const' ? this.scalarConstant(one, 0) : this.print(one)})`;
@@ -287,7 +354,10 @@ export class ExpressionPrinter {
   /** Sums of indices: positive terms first, the constant last. */
   private sum(e: Expr): string {
     const l = linear(e);
-    const parts = [...l.terms].filter(([, c]) => c !== 0).sort(([, a], [, b]) => Number(a < 0) - Number(b < 0)).map(([x, c]) => ({ minus: c < 0, text: Math.abs(c) === 1 ? this.print(x, 9) : `${this.print(x, 9)} * ${Math.abs(c)}` }));
+    const parts = [...l.terms]
+      .filter(([, c]) => c !== 0)
+      .sort(([, a], [, b]) => Number(a < 0) - Number(b < 0))
+      .map(([x, c]) => ({ minus: c < 0, text: Math.abs(c) === 1 ? this.print(x, 9) : `${this.print(x, 9)} * ${Math.abs(c)}` }));
     if (l.constant !== 0) parts.push({ minus: l.constant < 0, text: String(Math.abs(l.constant)) });
     return parts.map((t, i) => (i === 0 ? (t.minus ? `-${t.text}` : t.text) : `${t.minus ? ' - ' : ' + '}${t.text}`)).join('');
   }
@@ -297,7 +367,8 @@ export class ExpressionPrinter {
     const from = a.scalar;
     const text = this.print(a);
     const to = typeName(e.scalar, e.lanes);
-    if (e.scalar === 'bool' && isFloatScalar(from)) return `(!(${this.print(a, 8)} == ${e.lanes > 1 ? `${typeName(from, e.lanes)}()` : from === 'f16' ? '0.0h' : '0.0'}))`;
+    if (e.scalar === 'bool' && isFloatScalar(from))
+      return `(!(${this.print(a, 8)} == ${e.lanes > 1 ? `${typeName(from, e.lanes)}()` : from === 'f16' ? '0.0h' : '0.0'}))`;
     if (e.scalar === 'bool') return `(${this.print(a, 8)} != ${e.lanes > 1 ? `${typeName(from, e.lanes)}()` : from === 'u32' ? '0u' : '0'})`;
     if (!isFloatScalar(from) || !isInt(e.scalar)) return `${to}(${text})`;
     // Saturating, and 0 for NaN, on every implementation.

@@ -51,7 +51,12 @@ export class ModulePrinter {
     });
     for (const m of kernel.locals) this.places.set(m, { array: this.names.unique(m.name), element: elementOf(m), vec4: usedWide.has(m), arg: -1 });
     for (const s of kernel.symbols) this.symbolNames.push(this.names.symbol(s));
-    this.expressions = new ExpressionPrinter(this.names, this.helpers, (t) => this.line(t), (e) => this.load(e));
+    this.expressions = new ExpressionPrinter(
+      this.names,
+      this.helpers,
+      (t) => this.line(t),
+      (e) => this.load(e),
+    );
   }
 
   text(): string {
@@ -67,7 +72,9 @@ export class ModulePrinter {
       ...kernel.notes.map((n) => `// ${n}\n`),
       half ? 'enable f16;\n' : '',
       '\n',
-      ...this.bindings.map((b, i) => `@group(0) @binding(${i}) var<storage, ${b.access}> ${this.bindingNames[i]}: array<${b.vec4 ? `vec4<${b.element}>` : b.element}>;\n`),
+      ...this.bindings.map(
+        (b, i) => `@group(0) @binding(${i}) var<storage, ${b.access}> ${this.bindingNames[i]}: array<${b.vec4 ? `vec4<${b.element}>` : b.element}>;\n`,
+      ),
       ...this.blockDeclaration(),
       ...kernel.locals.filter((m) => m.space === 'workgroup').map((m) => `var<workgroup> ${this.places.get(m)!.array}: ${this.arrayType(m)};\n`),
       this.helpers.specials.has('inf') ? 'var<private> inf_bits: u32 = 0x7f800000u;\n' : '',
@@ -76,7 +83,9 @@ export class ModulePrinter {
       ...[...this.helpers.texts.values()].map((t) => `${t}\n`),
     ];
     const [group, local] = ['group', 'local'].map((b) => [...used].some((n) => n.startsWith(b) && builtins.includes(n)));
-    const params = [group ? '@builtin(workgroup_id) group: vec3<u32>' : '', local ? '@builtin(local_invocation_id) local: vec3<u32>' : ''].filter(Boolean).join(', ');
+    const params = [group ? '@builtin(workgroup_id) group: vec3<u32>' : '', local ? '@builtin(local_invocation_id) local: vec3<u32>' : '']
+      .filter(Boolean)
+      .join(', ');
     const prologue = [
       ...builtins.filter((n) => used.has(n)).map((n) => `  let ${n} = i32(${n.slice(0, -1)}.${'xyz'[Number(n.at(-1))]});\n`),
       ...kernel.symbols.flatMap((s, i) => (used.has(s) ? [`  let ${this.symbolNames[i]} = i32(${word(kernel.args.length + i)});\n`] : [])),
@@ -226,7 +235,8 @@ export class ModulePrinter {
       return root.scalar === 'bool' && own === 'u32' ? `(${typed} != ${lanes > 1 ? `vec${lanes}<u32>()` : '0u'})` : typed;
     };
     // The barriers in a loop need a condition that WGSL knows to be the same for all threads.
-    if (this.uniform && root.space === 'workgroup' && e.lanes === 1 && !place.vec4) return convert(`workgroupUniformLoad(&${place.array}[${this.at(place, root, index, 1)}])`, 1);
+    if (this.uniform && root.space === 'workgroup' && e.lanes === 1 && !place.vec4)
+      return convert(`workgroupUniformLoad(&${place.array}[${this.at(place, root, index, 1)}])`, 1);
     if (view) return convert(`${place.array}[${this.at(place, root, index, 4)}]`, 4);
     const at = this.at(place, root, index, 1);
     if (e.lanes === 1) return convert(this.cell(place, at), 1);

@@ -12,4 +12,6 @@ bool f16 f32 i32 u32 vec2 vec3 vec4 array atomic ptr mat2x2 mat3x3 mat4x4
 abs acos acosh asin asinh atan atanh atan2 ceil clamp cos cosh cross degrees determinant distance dot exp exp2 faceForward floor fma fract frexp inverseSqrt ldexp length log log2 max min mix
 modf normalize pow quantizeToF16 radians reflect refract round saturate sign sin sinh smoothstep sqrt step tan tanh transpose trunc select bitcast all any workgroupBarrier storageBarrier
 main group local block inf_bits nan_bits
-`.trim().split(/\s+/);
+`
+  .trim()
+  .split(/\s+/);

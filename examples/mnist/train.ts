@@ -38,7 +38,12 @@ const model = Sequential([
 ]);
 // The last quarter of the training has a quarter of the rate: it settles.
 const learningRate = optimizers.schedules.PiecewiseConstantDecay([Math.floor(0.75 * epochs * steps)], [2e-3, 5e-4]);
-model.compile({ optimizer: optimizers.Adam({ learningRate }), loss: 'sparse_categorical_crossentropy', metrics: ['accuracy'], device: args.device as DeviceName });
+model.compile({
+  optimizer: optimizers.Adam({ learningRate }),
+  loss: 'sparse_categorical_crossentropy',
+  metrics: ['accuracy'],
+  device: args.device as DeviceName,
+});
 model.summary();
 
 const start = performance.now();
@@ -66,7 +71,13 @@ const image = (i: number) => digits.test.images.subarray(784 * i, 784 * (i + 1))
 const colour = process.stdout.isTTY === true && !process.env.NO_COLOR;
 for (const right of [true, false]) {
   const some = answers.filter((a) => (a.guess === a.label) === right).slice(0, 4);
-  console.log(drawDigits(some.map((a) => image(a.i)), some.map((a) => (right ? `${a.guess} (${a.sure})` : `${a.guess} (${a.sure}), it is ${a.label}`)), colour));
+  console.log(
+    drawDigits(
+      some.map((a) => image(a.i)),
+      some.map((a) => (right ? `${a.guess} (${a.sure})` : `${a.guess} (${a.sure}), it is ${a.label}`)),
+      colour,
+    ),
+  );
 }
 model.dispose();
 console.log(`\ntest accuracy: ${accuracy!.toFixed(4)}`);

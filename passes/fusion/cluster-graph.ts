@@ -52,10 +52,20 @@ export class ClusterGraph {
       if (free && !(n.outputs.some((v) => this.roots.has(v)) && !this.viewOf(n))) continue;
       const sources = sourceNodes(n).filter((s) => s.op !== 'constant');
       this.sources.set(n, sources);
-      for (const v of n.inputs) for (const r of traceBack(v, null)) if (slots.has(r.value)) this.readersOf.set(slots.get(r.value)!, (this.readersOf.get(slots.get(r.value)!) ?? new Set<Node>()).add(n));
+      for (const v of n.inputs)
+        for (const r of traceBack(v, null))
+          if (slots.has(r.value)) this.readersOf.set(slots.get(r.value)!, (this.readersOf.get(slots.get(r.value)!) ?? new Set<Node>()).add(n));
       for (const s of sources) this.users.set(s, [...(this.users.get(s) ?? []), n]);
       const domain = isReduction(n) ? n.inputs[0]!.shape : n.outputs[0]!.shape;
-      this.cluster.set(n, { kind: kindOf(n), nodes: new Set([n]), hero: kindOf(n) === 'map' ? null : n, domain, axes: reducedAxes(n), alive: true, into: null });
+      this.cluster.set(n, {
+        kind: kindOf(n),
+        nodes: new Set([n]),
+        hero: kindOf(n) === 'map' ? null : n,
+        domain,
+        axes: reducedAxes(n),
+        alive: true,
+        into: null,
+      });
     }
   }
 
@@ -208,7 +218,10 @@ export class ClusterGraph {
     return nodes.some((n) =>
       n.outputs.some((v) => {
         const slot = this.updatedSlot.get(v);
-        return slot !== undefined && this.lateReaders(slot).some((r) => !nodes.includes(r) && (this.depends([this.cluster.get(r)!], a) || this.depends([this.cluster.get(r)!], b)));
+        return (
+          slot !== undefined &&
+          this.lateReaders(slot).some((r) => !nodes.includes(r) && (this.depends([this.cluster.get(r)!], a) || this.depends([this.cluster.get(r)!], b)))
+        );
       }),
     );
   }

@@ -10,7 +10,10 @@ export class Grower {
   constructor(private readonly g: ClusterGraph) {}
 
   private rowLength(c: Cluster): number {
-    return sizeAt(c.domain.filter((_, i) => c.axes.includes(i)), this.g.bindings);
+    return sizeAt(
+      c.domain.filter((_, i) => c.axes.includes(i)),
+      this.g.bindings,
+    );
   }
 
   /** Whether rows may be walked more than once: short, and contiguous or few. */
@@ -94,10 +97,19 @@ export class Grower {
   private takeSibling(c: Cluster): boolean {
     const read = new Set<Node>();
     for (const n of c.nodes) for (const s of this.g.sources.get(n)!) if (!c.nodes.has(s)) read.add(s);
-    const graphValues = new Set([...c.nodes].flatMap((n) => n.inputs.flatMap((v) => traceBack(v, null)).filter((r) => !r.value.producer).map((r) => r.value)));
+    const graphValues = new Set(
+      [...c.nodes].flatMap((n) =>
+        n.inputs
+          .flatMap((v) => traceBack(v, null))
+          .filter((r) => !r.value.producer)
+          .map((r) => r.value),
+      ),
+    );
     for (const other of this.g.clusters()) {
       if (other === c || other.kind !== 'row' || !equalShape(other.domain, c.domain) || !sameList(other.axes, c.axes)) continue;
-      const shares = [...other.nodes].some((n) => this.g.sources.get(n)!.some((s) => read.has(s)) || n.inputs.some((v) => traceBack(v, null).some((r) => graphValues.has(r.value))));
+      const shares = [...other.nodes].some(
+        (n) => this.g.sources.get(n)!.some((s) => read.has(s)) || n.inputs.some((v) => traceBack(v, null).some((r) => graphValues.has(r.value))),
+      );
       const small = sizeAt(c.domain, this.g.bindings) <= 65536;
       if (!shares && !small) continue;
       if (this.g.depends([other], c) || this.g.depends([c], other) || !this.g.fits([...c.nodes, ...other.nodes])) continue;
@@ -118,7 +130,8 @@ export class Grower {
       for (const u of this.g.usersOfCluster(c)) {
         if (!u.alive || !pointwise(u) || !equalShape(u.domain, c.domain)) continue;
         const trial: Cluster = { ...c, nodes: new Set([...c.nodes, ...u.nodes]) };
-        if (![...u.nodes].every((n) => this.g.aligned(trial, n, 'full')) || !this.g.acyclic(c, u) || !this.g.fits(trial.nodes) || this.g.overtakesReaders(c, u)) continue;
+        if (![...u.nodes].every((n) => this.g.aligned(trial, n, 'full')) || !this.g.acyclic(c, u) || !this.g.fits(trial.nodes) || this.g.overtakesReaders(c, u))
+          continue;
         this.g.merge(c, u);
         again = true;
       }
@@ -151,7 +164,13 @@ export class Grower {
     // its consumers could not join this cluster either: they wait for something computed later
     const later = (u: Node): boolean => {
       const of = this.g.cluster.get(u)!;
-      return !isElementwise(u) || this.g.depends([...this.g.clusterDeps(of)].filter((d) => d !== c && !d.nodes.has(n)), c);
+      return (
+        !isElementwise(u) ||
+        this.g.depends(
+          [...this.g.clusterDeps(of)].filter((d) => d !== c && !d.nodes.has(n)),
+          c,
+        )
+      );
     };
     if (!(this.g.users.get(n) ?? []).every(later)) return false;
     const source = inside[0]!;

@@ -10,7 +10,10 @@ export class Inliner {
   /** Copies cheap clusters into their consumers. `copies`: nodes each cluster computes besides its own. */
   inlinePrologues(): Map<Cluster, Set<Node>> {
     const copies = new Map<Cluster, Set<Node>>();
-    const order = this.g.clusters().filter((c) => c.kind === 'map').sort((a, b) => this.g.minPosition(b) - this.g.minPosition(a));
+    const order = this.g
+      .clusters()
+      .filter((c) => c.kind === 'map')
+      .sort((a, b) => this.g.minPosition(b) - this.g.minPosition(a));
     for (const c of order) {
       const nodes = [...c.nodes];
       if (nodes.some((n) => n.outputs.some((v) => this.g.roots.has(v)))) continue;
@@ -37,7 +40,10 @@ export class Inliner {
         // what the copied nodes read is now read by the consumer
         for (const n of u.nodes) {
           const s = this.g.sources.get(n)!;
-          if (s.some((x) => mine.has(x))) this.g.sources.set(n, [...new Set([...s.filter((x) => !mine.has(x)), ...[...mine].flatMap((m) => this.g.sources.get(m)!.filter((x) => !mine.has(x)))])]);
+          if (s.some((x) => mine.has(x)))
+            this.g.sources.set(n, [
+              ...new Set([...s.filter((x) => !mine.has(x)), ...[...mine].flatMap((m) => this.g.sources.get(m)!.filter((x) => !mine.has(x)))]),
+            ]);
         }
       }
       for (const m of mine) {

@@ -18,20 +18,55 @@ test('seeded values are those of the definition', () => {
 
 test('targets are one-hot', () => {
   const t = targetData(10, 6);
-  for (let i = 0; i < 6; i++) assert.is(t.subarray(10 * i, 10 * i + 10).reduce((a, b) => a + b, 0), 1);
+  for (let i = 0; i < 6; i++)
+    assert.is(
+      t.subarray(10 * i, 10 * i + 10).reduce((a, b) => a + b, 0),
+      1,
+    );
 });
 
 test('workloads have the ids of the peers', () => {
-  assert.equal(workloads.map((w) => w.id), [
-    'i1-mlp-b1', 'i1-mlp-b256', 'i2-cnn-b1', 'i2-cnn-b64', 'i3-mobilenet-b1', 'i4-resnet50-b1', 'i5-lstm-b1', 'i5-lstm-b32', 'i6-encoder-b1', 'i6-encoder-b8',
-    't1-mlp-b128', 't2-cnn-b64', 't3-lstm-b32', 't4-resnet8-b32',
-  ]);
+  assert.equal(
+    workloads.map((w) => w.id),
+    [
+      'i1-mlp-b1',
+      'i1-mlp-b256',
+      'i2-cnn-b1',
+      'i2-cnn-b64',
+      'i3-mobilenet-b1',
+      'i4-resnet50-b1',
+      'i5-lstm-b1',
+      'i5-lstm-b32',
+      'i6-encoder-b1',
+      'i6-encoder-b8',
+      't1-mlp-b128',
+      't2-cnn-b64',
+      't3-lstm-b32',
+      't4-resnet8-b32',
+    ],
+  );
 });
 
-const cell = (runtime: string, median: number, more: Partial<Cell> = {}): Cell => ({ workload: 't1-mlp-b128', runtime, median, p90: median, check: [2.3755], others_cores: 0, ...more });
+const cell = (runtime: string, median: number, more: Partial<Cell> = {}): Cell => ({
+  workload: 't1-mlp-b128',
+  runtime,
+  median,
+  p90: median,
+  check: [2.3755],
+  others_cores: 0,
+  ...more,
+});
 
 test('ratios are taken against the fastest peer of the same kind, verdicts against what is wanted', () => {
-  const [row] = rows([cell('tenon-wasm', 10), cell('tenon-wasm', 5), cell('jax-wasm', 20), cell('tfjs-wasm', 15), cell('jax-webgpu', 1), cell('keras-tf', 4), cell('keras-tf-xla', 6)]);
+  const [row] = rows([
+    cell('tenon-wasm', 10),
+    cell('tenon-wasm', 5),
+    cell('jax-wasm', 20),
+    cell('tfjs-wasm', 15),
+    cell('jax-webgpu', 1),
+    cell('keras-tf', 4),
+    cell('keras-tf-xla', 6),
+  ]);
   assert.is(row!.ms, 5);
   assert.is(row!.fastestPeer, 'tfjs-wasm');
   assert.is(row!.ratio, 3);
@@ -63,24 +98,62 @@ test('the protocol warms up, then measures at least five times', async () => {
 
 test('a kernel takes its launch, its bytes or its operations, whichever is longest', () => {
   const gpu = { ...gpus[0]!, launch: 1, bandwidth: 10, peak: 100 };
-  assert.is(modelledSeconds(gpu, [{ bytes: 1, flops: 1 }, { bytes: 50, flops: 1 }, { bytes: 1, flops: 1000 }]), 1 + 5 + 10);
+  assert.is(
+    modelledSeconds(gpu, [
+      { bytes: 1, flops: 1 },
+      { bytes: 50, flops: 1 },
+      { bytes: 1, flops: 1000 },
+    ]),
+    1 + 5 + 10,
+  );
   for (const g of gpus) assert.ok(g.source.length > 20);
 });
 
 test('figures of a plan with a loop', () => {
   const dispatch = (kernel: number, label: string): PlanDispatch => ({
-    kind: 'dispatch', kernel, label, groups: [1, 1, 1], buffers: [0], offsets: [label === 'adam' ? 16 : 64], parallel: false,
+    kind: 'dispatch',
+    kernel,
+    label,
+    groups: [1, 1, 1],
+    buffers: [0],
+    offsets: [label === 'adam' ? 16 : 64],
+    parallel: false,
     figures: { flops: { op: 'mul', args: [{ symbol: 'batch' }, 10] }, bytesRead: { symbol: 't' }, bytesWritten: 4 },
   });
-  const kernel = (code: number) => ({ name: `k${code}`, args: [{ name: 'y', dtype: 'float32' as const, access: 'write' as const, binding: 0 }], bindings: [{ access: 'read_write' as const }], symbols: [], schedule: '', workgroupSize: [1, 1, 1] as const, code });
+  const kernel = (code: number) => ({
+    name: `k${code}`,
+    args: [{ name: 'y', dtype: 'float32' as const, access: 'write' as const, binding: 0 }],
+    bindings: [{ access: 'read_write' as const }],
+    symbols: [],
+    schedule: '',
+    workgroupSize: [1, 1, 1] as const,
+    code,
+  });
   const compiled: CompiledPlan = {
     plan: {
-      format: 'tenon-plan', version: 1, name: 'm', target: 'webgpu', symbols: [{ name: 'batch', max: 8 }], buffers: [], kernels: [kernel(0), kernel(1), kernel(0)],
+      format: 'tenon-plan',
+      version: 1,
+      name: 'm',
+      target: 'webgpu',
+      symbols: [{ name: 'batch', max: 8 }],
+      buffers: [],
+      kernels: [kernel(0), kernel(1), kernel(0)],
       state: [{ name: 'parameters', dtype: 'float32', shape: [8], buffer: 0, offset: 16, trainable: true, views: [], initial: null }],
-      programs: [{ name: 'train', inputs: [], outputs: [], prepare: [], steps: [dispatch(1, 'adam'), { kind: 'loop', symbol: 't', count: 3, reverse: true, body: [dispatch(0, 'lstm'), dispatch(2, 'lstm')] }] }],
-      memory: { train: { arena: 100, sum: 300, lowerBound: 90 } }, requiredLimits: {},
+      programs: [
+        {
+          name: 'train',
+          inputs: [],
+          outputs: [],
+          prepare: [],
+          steps: [dispatch(1, 'adam'), { kind: 'loop', symbol: 't', count: 3, reverse: true, body: [dispatch(0, 'lstm'), dispatch(2, 'lstm')] }],
+        },
+      ],
+      memory: { train: { arena: 100, sum: 300, lowerBound: 90 } },
+      requiredLimits: {},
     },
-    wgsl: [], wasm: null, blob: new Uint8Array(),
+    wgsl: [],
+    wasm: null,
+    blob: new Uint8Array(),
   };
   const f = stepFigures(compiled, 'train', { batch: 2, t: 0 }, 1);
   assert.is(f.kernels, 7);

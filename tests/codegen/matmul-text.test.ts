@@ -19,7 +19,10 @@ import { conv, nhwc } from '../support/nets.js';
 
 function product(): Graph {
   const b = new GraphBuilder('product');
-  b.output('c', b.withOrigin('matmul', () => b.matmul(b.input('a', 'float32', [512, 512]), b.input('b', 'float32', [512, 512]))));
+  b.output(
+    'c',
+    b.withOrigin('matmul', () => b.matmul(b.input('a', 'float32', [512, 512]), b.input('b', 'float32', [512, 512]))),
+  );
   return b.build();
 }
 
@@ -27,13 +30,25 @@ function product(): Graph {
 function convolution(part: 'forward' | 'input' | 'kernel'): Graph {
   const b = new GraphBuilder(`conv_${part}`);
   const [x, w] = [b.input('x', 'float32', [32, 32, 32, 64]), b.input('w', 'float32', [3, 3, 64, 64])];
-  const y = b.withOrigin('conv', () => conv(b, x, w, nhwc, { padding: [[1, 1], [1, 1]] }));
+  const y = b.withOrigin('conv', () =>
+    conv(b, x, w, nhwc, {
+      padding: [
+        [1, 1],
+        [1, 1],
+      ],
+    }),
+  );
   if (part === 'forward') b.output('y', y);
   else b.output('g', gradients(b, b.sum(b.mul(y, b.input('dy', 'float32', [32, 32, 32, 64]))), [part === 'input' ? x : w])[0]!);
   return b.build();
 }
 
-const cases: [string, Graph][] = [['matmul-512', product()], ['conv-3x3', convolution('forward')], ['conv-3x3-input-gradient', convolution('input')], ['conv-3x3-kernel-gradient', convolution('kernel')]];
+const cases: [string, Graph][] = [
+  ['matmul-512', product()],
+  ['conv-3x3', convolution('forward')],
+  ['conv-3x3-input-gradient', convolution('input')],
+  ['conv-3x3-kernel-gradient', convolution('kernel')],
+];
 
 /** The kernels that hold the contraction. */
 function kernelsOf(graph: Graph): Kernel[] {
@@ -45,7 +60,8 @@ function kernelsOf(graph: Graph): Kernel[] {
       else collect(s.body);
     }
   };
-  for (const r of fuse(g).regions.filter((x) => x.kind === 'contraction')) collect(lowerRegion(r, { target: webgpuTarget, symbols: maxBindings(g), bases: new Map() }).steps);
+  for (const r of fuse(g).regions.filter((x) => x.kind === 'contraction'))
+    collect(lowerRegion(r, { target: webgpuTarget, symbols: maxBindings(g), bases: new Map() }).steps);
   return out;
 }
 

@@ -9,7 +9,19 @@ test('windows over constants count only what is inside', async () => {
   for (const fn of ['sum', 'prod', 'max', 'min'] as const) {
     const b = new GraphBuilder('counts');
     const ones = b.full([1, 3, 2, 1], 2);
-    const window = { fn, window: [1, 2, 2, 1], strides: [1, 2, 2, 1], padding: [[0, 0], [0, 1], [0, 0], [0, 0]] as [number, number][], baseDilation: [1, 1, 1, 1], windowDilation: [1, 1, 1, 1] };
+    const window = {
+      fn,
+      window: [1, 2, 2, 1],
+      strides: [1, 2, 2, 1],
+      padding: [
+        [0, 0],
+        [0, 1],
+        [0, 0],
+        [0, 0],
+      ] as [number, number][],
+      baseDilation: [1, 1, 1, 1],
+      windowDilation: [1, 1, 1, 1],
+    };
     b.output('y', b.add(b.emit('reduce_window', [ones], window), b.input('x', 'float32', [1, 2, 1, 1])));
     const graph = b.build();
     const args = { inputs: { x: { dtype: 'float32' as const, shape: [1, 2, 1, 1], data: new Float32Array(2) } } };

@@ -17,12 +17,33 @@ function cnn(): Graph {
   b.declareSymbol('batch', 32);
   const x = b.input('x', 'float32', [symbol('batch'), 28, 28, 1]);
   const pool = (v: ReturnType<typeof relu>) =>
-    b.emit('reduce_window', [v], { fn: 'max', window: [1, 2, 2, 1], strides: [1, 2, 2, 1], padding: [[0, 0], [0, 0], [0, 0], [0, 0]], baseDilation: [1, 1, 1, 1], windowDilation: [1, 1, 1, 1] });
-  const one = b.withOrigin('conv_1', () => pool(relu(b, b.add(conv(b, x, b.stateSlot('conv_1/kernel', 'float32', [3, 3, 1, 16]), nhwc), b.stateSlot('conv_1/bias', 'float32', [16])))));
-  const two = b.withOrigin('conv_2', () => pool(relu(b, b.add(conv(b, one, b.stateSlot('conv_2/kernel', 'float32', [3, 3, 16, 32]), nhwc), b.stateSlot('conv_2/bias', 'float32', [32])))));
-  const logits = b.withOrigin('dense', () => b.add(b.matmul(b.reshape(two, [-1, 800]), b.stateSlot('dense/kernel', 'float32', [800, 10])), b.stateSlot('dense/bias', 'float32', [10])));
+    b.emit('reduce_window', [v], {
+      fn: 'max',
+      window: [1, 2, 2, 1],
+      strides: [1, 2, 2, 1],
+      padding: [
+        [0, 0],
+        [0, 0],
+        [0, 0],
+        [0, 0],
+      ],
+      baseDilation: [1, 1, 1, 1],
+      windowDilation: [1, 1, 1, 1],
+    });
+  const one = b.withOrigin('conv_1', () =>
+    pool(relu(b, b.add(conv(b, x, b.stateSlot('conv_1/kernel', 'float32', [3, 3, 1, 16]), nhwc), b.stateSlot('conv_1/bias', 'float32', [16])))),
+  );
+  const two = b.withOrigin('conv_2', () =>
+    pool(relu(b, b.add(conv(b, one, b.stateSlot('conv_2/kernel', 'float32', [3, 3, 16, 32]), nhwc), b.stateSlot('conv_2/bias', 'float32', [32])))),
+  );
+  const logits = b.withOrigin('dense', () =>
+    b.add(b.matmul(b.reshape(two, [-1, 800]), b.stateSlot('dense/kernel', 'float32', [800, 10])), b.stateSlot('dense/bias', 'float32', [10])),
+  );
   const e = b.withOrigin('softmax', () => b.exp(b.sub(logits, b.reduce('max', logits, [1], true))));
-  b.output('p', b.withOrigin('softmax', () => b.div(e, b.sum(e, [1], true))));
+  b.output(
+    'p',
+    b.withOrigin('softmax', () => b.div(e, b.sum(e, [1], true))),
+  );
   return b.build();
 }
 
@@ -61,7 +82,11 @@ function planText(programs: Readonly<Record<string, Graph>>, target: TargetInfo)
   return `${lines.join('\n')}\n`;
 }
 
-const models: [string, () => Record<string, Graph>][] = [['mlp-train', () => ({ train: mlp.programs().train! })], ['cnn-infer', () => ({ predict: cnn() })], ['lstm-train', () => ({ train: lstmStep(16, 8, 32) })]];
+const models: [string, () => Record<string, Graph>][] = [
+  ['mlp-train', () => ({ train: mlp.programs().train! })],
+  ['cnn-infer', () => ({ predict: cnn() })],
+  ['lstm-train', () => ({ train: lstmStep(16, 8, 32) })],
+];
 for (const [name, programs] of models) {
   for (const target of [webgpuTarget, wasmTarget(2, false)]) {
     test(`the plan of ${name} for ${target.kind}`, () => expectText(`${name}.${target.kind}.txt`, planText(programs(), target)));

@@ -10,7 +10,7 @@ import type { OpName } from '../../ir/op-attrs.js';
 import { ops } from '../../ir/ops/index.js';
 import type { Device } from '../../runtime/device.js';
 import { openWasmDevice } from '../../runtime/wasm/device.js';
-import { batchNow, graphOf, primitiveCases, type PrimitiveCase } from '../support/primitive-cases.js';
+import { batchNow, graphOf, type PrimitiveCase, primitiveCases } from '../support/primitive-cases.js';
 import { deviation, runOnDevice, runReference, targetFor } from '../support/run-graph.js';
 import { openSoftwareDevice } from '../support/webgpu.js';
 
@@ -31,7 +31,9 @@ async function problemsOf(cases: readonly PrimitiveCase[], device: Device, threa
       const got = found.outputs[name]!;
       const d = deviation(got, t, c.rtol, c.atol);
       if (d <= 1) return [];
-      const at = t.data.findIndex((_, i) => !(deviation({ ...t, data: got.data.slice(i, i + 1) }, { ...t, data: t.data.slice(i, i + 1) }, c.rtol, c.atol) <= 1));
+      const at = t.data.findIndex(
+        (_, i) => !(deviation({ ...t, data: got.data.slice(i, i + 1) }, { ...t, data: t.data.slice(i, i + 1) }, c.rtol, c.atol) <= 1),
+      );
       const from = c.inputs.map((x) => (x.shape.join() === c.inputs[0]!.shape.join() ? x.data(at) : '…'));
       return [`${c.name}: element ${at} of [${t.shape}] is ${got.data[at]}, expected ${t.data[at]} (inputs there: ${from})`];
     });
@@ -54,7 +56,10 @@ async function check(device: Device, threads: number, runs: number): Promise<voi
 
 test('there is a case for every primitive', () => {
   const covered = new Set<OpName>(primitiveCases(1).map((c) => c.op));
-  assert.equal((Object.keys(ops) as OpName[]).filter((n) => !covered.has(n)), []);
+  assert.equal(
+    (Object.keys(ops) as OpName[]).filter((n) => !covered.has(n)),
+    [],
+  );
 });
 
 for (const threads of [1, 2]) {

@@ -34,7 +34,16 @@ function kernelsOf(graph: Graph, target: TargetInfo): Kernel[] {
 
 function argument(m: Memory): TypedArray {
   const size = Number.isFinite(m.size) ? m.size : 65536;
-  const a = m.storage === 'u8' ? new Uint8Array(size) : m.storage === 'i8' ? new Int8Array(size) : m.scalar === 'f32' ? new Float32Array(size) : m.scalar === 'i32' ? new Int32Array(size) : new Uint32Array(size);
+  const a =
+    m.storage === 'u8'
+      ? new Uint8Array(size)
+      : m.storage === 'i8'
+        ? new Int8Array(size)
+        : m.scalar === 'f32'
+          ? new Float32Array(size)
+          : m.scalar === 'i32'
+            ? new Int32Array(size)
+            : new Uint32Array(size);
   return a.map((_, i) => (i * 7) % 3);
 }
 
@@ -52,7 +61,11 @@ function longSums(): Graph {
 }
 
 for (const target of [webgpuTarget, wasmTarget(1, false)]) {
-  for (const [name, graph] of [['long sums', longSums], ['a residual network', () => residualStep(6, [2, 3], 3)], ['an LSTM', () => lstmStep(3, 5, 6, 3)]] as const) {
+  for (const [name, graph] of [
+    ['long sums', longSums],
+    ['a residual network', () => residualStep(6, [2, 3], 3)],
+    ['an LSTM', () => lstmStep(3, 5, 6, 3)],
+  ] as const) {
     test(`kernels of ${name} for ${target.kind} are clean`, () => {
       const kernels = kernelsOf(graph(), target);
       assert.ok(kernels.length > 3);

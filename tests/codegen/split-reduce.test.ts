@@ -32,7 +32,10 @@ function graphOf(shape: readonly Dim[], build: (b: GraphBuilder, x: Value) => re
 
 function data(shape: readonly Dim[], dtype: 'float32' | 'int32', at: (i: number) => number): TensorData {
   const sizes = shape.map((d) => evalDim(d, now));
-  const values = hostArray(dtype, sizes.reduce((a, d) => a * d, 1));
+  const values = hostArray(
+    dtype,
+    sizes.reduce((a, d) => a * d, 1),
+  );
   for (let i = 0; i < values.length; i++) values[i] = at(i);
   return tensorData(dtype, sizes, values);
 }
@@ -49,12 +52,22 @@ interface Case {
 const batch = symbol('batch');
 const cases: Case[] = [
   { name: 'one long row', shape: [70001], build: (b, x) => [b.sum(x), b.reduce('max', x)] },
-  { name: 'a few long rows with a prologue, a second result and an epilogue', shape: [batch, 20000], build: (b, x) => [b.sqrt(b.mean(b.square(x), [1])), b.exp(x), b.reduce('min', x, [1])] },
+  {
+    name: 'a few long rows with a prologue, a second result and an epilogue',
+    shape: [batch, 20000],
+    build: (b, x) => [b.sqrt(b.mean(b.square(x), [1])), b.exp(x), b.reduce('min', x, [1])],
+  },
   { name: 'several reduced axes of symbolic size', shape: [batch, 50, 7, 60], build: (b, x) => [b.mean(x), b.sum(x, [0, 1, 3])] },
   { name: 'few columns', shape: [batch, 60, 50, 6], build: (b, x) => [b.mean(x, [0, 1, 2]), b.mean(b.square(x), [0, 1, 2])] },
   { name: 'columns behind a kept axis', shape: [batch, 5000, 9], build: (b, x) => [b.sum(x, [1])] },
   { name: 'columns of symbolic width', shape: [20000, batch], build: (b, x) => [b.sum(x, [0])] },
-  { name: 'integers', shape: [batch, 20000], dtype: 'int32', build: (b, x) => [b.sum(x, [1]), b.reduce('prod', x, [1]), b.reduce('max', x, [1])], at: (i) => (i * 2654435761) | 1 },
+  {
+    name: 'integers',
+    shape: [batch, 20000],
+    dtype: 'int32',
+    build: (b, x) => [b.sum(x, [1]), b.reduce('prod', x, [1]), b.reduce('max', x, [1])],
+    at: (i) => (i * 2654435761) | 1,
+  },
 ];
 
 for (const [name, open, threads] of devices) {
@@ -64,7 +77,13 @@ for (const [name, open, threads] of devices) {
     const target = targetFor(device, threads);
     for (const c of cases) {
       const g = graphOf(c.shape, c.build, c.dtype);
-      assert.match(compile({ main: g }, { target }).plan.kernels.map((k) => k.schedule).join(), /two-step/, c.name);
+      assert.match(
+        compile({ main: g }, { target })
+          .plan.kernels.map((k) => k.schedule)
+          .join(),
+        /two-step/,
+        c.name,
+      );
       const args = { inputs: { x: data(c.shape, c.dtype ?? 'float32', c.at ?? wave) }, bindings: now };
       const [found, expected] = [await runOnDevice(g, args, device, target), runReference(g, args)];
       for (const [key, t] of Object.entries(expected.outputs)) {
@@ -79,7 +98,11 @@ for (const [name, open, threads] of devices) {
   test(`the sum of a million tenths on ${name} is right to 1e-6, over rows and over columns`, async () => {
     const device = await open();
     if (!device) return;
-    for (const [shape, axes] of [[[1000000], [0]], [[1000000 / 4, 4], [0]], [[2, 1000000], [1]]] as const) {
+    for (const [shape, axes] of [
+      [[1000000], [0]],
+      [[1000000 / 4, 4], [0]],
+      [[2, 1000000], [1]],
+    ] as const) {
       const g = graphOf(shape, (b, x) => [b.sum(x, axes)]);
       const { outputs } = await runOnDevice(g, { inputs: { x: data(shape, 'float32', () => Math.fround(0.1)) } }, device, targetFor(device, threads));
       const exact = Math.fround(0.1) * (shape[axes[0]!] as number);

@@ -8,7 +8,7 @@ import { lowerRegion } from '../../codegen/lower/region.js';
 import { wasmTarget, webgpuTarget } from '../../codegen/target.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import { symbol } from '../../ir/dim.js';
-import { maxBindings, type Graph, type Value } from '../../ir/graph.js';
+import { type Graph, maxBindings, type Value } from '../../ir/graph.js';
 import { tensorData } from '../../ir/tensor-data.js';
 import { fuse } from '../../passes/fuse.js';
 import { isolateRoots } from '../../passes/isolate-roots.js';
@@ -20,11 +20,20 @@ import { openSoftwareDevice } from '../support/webgpu.js';
 const batch = symbol('batch');
 
 /** while over the carries, with constants behind them; both sub-graphs see all. */
-function loop(b: GraphBuilder, operands: readonly Value[], carries: number, cond: (g: GraphBuilder, v: Value[]) => Value, body: (g: GraphBuilder, v: Value[]) => Value[]): readonly Value[] {
+function loop(
+  b: GraphBuilder,
+  operands: readonly Value[],
+  carries: number,
+  cond: (g: GraphBuilder, v: Value[]) => Value,
+  body: (g: GraphBuilder, v: Value[]) => Value[],
+): readonly Value[] {
   const part = (name: string, f: (g: GraphBuilder, v: Value[]) => readonly Value[]): Graph => {
     const g = new GraphBuilder(name);
     g.declareSymbol('batch', 6);
-    f(g, operands.map((o, i) => g.input(`v${i}`, o.dtype, o.shape))).forEach((v, i) => {
+    f(
+      g,
+      operands.map((o, i) => g.input(`v${i}`, o.dtype, o.shape)),
+    ).forEach((v, i) => {
       g.output(`o${i}`, v);
     });
     return g.build();
@@ -39,7 +48,9 @@ function roots(): Graph {
   const a = b.input('a', 'float32', [batch, 5]);
   const tolerance = b.input('tolerance', 'float32', []);
   const outs = loop(
-    b, [b.add(b.mul(a, 0), 1), b.scalar(0, 'int32'), b.compare('lt', tolerance, 1), a, tolerance], 3,
+    b,
+    [b.add(b.mul(a, 0), 1), b.scalar(0, 'int32'), b.compare('lt', tolerance, 1), a, tolerance],
+    3,
     (g, [x, , , of, most]) => g.compare('gt', g.reduce('max', g.unary('abs', g.sub(g.mul(x!, x!), of!))), most!),
     (g, [x, n, flag, of]) => [g.mul(g.add(x!, g.div(of!, x!)), 0.5), g.add(n!, 1), flag!],
   );
@@ -56,7 +67,9 @@ function power(): Graph {
   const m = b.exp(b.input('m', 'float32', [7, 7]));
   const x = b.input('x', 'float32', [batch, 7]);
   const outs = loop(
-    b, [b.mul(x, 2), x, b.scalar(0, 'int32'), m, b.input('steps', 'int32', [])], 3,
+    b,
+    [b.mul(x, 2), x, b.scalar(0, 'int32'), m, b.input('steps', 'int32', [])],
+    3,
     (g, [, , n, , steps]) => g.compare('lt', n!, steps!),
     (g, [p, q, n, w]) => {
       const y = g.matmul(p!, w!);
@@ -69,7 +82,12 @@ function power(): Graph {
   return b.build();
 }
 
-const wave = (shape: readonly number[], scale = 1) => tensorData('float32', shape, Float32Array.from({ length: shape.reduce((p, d) => p * d, 1) }, (_, i) => Math.abs(Math.sin(i + 1)) * scale + 0.1));
+const wave = (shape: readonly number[], scale = 1) =>
+  tensorData(
+    'float32',
+    shape,
+    Float32Array.from({ length: shape.reduce((p, d) => p * d, 1) }, (_, i) => Math.abs(Math.sin(i + 1)) * scale + 0.1),
+  );
 const scalar = (t: 'float32' | 'int32', v: number) => tensorData(t, [], [v]);
 const runs: [string, Graph, Record<string, ReturnType<typeof wave>>][] = [
   ['many steps', roots(), { a: wave([4, 5], 100), tolerance: scalar('float32', 1e-2) }],
@@ -80,7 +98,10 @@ const runs: [string, Graph, Record<string, ReturnType<typeof wave>>][] = [
   ['products, an even number of steps', power(), { m: wave([7, 7]), x: wave([4, 7]), steps: scalar('int32', 4) }],
 ];
 
-const devices: [string, () => Promise<Device | null>][] = [['WASM', () => openWasmDevice({ threads: 2 })], ['WebGPU', () => openSoftwareDevice()]];
+const devices: [string, () => Promise<Device | null>][] = [
+  ['WASM', () => openWasmDevice({ threads: 2 })],
+  ['WebGPU', () => openSoftwareDevice()],
+];
 for (const [name, open] of devices) {
   test(`while on ${name}`, async () => {
     const device = await open();
@@ -112,7 +133,11 @@ test('the kernels are clean in the interpreter', () => {
     const k = finishKernel(only.kernel.kernel, target);
     const arrays = k.args.map((m): TypedArray => {
       const ones = m.scalar === 'f32' ? new Float32Array(m.size).fill(1) : m.scalar === 'i32' ? new Int32Array(m.size) : new Uint32Array(m.size);
-      return m.name.startsWith('in') && m.scalar === 'f32' && m.size === 30 ? ones.map((_, i) => 1 + i / 3) : m.size === 1 && m.scalar === 'f32' ? ones.fill(0.01) : ones;
+      return m.name.startsWith('in') && m.scalar === 'f32' && m.size === 30
+        ? ones.map((_, i) => 1 + i / 3)
+        : m.size === 1 && m.scalar === 'f32'
+          ? ones.fill(0.01)
+          : ones;
     });
     const { errors } = interpret(k, arrays, { batch: 4 });
     assert.equal(errors, [], target.kind);
@@ -125,7 +150,13 @@ test('a scan inside a while is refused with the place and the reason', () => {
   const step = new GraphBuilder('step');
   step.output('h', step.add(step.input('h', 'float32', [3]), 1));
   const inner = step.build();
-  const [y] = loop(b, [x], 1, (g, [v]) => g.compare('lt', g.sum(v!), 10), (g, [v]) => [g.tanh(g.emitAll('scan', [g.tanh(v!)], { body: inner, carries: 1, xs: 0, length: 3, reverse: false })[0]!)]);
+  const [y] = loop(
+    b,
+    [x],
+    1,
+    (g, [v]) => g.compare('lt', g.sum(v!), 10),
+    (g, [v]) => [g.tanh(g.emitAll('scan', [g.tanh(v!)], { body: inner, carries: 1, xs: 0, length: 3, reverse: false })[0]!)],
+  );
   b.output('y', y!);
   assert.throws(() => compile({ main: b.build() }, { target: webgpuTarget }), /loop: its body holds a scan, which cannot be compiled inside a while/);
 });

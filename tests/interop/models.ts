@@ -1,6 +1,7 @@
 /** Models that are written here and read by the real Keras, with data and what they are trained with. */
-import { Input, layers, Model, type ModelBase, Sequential } from '../../frontend/keras/index.js';
+
 import { uniform } from '../../bench/workloads.js';
+import { Input, layers, Model, type ModelBase, Sequential } from '../../frontend/keras/index.js';
 import type { NamedArray } from './safetensors.js';
 
 type Semantics = 'keras2' | 'keras3';
@@ -14,8 +15,17 @@ export interface InteropModel {
   readonly loss: string;
 }
 
-const array = (seed: number, ...shape: number[]): NamedArray => ({ shape, data: uniform(shape.reduce((a, b) => a * b, 1), seed) });
-const classes = (seed: number, count: number, ...shape: number[]): NamedArray => ({ shape, data: Int32Array.from(array(seed, ...shape).data, (v) => Math.floor(((v + 1) / 2) * count)) });
+const array = (seed: number, ...shape: number[]): NamedArray => ({
+  shape,
+  data: uniform(
+    shape.reduce((a, b) => a * b, 1),
+    seed,
+  ),
+});
+const classes = (seed: number, count: number, ...shape: number[]): NamedArray => ({
+  shape,
+  data: Int32Array.from(array(seed, ...shape).data, (v) => Math.floor(((v + 1) / 2) * count)),
+});
 
 export const models: readonly InteropModel[] = [
   {

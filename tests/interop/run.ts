@@ -71,7 +71,12 @@ function compare(name: string, ours: Trained, theirs: Readonly<Record<string, Na
   check(`${name}: predictions`, ours.predictions.map((p, i) => difference(p, expected[i]!.data, tolerance.predict)).find((d) => d !== null) ?? null);
   check(`${name}: losses of ${steps} steps`, difference(ours.losses, theirs.losses!.data, tolerance.losses));
   const weights = numbered(theirs, 'w');
-  check(`${name}: weights after them`, weights.length !== ours.weights.length ? `${ours.weights.length} weights, expected ${weights.length}` : (ours.weights.map((w, i) => difference(w, weights[i]!.data, tolerance.weights)?.replace(/^/, `number ${i} `) ?? null).find((d) => d !== null) ?? null));
+  check(
+    `${name}: weights after them`,
+    weights.length !== ours.weights.length
+      ? `${ours.weights.length} weights, expected ${weights.length}`
+      : (ours.weights.map((w, i) => difference(w, weights[i]!.data, tolerance.weights)?.replace(/^/, `number ${i} `) ?? null).find((d) => d !== null) ?? null),
+  );
 }
 
 function oracle(python: string, dir: string, version: 2 | 3): Promise<string | null> {
@@ -115,7 +120,13 @@ async function main(): Promise<void> {
           ...Object.fromEntries(weights.map((a, i) => [`w${i}`, a])),
         });
         const optimizer = optimizers.get(m.optimizer);
-        jobs.push({ kind: 'read', keras: [version], name, compile: { optimizer: { class_name: optimizer.className, config: plainConfig(optimizer.getConfig()) }, loss: m.loss }, steps });
+        jobs.push({
+          kind: 'read',
+          keras: [version],
+          name,
+          compile: { optimizer: { class_name: optimizer.className, config: plainConfig(optimizer.getConfig()) }, loss: m.loss },
+          steps,
+        });
         ours.set(name, await runHere(model, x, y, m.optimizer, m.loss));
       });
     }
@@ -125,11 +136,15 @@ async function main(): Promise<void> {
     const fault = await oracle(python, dir, version);
     check(`${version === 2 ? 'tf_keras' : 'keras 3'} reads what was written here`, fault);
     if (fault !== null) continue;
-    for (const [name, trained] of ours) if (name.endsWith(`.to${version}`)) await attempt(name, async () => compare(name, trained, readArrays(file(`${name}.keras${version}.safetensors`))));
+    for (const [name, trained] of ours)
+      if (name.endsWith(`.to${version}`)) await attempt(name, async () => compare(name, trained, readArrays(file(`${name}.keras${version}.safetensors`))));
     for (const model of ['mlp', 'cnn', 'functional', 'sequence']) {
       const name = `${model}.from${version}`;
       await attempt(name, async () => {
-        const { model: config, compile } = JSON.parse(readFileSync(file(`${name}.json`), 'utf8')) as { model: { class_name: string; config: never }; compile: { optimizer: Serialized; loss: string } };
+        const { model: config, compile } = JSON.parse(readFileSync(file(`${name}.json`), 'utf8')) as {
+          model: { class_name: string; config: never };
+          compile: { optimizer: Serialized; loss: string };
+        };
         const arrays = readArrays(file(`${name}.safetensors`));
         const loaded = modelFromConfig(config, { semantics: version === 2 ? 'keras2' : 'keras3' });
         loaded.setWeights(numbered(arrays, 'v').map((w) => tensor(w.data, w.shape)));
@@ -144,6 +159,8 @@ async function main(): Promise<void> {
 
 /** The part of a configuration that every version of an optimizer takes. */
 const plainConfig = (config: object): object =>
-  Object.fromEntries(Object.entries(config).filter(([k]) => ['learning_rate', 'momentum', 'nesterov', 'rho', 'epsilon', 'centered', 'beta_1', 'beta_2', 'amsgrad'].includes(k)));
+  Object.fromEntries(
+    Object.entries(config).filter(([k]) => ['learning_rate', 'momentum', 'nesterov', 'rho', 'epsilon', 'centered', 'beta_1', 'beta_2', 'amsgrad'].includes(k)),
+  );
 
 await main();

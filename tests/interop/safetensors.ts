@@ -31,9 +31,18 @@ export function readArrays(file: string): Record<string, NamedArray> {
   const n = Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString('utf8', 8, 8 + n)) as Record<string, Entry>;
   return Object.fromEntries(
-    Object.entries(header).map(([name, { dtype, shape, data_offsets: [a, b] }]) => {
-      const copy = new Uint8Array(bytes.subarray(8 + n + a, 8 + n + b)).buffer;
-      return [name, { shape, data: dtype === 'I32' ? new Int32Array(copy) : new Float32Array(copy) }];
-    }),
+    Object.entries(header).map(
+      ([
+        name,
+        {
+          dtype,
+          shape,
+          data_offsets: [a, b],
+        },
+      ]) => {
+        const copy = new Uint8Array(bytes.subarray(8 + n + a, 8 + n + b)).buffer;
+        return [name, { shape, data: dtype === 'I32' ? new Int32Array(copy) : new Float32Array(copy) }];
+      },
+    ),
   );
 }

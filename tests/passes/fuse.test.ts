@@ -35,7 +35,10 @@ test('a product takes bias and activation; softmax is one row region', () => {
 
 test('a row longer than the limit is not walked again in the same kernel', () => {
   assert.equal(regions(dense + softmax, { ...defaultFuseOptions, maxRow: 8 }), [
-    'contraction dot, add: reads %0 %1 %2, writes %5', 'row max: reads %5, writes %6', 'row sub, exp, sum: reads %5 %6, writes %10 %9', 'map div: reads %9 %10, writes %12',
+    'contraction dot, add: reads %0 %1 %2, writes %5',
+    'row max: reads %5, writes %6',
+    'row sub, exp, sum: reads %5 %6, writes %10 %9',
+    'map div: reads %9 %10, writes %12',
   ]);
 });
 
@@ -131,15 +134,19 @@ test('a kernel touches no more buffers than the device binds', () => {
 });
 
 test('an output that is a view counts as a buffer of its own for the kernel that writes the value behind it', () => {
-  const sums = Array.from({ length: 4 }, (_, i) => `
+  const sums = Array.from(
+    { length: 4 },
+    (_, i) => `
   %${3 * i + 1} = binary(%0, %0) {fn=${['add', 'mul', 'sub', 'div'][i]}} : float32[4,6]
   %${3 * i + 2} = reduce(%${3 * i + 1}) {fn=sum, axes=[1]} : float32[4]
-  %${3 * i + 3} = reshape(%${3 * i + 2}) {shape=[2,2]} : float32[2,2]`).join('');
+  %${3 * i + 3} = reshape(%${3 * i + 2}) {shape=[2,2]} : float32[2,2]`,
+  ).join('');
   const text = `
 graph "views"
   %0 = input "x" : float32[4,6]${sums}
 ${[3, 6, 9, 12].map((v) => `  output "y${v}" = %${v}\n`).join('')}`;
-  for (const line of regions(text, { ...defaultFuseOptions, maxBuffers: 3 }).filter((l) => l.includes(': reads'))) assert.ok(line.split('writes')[1]!.trim().split(' ').length <= 2, line);
+  for (const line of regions(text, { ...defaultFuseOptions, maxBuffers: 3 }).filter((l) => l.includes(': reads')))
+    assert.ok(line.split('writes')[1]!.trim().split(' ').length <= 2, line);
 });
 
 test.run();

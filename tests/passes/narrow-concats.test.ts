@@ -24,7 +24,7 @@ for (const count of [7, 11, 40]) {
     const narrow = narrowConcats(g, 8);
     assert.is(compareGraphs(g, narrow, randomArguments(g, 1), 0), null);
     for (const r of fuse(narrow, defaultFuseOptions).regions) {
-      const buffers = new Set(r.inputs.map((v) => v.producer ? 'arena' : v)).size;
+      const buffers = new Set(r.inputs.map((v) => (v.producer ? 'arena' : v))).size;
       assert.ok(buffers <= 7, `${buffers} inputs`);
     }
   });

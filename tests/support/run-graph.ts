@@ -11,7 +11,12 @@ export type Arrays = Record<string, TensorData>;
 
 export const targetFor = (device: Device, threads = 1): TargetInfo => (device.info.kind === 'wasm' ? wasmTarget(threads, false) : webgpuTarget);
 
-export async function runOnDevice(graph: Graph, args: { inputs?: Arrays; state?: Arrays; bindings?: Record<string, number> }, device: Device, target = targetFor(device)): Promise<{ outputs: Arrays; updates: Arrays }> {
+export async function runOnDevice(
+  graph: Graph,
+  args: { inputs?: Arrays; state?: Arrays; bindings?: Record<string, number> },
+  device: Device,
+  target = targetFor(device),
+): Promise<{ outputs: Arrays; updates: Arrays }> {
   const compiled = compile({ main: graph }, { target, verify: true });
   const session = device.createSession();
   try {

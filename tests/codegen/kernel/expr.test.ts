@@ -3,7 +3,27 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { evaluate } from '../../../codegen/kernel/evaluate.js';
-import { add, binary, coefficient, compare, div, type Expr, extract, i32, linear, load, mul, rem, select, sub, substitute, symbolVar, type VarExpr, variable, vector } from '../../../codegen/kernel/expr.js';
+import {
+  add,
+  binary,
+  coefficient,
+  compare,
+  div,
+  type Expr,
+  extract,
+  i32,
+  linear,
+  load,
+  mul,
+  rem,
+  select,
+  sub,
+  substitute,
+  symbolVar,
+  type VarExpr,
+  variable,
+  vector,
+} from '../../../codegen/kernel/expr.js';
 
 const names = ['a', 'b', 'c', 'd'] as const;
 const ranges: Record<(typeof names)[number], [number, number]> = { a: [0, 5], b: [0, 3], c: [0, 11], d: [-3, 4] };
@@ -46,7 +66,7 @@ function value(t: Tree, at: Record<string, number>): number {
     case 'div':
       return Math.trunc(a / b) | 0;
     case 'rem':
-      return a % b | 0;
+      return (a % b) | 0;
     case 'min':
       return Math.min(a, b);
     case 'max':
@@ -59,7 +79,8 @@ function value(t: Tree, at: Record<string, number>): number {
 }
 
 const assignments: Record<string, number>[] = [];
-for (let a = 0; a <= 5; a++) for (let b = 0; b <= 3; b++) for (let c = 0; c <= 11; c += 1 + ((a + b) % 2)) for (let d = -3; d <= 4; d += 1 + (c % 3)) assignments.push({ a, b, c, d });
+for (let a = 0; a <= 5; a++)
+  for (let b = 0; b <= 3; b++) for (let c = 0; c <= 11; c += 1 + ((a + b) % 2)) for (let d = -3; d <= 4; d += 1 + (c % 3)) assignments.push({ a, b, c, d });
 
 test('random index expressions keep their values, and stay inside their ranges', () => {
   fc.assert(

@@ -1,14 +1,40 @@
 /** What hoisting moves and shares, as text. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { unary } from '../../../codegen/kernel/expr.js';
 import { hoist } from '../../../codegen/kernel/hoist.js';
 import type { Kernel } from '../../../codegen/kernel/ir.js';
 import { printKernel, printStmts } from '../../../codegen/kernel/print.js';
 import { promotePrivate, unrollLoops } from '../../../codegen/kernel/unroll.js';
-import { countWork } from '../../../codegen/kernel/walk.js';
 import { vectorizeLoops } from '../../../codegen/kernel/vectorize.js';
-import { unary } from '../../../codegen/kernel/expr.js';
-import { add, assign, barrier, compare, type Expr, f32, forLoop, global, groupId, i32, ifThen, kernel, letVar, load, loopVar, mad, matmulKernel, mul, mutable, own, rem, type Stmt, store, symbolVar, variable } from './kernels.js';
+import { countWork } from '../../../codegen/kernel/walk.js';
+import {
+  add,
+  assign,
+  barrier,
+  compare,
+  type Expr,
+  f32,
+  forLoop,
+  global,
+  groupId,
+  i32,
+  ifThen,
+  kernel,
+  letVar,
+  load,
+  loopVar,
+  mad,
+  matmulKernel,
+  mul,
+  mutable,
+  own,
+  rem,
+  type Stmt,
+  store,
+  symbolVar,
+  variable,
+} from './kernels.js';
 
 const [a, b] = [global('a', 'read', 64), global('b', 'read_write', 64)];
 const g = groupId(0, 4);
@@ -46,7 +72,10 @@ test('loads of written memory stay behind stores and barriers, and are shared be
 
 test('a let that is used once after a store keeps its place', () => {
   const p = float('p');
-  assert.is(body(k([letVar(p, load(b, g)), store(b, g, f32(0)), store(b, add(g, i32(1)), p)])), lines('let p = b[group0]', 'b[group0] = 0.0', 'b[group0 + 1] = p'));
+  assert.is(
+    body(k([letVar(p, load(b, g)), store(b, g, f32(0)), store(b, add(g, i32(1)), p)])),
+    lines('let p = b[group0]', 'b[group0] = 0.0', 'b[group0 + 1] = p'),
+  );
 });
 
 test('accumulators are not named; what one statement uses twice is', () => {
@@ -91,7 +120,19 @@ test('unrolled private arrays become variables, declared where they are first as
       ),
     ),
   );
-  assert.is(text, lines('var acc0: f32 = 0.0', 'var acc1: f32 = 0.0', 'for i in 0..8 {', '  let at = i * 2', '  acc0 = acc0 + a[at]', '  acc1 = acc1 + a[at + 1]', '}', 'b[group0] = acc0 + acc1'));
+  assert.is(
+    text,
+    lines(
+      'var acc0: f32 = 0.0',
+      'var acc1: f32 = 0.0',
+      'for i in 0..8 {',
+      '  let at = i * 2',
+      '  acc0 = acc0 + a[at]',
+      '  acc1 = acc1 + a[at + 1]',
+      '}',
+      'b[group0] = acc0 + acc1',
+    ),
+  );
 });
 
 test('a loop becomes vectors of four, with a scalar rest and partial sums', () => {
@@ -105,15 +146,29 @@ test('a loop becomes vectors of four, with a scalar rest and partial sums', () =
   assert.is(
     `\n${printStmts(vectorizeLoops(x).body)}`,
     lines(
-      'for i in 0..n / 4 {', '  b[i * 4 : 4] = a[i * 4 : 4] + a[0 : 4]', '}', 'for i2 in n / 4 * 4..n {', '  b[i2] = a[i2] + a[i2 % 4]', '}', 'var acc: f32 = 0.0', 'var acc2: f32x4 = 0.0x4',
-      'for j in 0..2 {', '  acc2 = acc2 + a[j * 4 : 4]', '}', 'acc = acc + (acc2.x + acc2.z + (acc2.y + acc2.w))', 'b[group0] = acc',
+      'for i in 0..n / 4 {',
+      '  b[i * 4 : 4] = a[i * 4 : 4] + a[0 : 4]',
+      '}',
+      'for i2 in n / 4 * 4..n {',
+      '  b[i2] = a[i2] + a[i2 % 4]',
+      '}',
+      'var acc: f32 = 0.0',
+      'var acc2: f32x4 = 0.0x4',
+      'for j in 0..2 {',
+      '  acc2 = acc2 + a[j * 4 : 4]',
+      '}',
+      'acc = acc + (acc2.x + acc2.z + (acc2.y + acc2.w))',
+      'b[group0] = acc',
     ),
   );
 });
 
 test('a kernel prints with its arguments, and its work is counted', () => {
   const mm = matmulKernel(32, 16, 48);
-  assert.match(printKernel(mm), /kernel matmul grid \[1, 2, 1\] workgroup \[8, 8, 1\]\n {2}a: read f32\[1536\]\n {2}b: read f32\[768\]\n {2}c: write f32\[512\]\n {2}tile_a: workgroup f32\[256\]/);
+  assert.match(
+    printKernel(mm),
+    /kernel matmul grid \[1, 2, 1\] workgroup \[8, 8, 1\]\n {2}a: read f32\[1536\]\n {2}b: read f32\[768\]\n {2}c: write f32\[512\]\n {2}tile_a: workgroup f32\[256\]/,
+  );
   const work = countWork(mm);
   // Each of 64 threads: 3 tiles of 16 steps of 4 multiply-adds; 4 elements of each operand a tile.
   assert.is(work.flops, 3 * 16 * 4 * 2);

@@ -5,8 +5,38 @@ import { evaluate, halfBits, halfValue, roundHalf } from '../../../codegen/kerne
 import { cast, constant, unary } from '../../../codegen/kernel/expr.js';
 import { interpret } from '../../../codegen/kernel/interpret.js';
 import {
-  add, assign, barrier, compare, div, type Expr, f32, floats, forLoop, global, groupId, i32, ifThen, ints, kernel, letVar, load, localId, loopVar, mapKernel, matmulKernel, mul, mutable, own, rem, rowReduceKernel, run, shared,
-  type Stmt, store, sub, variable,
+  add,
+  assign,
+  barrier,
+  compare,
+  div,
+  type Expr,
+  f32,
+  floats,
+  forLoop,
+  global,
+  groupId,
+  i32,
+  ifThen,
+  ints,
+  kernel,
+  letVar,
+  load,
+  localId,
+  loopVar,
+  mapKernel,
+  matmulKernel,
+  mul,
+  mutable,
+  own,
+  rem,
+  rowReduceKernel,
+  run,
+  type Stmt,
+  shared,
+  store,
+  sub,
+  variable,
 } from './kernels.js';
 
 const x = global('x', 'read', 8);
@@ -17,10 +47,16 @@ const tile = shared('tile', 4);
 /** Errors of a kernel of four threads, in `groups` workgroups. */
 function errors(body: readonly Stmt[], groups = 1, args = [x, y]): string[] {
   const k = kernel('k', { args, body, grid: [groups, 1, 1], workgroupSize: [4, 1, 1], locals: [tile, own('mine', 4)] });
-  return run(k, args.map((a) => floats(a.size, (i) => i))).errors;
+  return run(
+    k,
+    args.map((a) => floats(a.size, (i) => i)),
+  ).errors;
 }
 const one = (list: readonly string[], pattern: RegExp): void => {
-  assert.ok(list.some((m) => pattern.test(m)), `reported: ${list.join('; ')}; expected ${pattern}`);
+  assert.ok(
+    list.some((m) => pattern.test(m)),
+    `reported: ${list.join('; ')}; expected ${pattern}`,
+  );
 };
 const write = (at: Expr, v: Expr = f32(1)): Stmt => store(y, at, v);
 
@@ -32,7 +68,11 @@ test('clean kernels report nothing and compute', () => {
   const [a, b] = [floats(32 * 16, (i) => (i % 5) - 2), floats(16 * 16, (i) => (i % 7) - 3)];
   const mm = run(matmulKernel(32, 16, 16), [a, b, floats(512, () => 0)]);
   assert.equal(mm.errors, []);
-  for (const [r, c] of [[0, 0], [31, 15], [17, 3]] as const) {
+  for (const [r, c] of [
+    [0, 0],
+    [31, 15],
+    [17, 3],
+  ] as const) {
     let sum = 0;
     for (let k = 0; k < 16; k++) sum += a[r * 16 + k]! * b[k * 16 + c]!;
     assert.is(mm.args[2]![r * 16 + c], sum);
@@ -94,7 +134,10 @@ test('endless loops are given up', () => {
 
 test('integers wrap, conversions saturate, halves round to even', () => {
   const big = variable('v', 'mutable', 'i32');
-  const k = kernel('wrap', { args: [global('z', 'write', 2, 'i32')], body: [mutable(big, i32(2147483647)), assign(big, add(big, i32(1))), store(global('z', 'write', 2, 'i32'), i32(0), big)] });
+  const k = kernel('wrap', {
+    args: [global('z', 'write', 2, 'i32')],
+    body: [mutable(big, i32(2147483647)), assign(big, add(big, i32(1))), store(global('z', 'write', 2, 'i32'), i32(0), big)],
+  });
   const own2 = { ...k, args: [k.body[2]!.kind === 'store' ? k.body[2]!.memory : k.args[0]!] };
   assert.is(run(own2, [ints(2, () => 0)]).args[0]![0], -2147483648);
   assert.is(evaluate(cast(constant(3e9, 'f32'), 'i32')), 2147483647);

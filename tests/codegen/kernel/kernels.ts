@@ -1,18 +1,71 @@
 /** Kernels for tests: hand-made ones of the usual kinds, and random ones. */
 import {
-  add, and, binary, cast, compare, div, type Expr, extract, f32, i32, type Lanes, load, mad, max, min, mul, rem, type Scalar, select, sub, symbolVar, truth, unary, type VarExpr, variable,
+  add,
+  and,
+  binary,
+  cast,
+  compare,
+  div,
+  type Expr,
+  extract,
+  f32,
+  i32,
+  type Lanes,
+  load,
+  mad,
+  max,
+  min,
+  mul,
+  rem,
+  type Scalar,
+  select,
+  sub,
+  symbolVar,
+  truth,
+  unary,
+  type VarExpr,
+  variable,
 } from '../../../codegen/kernel/expr.js';
-import { assign, barrier, forLoop, ifThen, type Kernel, letVar, type Memory, mutable, type Stmt, store } from '../../../codegen/kernel/ir.js';
 import { type Interpretation, interpret, type TypedArray } from '../../../codegen/kernel/interpret.js';
+import { assign, barrier, forLoop, ifThen, type Kernel, letVar, type Memory, mutable, type Stmt, store } from '../../../codegen/kernel/ir.js';
 
-export const global = (name: string, access: Memory['access'], size: number, scalar: Scalar = 'f32', storage: Memory['storage'] = 'same'): Memory => ({ name, space: 'global', scalar, storage, access, size });
-export const shared = (name: string, size: number, scalar: Scalar = 'f32'): Memory => ({ name, space: 'workgroup', scalar, storage: 'same', access: 'read_write', size });
-export const own = (name: string, size: number, scalar: Scalar = 'f32'): Memory => ({ name, space: 'private', scalar, storage: 'same', access: 'read_write', size });
+export const global = (name: string, access: Memory['access'], size: number, scalar: Scalar = 'f32', storage: Memory['storage'] = 'same'): Memory => ({
+  name,
+  space: 'global',
+  scalar,
+  storage,
+  access,
+  size,
+});
+export const shared = (name: string, size: number, scalar: Scalar = 'f32'): Memory => ({
+  name,
+  space: 'workgroup',
+  scalar,
+  storage: 'same',
+  access: 'read_write',
+  size,
+});
+export const own = (name: string, size: number, scalar: Scalar = 'f32'): Memory => ({
+  name,
+  space: 'private',
+  scalar,
+  storage: 'same',
+  access: 'read_write',
+  size,
+});
 export const groupId = (axis: 0 | 1 | 2, count: number): VarExpr => variable(`group${axis}`, 'group', 'i32', [0, count - 1]);
 export const localId = (axis: 0 | 1 | 2, count: number): VarExpr => variable(`local${axis}`, 'local', 'i32', [0, count - 1]);
 export const loopVar = (name: string, count: number): VarExpr => variable(name, 'loop', 'i32', [0, count - 1]);
 
-export const kernel = (name: string, parts: Pick<Kernel, 'args' | 'body'> & Partial<Kernel>): Kernel => ({ notes: [], symbols: [], grid: [1, 1, 1], workgroupSize: [1, 1, 1], locals: [], name, ...parts });
+export const kernel = (name: string, parts: Pick<Kernel, 'args' | 'body'> & Partial<Kernel>): Kernel => ({
+  notes: [],
+  symbols: [],
+  grid: [1, 1, 1],
+  workgroupSize: [1, 1, 1],
+  locals: [],
+  name,
+  ...parts,
+});
 
 /** y = max(x * s + b, 0), four elements a thread; channels last. */
 export function mapKernel(rows: number, channels: number): Kernel {
@@ -21,7 +74,13 @@ export function mapKernel(rows: number, channels: number): Kernel {
   const groups = Math.ceil(n / 256);
   const at = mul(add(mul(groupId(0, groups), i32(64)), localId(0, 64)), i32(4));
   const v = unary('tanh', max(mad(load(x, at, 4), f32x(0.5), load(b, rem(at, i32(channels)), 4)), f32x(0)));
-  return kernel('dense/bias_relu_tanh', { notes: ['y = tanh(max(x * 0.5 + bias, 0))'], args: [x, b, y], grid: [groups, 1, 1], workgroupSize: [64, 1, 1], body: ifThen(compare('lt', at, i32(n)), [store(y, at, v)]) });
+  return kernel('dense/bias_relu_tanh', {
+    notes: ['y = tanh(max(x * 0.5 + bias, 0))'],
+    args: [x, b, y],
+    grid: [groups, 1, 1],
+    workgroupSize: [64, 1, 1],
+    body: ifThen(compare('lt', at, i32(n)), [store(y, at, v)]),
+  });
 }
 const f32x = (v: number): Expr => f32(v);
 
@@ -84,19 +143,55 @@ export function matmulKernel(m: number, n: number, k: number): Kernel {
         store(tb, at, load(b, add(mul(add(mul(k0, i32(16)), r), i32(n)), add(mul(gx, i32(16)), col)), 4)),
         barrier,
         forLoop(kk, i32(0), i32(16), [
-          forLoop(p, i32(0), i32(2), [
-            forLoop(q, i32(0), i32(2), [
-              store(acc, add(mul(p, i32(2)), q), mad(load(ta, add(mul(add(mul(y, i32(2)), p), i32(16)), kk)), load(tb, add(mul(kk, i32(16)), add(mul(x, i32(2)), q))), load(acc, add(mul(p, i32(2)), q)))),
-            ], { unroll: true }),
-          ], { unroll: true }),
+          forLoop(
+            p,
+            i32(0),
+            i32(2),
+            [
+              forLoop(
+                q,
+                i32(0),
+                i32(2),
+                [
+                  store(
+                    acc,
+                    add(mul(p, i32(2)), q),
+                    mad(
+                      load(ta, add(mul(add(mul(y, i32(2)), p), i32(16)), kk)),
+                      load(tb, add(mul(kk, i32(16)), add(mul(x, i32(2)), q))),
+                      load(acc, add(mul(p, i32(2)), q)),
+                    ),
+                  ),
+                ],
+                { unroll: true },
+              ),
+            ],
+            { unroll: true },
+          ),
         ]),
         barrier,
       ]),
-      forLoop(u, i32(0), i32(2), [
-        forLoop(w, i32(0), i32(2), [
-          store(c, add(mul(add(add(mul(gy, i32(16)), mul(y, i32(2))), u), i32(n)), add(add(mul(gx, i32(16)), mul(x, i32(2))), w)), load(acc, add(mul(u, i32(2)), w))),
-        ], { unroll: true }),
-      ], { unroll: true }),
+      forLoop(
+        u,
+        i32(0),
+        i32(2),
+        [
+          forLoop(
+            w,
+            i32(0),
+            i32(2),
+            [
+              store(
+                c,
+                add(mul(add(add(mul(gy, i32(16)), mul(y, i32(2))), u), i32(n)), add(add(mul(gx, i32(16)), mul(x, i32(2))), w)),
+                load(acc, add(mul(u, i32(2)), w)),
+              ),
+            ],
+            { unroll: true },
+          ),
+        ],
+        { unroll: true },
+      ),
     ],
   });
 }
@@ -224,7 +319,10 @@ export function randomKernel(seed: number): Kernel {
     return out;
   };
   const init = loopVar('z', 8);
-  const body = [forLoop(init, i32(0), i32(8), [store(p, init, cast(init, 'f32'))], { unroll: pick(2) === 0 }), ...block({ ints: [g, n, i32(3)], floats: [f32(1), f32(2)], mutables: [] }, 3)];
+  const body = [
+    forLoop(init, i32(0), i32(8), [store(p, init, cast(init, 'f32'))], { unroll: pick(2) === 0 }),
+    ...block({ ints: [g, n, i32(3)], floats: [f32(1), f32(2)], mutables: [] }, 3),
+  ];
   return kernel('random', { args: [x, sel, y], symbols: ['n'], grid: [2, 1, 1], locals: [p], body });
 }
 
@@ -238,7 +336,19 @@ export function randomLoop(seed: number): Kernel {
   const r = loopVar('r', 3);
   const index = (inner: boolean): Expr => {
     const i = inner ? one([v, r, add(v, r)]) : v;
-    return one<Expr>([i, i, mul(i, i32(2)), add(i, i32(5)), div(i, i32(4)), rem(i, i32(8)), rem(add(i, i32(1)), i32(8)), add(mul(div(i, i32(8)), i32(16)), rem(i, i32(8))), i32(7), load(sel, i), mul(n, i32(2))]);
+    return one<Expr>([
+      i,
+      i,
+      mul(i, i32(2)),
+      add(i, i32(5)),
+      div(i, i32(4)),
+      rem(i, i32(8)),
+      rem(add(i, i32(1)), i32(8)),
+      add(mul(div(i, i32(8)), i32(16)), rem(i, i32(8))),
+      i32(7),
+      load(sel, i),
+      mul(n, i32(2)),
+    ]);
   };
   const value = (inner: boolean, depth: number): Expr => {
     if (depth === 0) return pick(4) === 0 ? cast(index(inner), 'f32') : load(x, index(inner));
@@ -261,9 +371,14 @@ export function randomLoop(seed: number): Kernel {
   }
   const fn = one(['add', 'max', 'min'] as const);
   const most = variable('most', 'mutable', 'f32');
-  const body: Stmt[] = [letVar(t, value(false, 1)), assign(acc, pick(2) && fn === 'add' ? mad(t, value(false, 0), acc) : binary(fn, acc, t)), assign(most, max(t, most))];
+  const body: Stmt[] = [
+    letVar(t, value(false, 1)),
+    assign(acc, pick(2) && fn === 'add' ? mad(t, value(false, 0), acc) : binary(fn, acc, t)),
+    assign(most, max(t, most)),
+  ];
   return kernel('random_sum', {
-    args: [x, sel, y], symbols: ['n'],
+    args: [x, sel, y],
+    symbols: ['n'],
     body: [mutable(acc, f32(3)), mutable(most, f32(-1)), forLoop(v, begin, end, body), store(y, i32(0), acc), store(y, i32(1), most)],
   });
 }
@@ -277,5 +392,34 @@ export function run(k: Kernel, args: readonly TypedArray[], symbols: Record<stri
 export const floats = (n: number, f: (i: number) => number): Float32Array => Float32Array.from({ length: n }, (_, i) => f(i));
 export const ints = (n: number, f: (i: number) => number): Int32Array => Int32Array.from({ length: n }, (_, i) => f(i));
 
-export { add, and, assign, barrier, binary, cast, compare, div, extract, f32, forLoop, i32, ifThen, letVar, load, mad, max, min, mul, mutable, rem, select, store, sub, symbolVar, truth, unary, variable };
 export type { Expr, Lanes, Stmt, VarExpr };
+export {
+  add,
+  and,
+  assign,
+  barrier,
+  binary,
+  cast,
+  compare,
+  div,
+  extract,
+  f32,
+  forLoop,
+  i32,
+  ifThen,
+  letVar,
+  load,
+  mad,
+  max,
+  min,
+  mul,
+  mutable,
+  rem,
+  select,
+  store,
+  sub,
+  symbolVar,
+  truth,
+  unary,
+  variable,
+};

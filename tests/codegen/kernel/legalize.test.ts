@@ -19,7 +19,8 @@ const full = (e: Expr, target: Target, native: Set<UnaryFn> = new Set()): Expr =
   const once = mapExpr(legalizeExpr(e, target), (n) => {
     if (n.kind === 'unary' && native.has(n.fn)) return n;
     const out = expand(n, target);
-    if (out && n.kind === 'unary') visitExprs([store(global('out', 'write', 1), constant(0), out)], (x) => void (x.kind === 'unary' && x.fn === n.fn && guarded.add(x.fn)));
+    if (out && n.kind === 'unary')
+      visitExprs([store(global('out', 'write', 1), constant(0), out)], (x) => void (x.kind === 'unary' && x.fn === n.fn && guarded.add(x.fn)));
     return out ?? n;
   });
   return once === e ? e : full(once, target, new Set([...native, ...guarded]));
@@ -32,21 +33,58 @@ function distance(got: number, want: number): number {
   if (Number.isNaN(want)) return Number.isNaN(got) ? 0 : Number.POSITIVE_INFINITY;
   const nearest = Math.fround(want);
   if (got === nearest) return 0;
-  if (!Number.isFinite(nearest)) return Number.isFinite(got) && Math.abs(got) > 3.4028e38 && Math.sign(got) === Math.sign(nearest) ? 1 : Number.POSITIVE_INFINITY;
+  if (!Number.isFinite(nearest))
+    return Number.isFinite(got) && Math.abs(got) > 3.4028e38 && Math.sign(got) === Math.sign(nearest) ? 1 : Number.POSITIVE_INFINITY;
   return Math.abs(got - want) / (want === 0 ? 2 ** -149 : ulp(want));
 }
 
 /** Values over a range, dense near its ends and by magnitudes, with the special ones. */
 function* sweep(lo: number, hi: number): Generator<number> {
-  for (const v of [0, -0, 1, -1, 0.5, -0.5, 2, 1e-45, -1e-45, 1e-39, -1e-39, 1.1754944e-38, 1e-20, -1e-20, 3.4028235e38, -3.4028235e38, Infinity, -Infinity, NaN]) yield Math.fround(v);
+  for (const v of [
+    0,
+    -0,
+    1,
+    -1,
+    0.5,
+    -0.5,
+    2,
+    1e-45,
+    -1e-45,
+    1e-39,
+    -1e-39,
+    1.1754944e-38,
+    1e-20,
+    -1e-20,
+    3.4028235e38,
+    -3.4028235e38,
+    Infinity,
+    -Infinity,
+    NaN,
+  ])
+    yield Math.fround(v);
   for (let i = 0; i <= 6000; i++) yield Math.fround(lo + ((hi - lo) * i) / 6000);
   for (let e = -40; e < 8; e += 0.13) for (const s of [1, -1]) if (s * 2 ** e >= lo && s * 2 ** e <= hi) yield Math.fround(s * 2 ** e);
 }
 
 const unaries: [UnaryFn, number, number, number][] = [
-  ['exp', -104, 90, 1.2], ['expm1', -30, 90, 2], ['log', 1e-38, 100, 1.2], ['log1p', -0.9999, 50, 3], ['sin', -100, 100, 2.5], ['cos', -100, 100, 2.5], ['tan', -20, 20, 3.5], ['asin', -1, 1, 2.5],
-  ['acos', -1, 1, 2], ['atan', -20, 20, 1.6], ['sinh', -90, 90, 2.5], ['cosh', -90, 90, 2.5], ['tanh', -12, 12, 2], ['asinh', -50, 50, 4], ['acosh', 1, 50, 4], ['atanh', -1, 1, 4],
-  ['sigmoid', -100, 100, 3], ['erf', -5, 5, 3],
+  ['exp', -104, 90, 1.2],
+  ['expm1', -30, 90, 2],
+  ['log', 1e-38, 100, 1.2],
+  ['log1p', -0.9999, 50, 3],
+  ['sin', -100, 100, 2.5],
+  ['cos', -100, 100, 2.5],
+  ['tan', -20, 20, 3.5],
+  ['asin', -1, 1, 2.5],
+  ['acos', -1, 1, 2],
+  ['atan', -20, 20, 1.6],
+  ['sinh', -90, 90, 2.5],
+  ['cosh', -90, 90, 2.5],
+  ['tanh', -12, 12, 2],
+  ['asinh', -50, 50, 4],
+  ['acosh', 1, 50, 4],
+  ['atanh', -1, 1, 4],
+  ['sigmoid', -100, 100, 3],
+  ['erf', -5, 5, 3],
 ];
 
 for (const target of ['wasm', 'wgsl'] as const) {
@@ -54,7 +92,9 @@ for (const target of ['wasm', 'wgsl'] as const) {
     test(`${fn} for ${target} is within ${bound} ulp`, () => {
       const exact = operation(unary(fn, variable('v', 'let', 'f64')));
       const e = full(unary(fn, x), target);
-      visitExprs([store(global('out', 'write', 1), constant(0), e)], (n) => assert.ok(n.kind !== 'unary' || !['tanh', 'erf', 'log1p', 'sin'].includes(n.fn), `${fn} left ${n.kind === 'unary' ? n.fn : ''}`));
+      visitExprs([store(global('out', 'write', 1), constant(0), e)], (n) =>
+        assert.ok(n.kind !== 'unary' || !['tanh', 'erf', 'log1p', 'sin'].includes(n.fn), `${fn} left ${n.kind === 'unary' ? n.fn : ''}`),
+      );
       const tape = tapeOf(e);
       let worst = 0;
       let where = 0;
@@ -108,7 +148,10 @@ for (const target of ['wasm', 'wgsl'] as const) {
         assert.ok(distance(runTape(tapes['atan2']!, leaf) as number, Math.atan2(fa, fb)) <= 3, `atan2(${a}, ${b})`);
         if (Math.abs(fa / fb) > 1e6) continue;
         const [got, want] = [runTape(tapes['rem']!, leaf) as number, fa % fb];
-        assert.ok(Number.isNaN(want) ? Number.isNaN(got) : Math.abs(got - want) <= 1e-6 * Math.abs(fb) || got === want, `${a} % ${b} = ${got} instead of ${want}`);
+        assert.ok(
+          Number.isNaN(want) ? Number.isNaN(got) : Math.abs(got - want) <= 1e-6 * Math.abs(fb) || got === want,
+          `${a} % ${b} = ${got} instead of ${want}`,
+        );
       }
       assert.ok(Object.is(evaluate(full(unary('sign', x), target), new Map([[x, a]])), Math.sign(a)), `sign(${a})`);
       assert.is(evaluate(full(unary('is_nan', x), target), new Map([[x, a]])), Number.isNaN(a) ? 1 : 0);
@@ -128,14 +171,20 @@ test('expansions work on the lanes of a vector', () => {
   const v = variable('v', 'let', 'f32', undefined, 4);
   for (const fn of ['exp', 'log', 'tanh', 'erf', 'sin'] as const) {
     const got = evaluate(legalizeExpr(unary(fn, v), 'wasm'), new Map([[v, [0.1, 0.7, 1.5, 3]]])) as readonly number[];
-    assert.equal(got, [0.1, 0.7, 1.5, 3].map((a) => evaluate(legalizeExpr(unary(fn, x), 'wasm'), new Map([[x, a]]))));
+    assert.equal(
+      got,
+      [0.1, 0.7, 1.5, 3].map((a) => evaluate(legalizeExpr(unary(fn, x), 'wasm'), new Map([[x, a]]))),
+    );
   }
   assert.is(legalizeExpr(unary('exp', splat(x, 4)), 'wasm').lanes, 4);
 });
 
 test('bool tensors become words on WASM', () => {
   const [a, m] = [global('a', 'read', 4), global('mask', 'read_write', 4, 'bool', 'bool32')];
-  const k = kernel('mask', { args: [a, m], body: [0, 1, 2, 3].map((i) => store(m, constant(i), binary('or', compare('gt', load(a, constant(i)), constant(0, 'f32')), load(m, constant(i))))) });
+  const k = kernel('mask', {
+    args: [a, m],
+    body: [0, 1, 2, 3].map((i) => store(m, constant(i), binary('or', compare('gt', load(a, constant(i)), constant(0, 'f32')), load(m, constant(i))))),
+  });
   const legal = legalizeFor(k, 'wasm');
   assert.is(legal.args[1]!.scalar, 'u32');
   const out = run(legal, [floats(4, (i) => i - 2), Uint32Array.of(1, 0, 0, 0)]);

@@ -26,15 +26,24 @@ const seeds = fc.integer({ min: 0, max: 1_000_000 });
 const sizes = fc.constantFrom(0, 1, 3, 8);
 
 test('hoist keeps results', () => {
-  fc.assert(fc.property(seeds, sizes, (seed, n) => same(randomKernel(seed), hoist(randomKernel(seed)), n)), { seed: 3, numRuns: 300 });
+  fc.assert(
+    fc.property(seeds, sizes, (seed, n) => same(randomKernel(seed), hoist(randomKernel(seed)), n)),
+    { seed: 3, numRuns: 300 },
+  );
 });
 
 test('hoisting what is hoisted changes no results', () => {
-  fc.assert(fc.property(seeds, sizes, (seed, n) => same(randomKernel(seed), hoist(hoist(randomKernel(seed))), n)), { seed: 4, numRuns: 100 });
+  fc.assert(
+    fc.property(seeds, sizes, (seed, n) => same(randomKernel(seed), hoist(hoist(randomKernel(seed))), n)),
+    { seed: 4, numRuns: 100 },
+  );
 });
 
 test('unroll and promotion to variables, then hoist, keep results', () => {
-  fc.assert(fc.property(seeds, sizes, (seed, n) => same(randomKernel(seed), hoist(promotePrivate(unrollLoops(randomKernel(seed)))), n)), { seed: 5, numRuns: 200 });
+  fc.assert(
+    fc.property(seeds, sizes, (seed, n) => same(randomKernel(seed), hoist(promotePrivate(unrollLoops(randomKernel(seed)))), n)),
+    { seed: 5, numRuns: 200 },
+  );
 });
 
 const wideArgs = [floats(256, (i) => (i * 7) % 11), ints(96, (i) => (i * 29) % 64), floats(256, () => -1)];

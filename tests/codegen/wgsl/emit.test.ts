@@ -2,7 +2,27 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { operation } from '../../../codegen/kernel/evaluate.js';
-import { add, binary, bitcast, cast, compare, constant, div, extract, f32, i32, load, mul, rem, select, sub, type UnaryFn, unary, variable, vector } from '../../../codegen/kernel/expr.js';
+import {
+  add,
+  binary,
+  bitcast,
+  cast,
+  compare,
+  constant,
+  div,
+  extract,
+  f32,
+  i32,
+  load,
+  mul,
+  rem,
+  select,
+  sub,
+  type UnaryFn,
+  unary,
+  variable,
+  vector,
+} from '../../../codegen/kernel/expr.js';
 import type { TypedArray } from '../../../codegen/kernel/interpret.js';
 import { assign, forLoop, type Kernel, letVar, mutable, type Stmt, store } from '../../../codegen/kernel/ir.js';
 import { divideBy4 } from '../../../codegen/wgsl/access.js';
@@ -21,7 +41,13 @@ const close = (a: TypedArray, b: TypedArray, tolerance: number): void => {
 };
 
 /** Checks a kernel: clean in the interpreter, accepted by validators, and the same on the GPU with each layout. */
-async function check(k: Kernel, args: readonly TypedArray[], symbols: Record<string, number> = {}, tolerance = 1e-6, layouts: ((k: Kernel) => WgslLayout)[] = [separate, together]): Promise<void> {
+async function check(
+  k: Kernel,
+  args: readonly TypedArray[],
+  symbols: Record<string, number> = {},
+  tolerance = 1e-6,
+  layouts: ((k: Kernel) => WgslLayout)[] = [separate, together],
+): Promise<void> {
   const host = run(k, args, symbols);
   assert.equal(host.errors, []);
   for (const layout of layouts) {
@@ -158,9 +184,27 @@ test('random kernels run as the interpreter says', async () => {
 test('elementary functions are as accurate as float32 on the device, at special values too', async () => {
   if (!device) return;
   const fns: [UnaryFn, number, number, number][] = [
-    ['exp', -20, 20, 3e-6], ['expm1', -5, 5, 1e-6], ['log', 0.001, 100, 1e-6], ['log1p', -0.9, 50, 1e-6], ['sin', -50, 50, 1e-6], ['cos', -50, 50, 1e-6], ['tan', -1.5, 1.5, 1e-6], ['asin', -1, 1, 1e-6],
-    ['acos', -1, 1, 1e-6], ['atan', -20, 20, 1e-6], ['sinh', -10, 10, 3e-6], ['cosh', -10, 10, 3e-6], ['tanh', -12, 12, 1e-6], ['asinh', -50, 50, 1e-6], ['acosh', 1, 50, 1e-6], ['atanh', -0.99, 0.99, 1e-6],
-    ['sigmoid', -80, 80, 1e-5], ['erf', -5, 5, 1e-6], ['round', -4, 4, 0], ['sign', -2, 2, 0], ['rsqrt', 0.01, 50, 1e-6],
+    ['exp', -20, 20, 3e-6],
+    ['expm1', -5, 5, 1e-6],
+    ['log', 0.001, 100, 1e-6],
+    ['log1p', -0.9, 50, 1e-6],
+    ['sin', -50, 50, 1e-6],
+    ['cos', -50, 50, 1e-6],
+    ['tan', -1.5, 1.5, 1e-6],
+    ['asin', -1, 1, 1e-6],
+    ['acos', -1, 1, 1e-6],
+    ['atan', -20, 20, 1e-6],
+    ['sinh', -10, 10, 3e-6],
+    ['cosh', -10, 10, 3e-6],
+    ['tanh', -12, 12, 1e-6],
+    ['asinh', -50, 50, 1e-6],
+    ['acosh', 1, 50, 1e-6],
+    ['atanh', -0.99, 0.99, 1e-6],
+    ['sigmoid', -80, 80, 1e-5],
+    ['erf', -5, 5, 1e-6],
+    ['round', -4, 4, 0],
+    ['sign', -2, 2, 0],
+    ['rsqrt', 0.01, 50, 1e-6],
   ];
   const n = 256;
   for (const lanes of [1, 4] as const) {
@@ -189,15 +233,41 @@ test('elementary functions are as accurate as float32 on the device, at special 
 test('infinities, NaN, minima, conversions and powers', async () => {
   const n = 12;
   const x = global('x', 'read', n);
-  const outs = ['is_nan', 'is_inf', 'most', 'least', 'relu', 'to_int', 'to_uint', 'power', 'inf', 'half'].map((name) => global(name, 'write', n, name === 'to_int' ? 'i32' : name === 'to_uint' ? 'u32' : name.startsWith('is_') ? 'bool' : 'f32', name.startsWith('is_') ? 'bool32' : 'same'));
+  const outs = ['is_nan', 'is_inf', 'most', 'least', 'relu', 'to_int', 'to_uint', 'power', 'inf', 'half'].map((name) =>
+    global(
+      name,
+      'write',
+      n,
+      name === 'to_int' ? 'i32' : name === 'to_uint' ? 'u32' : name.startsWith('is_') ? 'bool' : 'f32',
+      name.startsWith('is_') ? 'bool32' : 'same',
+    ),
+  );
   const i = loopVar('i', n);
   const v = load(x, i);
   const w = load(x, rem(add(i, i32(1)), i32(n)));
   const values = [
-    unary('is_nan', v), unary('is_inf', v), binary('max', v, w), binary('min', v, w), binary('max', v, f32(0)), cast(v, 'i32'), cast(v, 'u32'), binary('pow', v, f32(3)),
-    select(compare('lt', v, f32(0)), constant(-Infinity, 'f32'), select(compare('gt', v, f32(1)), constant(Infinity, 'f32'), constant(NaN, 'f32'))), binary('pow', v, f32(-0.75)),
+    unary('is_nan', v),
+    unary('is_inf', v),
+    binary('max', v, w),
+    binary('min', v, w),
+    binary('max', v, f32(0)),
+    cast(v, 'i32'),
+    cast(v, 'u32'),
+    binary('pow', v, f32(3)),
+    select(compare('lt', v, f32(0)), constant(-Infinity, 'f32'), select(compare('gt', v, f32(1)), constant(Infinity, 'f32'), constant(NaN, 'f32'))),
+    binary('pow', v, f32(-0.75)),
   ];
-  const k = kernel('specials', { args: [x, ...outs], body: [forLoop(i, i32(0), i32(n), outs.map((m, o) => store(m, i, values[o]!)))] });
+  const k = kernel('specials', {
+    args: [x, ...outs],
+    body: [
+      forLoop(
+        i,
+        i32(0),
+        i32(n),
+        outs.map((m, o) => store(m, i, values[o]!)),
+      ),
+    ],
+  });
   const input = Float32Array.of(0, 1.5, -2.5, NaN, Infinity, -Infinity, 3e9, -3e9, 5e9, 0.25, -1, 7);
   const args = [input, ...outs.map((m) => (m.scalar === 'f32' ? new Float32Array(n) : m.scalar === 'i32' ? new Int32Array(n) : new Uint32Array(n)))];
   // Fits the device's eight storage buffers only in one.
@@ -206,7 +276,13 @@ test('infinities, NaN, minima, conversions and powers', async () => {
 
 test('bytes are unpacked, bits and shifts are as in C, mixed types share a buffer', async () => {
   const n = 32;
-  const [u, s, w, y, z] = [global('u', 'read', n, 'f32', 'u8'), global('s', 'read', n, 'i32', 'i8'), global('w', 'read', n, 'u32'), global('y', 'write', n), global('z', 'write', n, 'i32')];
+  const [u, s, w, y, z] = [
+    global('u', 'read', n, 'f32', 'u8'),
+    global('s', 'read', n, 'i32', 'i8'),
+    global('w', 'read', n, 'u32'),
+    global('y', 'write', n),
+    global('z', 'write', n, 'i32'),
+  ];
   const [i, j] = [loopVar('i', n / 4), loopVar('j', n)];
   const at = mul(i, i32(4));
   const k = kernel('bytes', {
@@ -214,11 +290,24 @@ test('bytes are unpacked, bits and shifts are as in C, mixed types share a buffe
     body: [
       forLoop(i, i32(0), i32(n / 4), [store(y, at, binary('add', load(u, at, 4), cast(load(s, at, 4), 'f32')))]),
       forLoop(j, i32(0), i32(n), [
-        store(z, j, add(add(load(s, sub(i32(n - 1), j)), cast(load(u, sub(i32(n - 1), j)), 'i32')), bitcast(binary('xor', binary('shr', load(w, j), constant(3, 'u32')), binary('shl', load(w, j), constant(5, 'u32'))), 'i32'))),
+        store(
+          z,
+          j,
+          add(
+            add(load(s, sub(i32(n - 1), j)), cast(load(u, sub(i32(n - 1), j)), 'i32')),
+            bitcast(binary('xor', binary('shr', load(w, j), constant(3, 'u32')), binary('shl', load(w, j), constant(5, 'u32'))), 'i32'),
+          ),
+        ),
       ]),
     ],
   });
-  const args = [Uint8Array.from({ length: n }, (_, a) => a * 8), Int8Array.from({ length: n }, (_, a) => a * 8 - 128), Uint32Array.from({ length: n }, (_, a) => Math.imul(a + 1, 2654435769) >>> 0), new Float32Array(n), new Int32Array(n)];
+  const args = [
+    Uint8Array.from({ length: n }, (_, a) => a * 8),
+    Int8Array.from({ length: n }, (_, a) => a * 8 - 128),
+    Uint32Array.from({ length: n }, (_, a) => Math.imul(a + 1, 2654435769) >>> 0),
+    new Float32Array(n),
+    new Int32Array(n),
+  ];
   await check(k, args);
 });
 
@@ -230,10 +319,17 @@ test('vectors: unaligned loads, lanes, while loops, shared subexpressions', asyn
   const k = kernel('lanes', {
     args: [x, y],
     body: [
-      forLoop(i, i32(0), i32(6), [letVar(t, e), store(y, add(mul(i, i32(4)), i32(2)), vector([extract(t, 3), extract(t, 2), extract(t, 1), binary('add', extract(e, 0), extract(e, 3))]))]),
+      forLoop(i, i32(0), i32(6), [
+        letVar(t, e),
+        store(y, add(mul(i, i32(4)), i32(2)), vector([extract(t, 3), extract(t, 2), extract(t, 1), binary('add', extract(e, 0), extract(e, 3))])),
+      ]),
       mutable(c, i32(0)),
       mutable(m, f32(0)),
-      { kind: 'while', cond: compare('lt', div(mul(c, c), i32(3)), i32(20)), body: [assign(c, add(c, i32(1))), assign(m, binary('add', m, load(y, rem(c, i32(8)))))] },
+      {
+        kind: 'while',
+        cond: compare('lt', div(mul(c, c), i32(3)), i32(20)),
+        body: [assign(c, add(c, i32(1))), assign(m, binary('add', m, load(y, rem(c, i32(8)))))],
+      },
       store(y, i32(0), m),
       store(y, i32(1), cast(c, 'f32')),
     ],
@@ -255,7 +351,11 @@ test('constants of nested sums cannot be joined: 1 - x + 1e-7 keeps the small on
   const [x, y] = [global('x', 'read', 16), global('y', 'write', 16)];
   const i = variable('at', 'let', 'i32', [0, 15]);
   const rest = variable('rest', 'let', 'f32');
-  const k = kernel('sums', { args: [x, y], workgroupSize: [16, 1, 1], body: [letVar(i, localId(0, 16)), letVar(rest, sub(f32(1), load(x, i))), store(y, i, add(rest, f32(1e-7)))] });
+  const k = kernel('sums', {
+    args: [x, y],
+    workgroupSize: [16, 1, 1],
+    body: [letVar(i, localId(0, 16)), letVar(rest, sub(f32(1), load(x, i))), store(y, i, add(rest, f32(1e-7)))],
+  });
   assert.match(emitWgsl(k, separate(k)), /rest \+ exact\(1e-7\)/);
   await check(k, [Float32Array.from({ length: 16 }, (_, n) => 1 - 2 ** -24 * n), new Float32Array(16)], {}, 1e-9);
 });

@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create, globals } from 'webgpu';
-import type { Kernel } from '../../../codegen/kernel/ir.js';
 import type { TypedArray } from '../../../codegen/kernel/interpret.js';
+import type { Kernel } from '../../../codegen/kernel/ir.js';
 import { emitWgsl, type WgslLayout } from '../../../codegen/wgsl/emit.js';
 import { evalSize } from '../../../runtime/plan.js';
 
@@ -29,7 +29,10 @@ export async function openGpu(): Promise<GPUDevice | null> {
 const keep: unknown[] = [];
 
 /** One binding for each argument. */
-export const separate = (k: Kernel): WgslLayout => ({ bindings: k.args.map((m) => ({ access: m.access === 'read' ? 'read' : 'read_write' })), argBinding: k.args.map((_, i) => i) });
+export const separate = (k: Kernel): WgslLayout => ({
+  bindings: k.args.map((m) => ({ access: m.access === 'read' ? 'read' : 'read_write' })),
+  argBinding: k.args.map((_, i) => i),
+});
 /** All arguments in one buffer. */
 export const together = (k: Kernel): WgslLayout => ({ bindings: [{ access: 'read_write' }], argBinding: k.args.map(() => 0) });
 
@@ -39,7 +42,10 @@ export function complaints(wgsl: string): string {
   const file = join(dir, 'kernel.wgsl');
   writeFileSync(file, wgsl);
   let out = '';
-  for (const [tool, args] of [['naga', [file]], ['tint', ['--format', 'wgsl', file]]] as const) {
+  for (const [tool, args] of [
+    ['naga', [file]],
+    ['tint', ['--format', 'wgsl', file]],
+  ] as const) {
     const r = spawnSync(tool, args, { encoding: 'utf8' });
     if (r.error) missing.add(tool);
     else if (r.status !== 0) out += `${tool}: ${r.stdout}${r.stderr}`;
@@ -51,7 +57,13 @@ const missing = new Set<string>();
 export const missingValidators = (): string[] => [...missing];
 
 /** Runs a kernel with copies of `args`, each at a 256-byte aligned place of its binding's buffer (the first one not at 0), and gives the arguments afterwards. */
-export async function runOnGpu(device: GPUDevice, k: Kernel, layout: WgslLayout, args: readonly TypedArray[], symbols: Record<string, number> = {}): Promise<TypedArray[]> {
+export async function runOnGpu(
+  device: GPUDevice,
+  k: Kernel,
+  layout: WgslLayout,
+  args: readonly TypedArray[],
+  symbols: Record<string, number> = {},
+): Promise<TypedArray[]> {
   const code = emitWgsl(k, layout);
   device.pushErrorScope('validation');
   const sizes = layout.bindings.map(() => 256);
@@ -74,7 +86,10 @@ export async function runOnGpu(device: GPUDevice, k: Kernel, layout: WgslLayout,
   device.queue.writeBuffer(block, 0, words);
   const bindings = [...layout.bindings.map((b): GPUBufferBindingType => (b.access === 'read' ? 'read-only-storage' : 'storage')), 'uniform' as const];
   const group = device.createBindGroupLayout({ entries: bindings.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })) });
-  const pipeline = device.createComputePipeline({ layout: device.createPipelineLayout({ bindGroupLayouts: [group] }), compute: { module: device.createShaderModule({ code }), entryPoint: 'main' } });
+  const pipeline = device.createComputePipeline({
+    layout: device.createPipelineLayout({ bindGroupLayouts: [group] }),
+    compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
+  });
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
