@@ -82,7 +82,8 @@ function functional(config: JsonObject, options: DeserializeOptions): Functional
   const find = ([name, node, index]: Reference): KerasTensor | null => {
     const layer = layers.get(name);
     if (!layer) throw new ValueError(`the model's config refers to the layer '${name}', which it does not have`);
-    return layer.inboundNodes[node - ownNodes(layer, options.semantics ?? 'keras3')]?.outputs[index] ?? null;
+    // Keras 3 writes 0 for the first call of a functional model that it had loaded, and reads it as Python's -1: the last call
+    return layer.inboundNodes.at(node - ownNodes(layer, options.semantics ?? 'keras3'))?.outputs[index] ?? null;
   };
   // Calls whose inputs exist are made, in the order of each layer's nodes, until none is left.
   while (pending.length > 0) {
