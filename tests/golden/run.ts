@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { CompiledExecutor } from '../../frontend/keras/models/compiled-executor.js';
 import { ReferenceExecutor } from '../../frontend/keras/models/reference-executor.js';
 import { openDevice } from '../../runtime/open.js';
+import { runArchitectureCase } from './architectures.js';
 import { arraysOf, type CaseHeader, Checker, casesOf, Skip, type Target } from './cases.js';
 import { runActivationCase, runConstraintCase, runInitializerCase, runRegularizerCase, runScheduleCase } from './functions.js';
 import { runLayerCase } from './layers.js';
@@ -17,7 +18,8 @@ import { runMetricCase } from './metrics.js';
 import { runOptimizerCase } from './optimizers.js';
 import { runTrainingCase } from './training.js';
 
-type Runner = (json: CaseHeader, check: Checker, target: Target) => Promise<void>;
+/** `folder` is that of the case's family. */
+type Runner = (json: CaseHeader, check: Checker, target: Target, folder: string) => Promise<void>;
 
 export const families: Readonly<Record<string, Runner>> = {
   training: runTrainingCase,
@@ -30,6 +32,7 @@ export const families: Readonly<Record<string, Runner>> = {
   regularizers: runRegularizerCase,
   constraints: runConstraintCase,
   schedules: runScheduleCase,
+  architectures: runArchitectureCase,
 };
 
 /** What cases run on. */
@@ -53,7 +56,7 @@ export async function* runFamily(dir: string, target: Target, only: RegExp | nul
     const name = `${c.json.family}/${c.json.name}`;
     const check = new Checker(arraysOf(c), c.json.tolerance);
     try {
-      await families[c.json.family]!(c.json, check, target);
+      await families[c.json.family]!(c.json, check, target, dir);
       yield {
         name,
         result: check.problems.length === 0 && check.compared > 0 ? 'passed' : 'failed',
