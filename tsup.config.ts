@@ -5,6 +5,13 @@ const entry = { index: 'frontend/keras/index.ts', runtime: 'runtime/index.ts', i
 const common: Options = { target: 'es2022', platform: 'neutral', splitting: true, sourcemap: true, clean: false, dts: false, external: ['webgpu', /^node:/] };
 
 export default defineConfig([
-  { ...common, entry: { ...entry, cli: 'cli/main.ts' }, format: 'esm', outDir: 'dist/esm', external: ['webgpu', 'commander', 'picocolors', /^node:/], outExtension: () => ({ js: '.js' }) },
+  {
+    ...common,
+    entry: { ...entry, cli: 'cli/main.ts' },
+    format: 'esm',
+    outDir: 'dist/esm',
+    external: ['webgpu', 'commander', 'picocolors', /^node:/],
+    outExtension: () => ({ js: '.js' }),
+  },
   { ...common, entry, format: 'cjs', outDir: 'dist/cjs', shims: true, outExtension: () => ({ js: '.js' }) },
 ]);

@@ -99,7 +99,7 @@ export function place(input: PlaceInput): Placement {
     fixed.set(root, { buffer: o.name.startsWith('prepared:') ? (o.name as BufferKey) : `out:${o.name}`, offset: 0 });
   }
   const { regions, after, copies } = placeUpdates(fused, fixed, rootOf);
-  const bufferOf = (v: Value | Temp): string => ('id' in v ? (fixed.get(rootOf(v).root)?.buffer ?? 'arena') : 'arena');
+  const bufferOf = (v: Value | Temp): string => ('id' in v ? (fixed.get(rootOf(v).root)?.buffer ?? 'arena') : 'arena').replace(/^constant:.*/, 'constants');
   const groups = input.target.kind === 'webgpu' ? groupRegions(regions, after, lowered, bufferOf, input.target) : regions.map((r) => [r]);
   // the arena
   const tensors: MemoryTensor[] = [];

@@ -23,7 +23,7 @@ import { printKernel } from './kernel/print.js';
 import type { LoweredKernel } from './lower/frame.js';
 import type { LoweredStep } from './lower/region.js';
 import { collectSize, dimSize } from './lower/space.js';
-import { bytesOf, type Location, type Placement } from './place.js';
+import { type BufferKey, bytesOf, type Location, type Placement } from './place.js';
 import type { TargetInfo } from './target.js';
 import { buildModule } from './wasm/module.js';
 import { emitWgsl } from './wgsl/emit.js';
@@ -137,7 +137,7 @@ export class PlanBuilder {
     const tensors = (values: readonly { name: string; value: Value }[], part: typeof main): PlanTensor[] =>
       values.map((p) => {
         const at = part.placement.location(p.value);
-        return { name: p.name, dtype: p.value.dtype, shape: p.value.shape.map(dimSize), buffer: this.locate(name, at, part.graph), offset: at.offset };
+        return { name: p.name, dtype: p.value.dtype, shape: p.value.shape.map(dimSize), ...this.locate(name, at, part.graph) };
       });
     for (const part of prepare ? [prepare, main] : [main]) {
       this.declareSymbols(part.graph);
@@ -156,9 +156,16 @@ export class PlanBuilder {
     this.memory[name] = main.placement.memory;
   }
 
-  /** Plan buffer of a location. */
-  private locate(program: string, at: Location, graph: Graph): number {
-    const { buffer: key } = at;
+  /** Plan buffer and byte offset of a location. */
+  private locate(program: string, at: Location, graph: Graph): { buffer: number; offset: number } {
+    if (!at.buffer.startsWith('constant:')) return { buffer: this.bufferOf(program, at.buffer, graph), offset: at.offset };
+    const id = at.buffer.slice('constant:'.length);
+    const node = graph.nodes.find((n) => n.op === 'constant' && String(n.outputs[0]!.id) === id);
+    if (node?.op !== 'constant') throw new InternalError(`no constant ${id}`);
+    return { buffer: this.buffer('constants', () => ({ kind: 'constant', bytes: 0 })), offset: this.constant(node.attrs.value) + at.offset };
+  }
+
+  private bufferOf(program: string, key: BufferKey, graph: Graph): number {
     const max = maxBindings(graph);
     if (key === 'arena') return this.buffer('arena', () => ({ kind: 'arena', bytes: 0 }));
     const [kind, rest] = [key.slice(0, key.indexOf(':')), key.slice(key.indexOf(':') + 1)];
@@ -177,26 +184,28 @@ export class PlanBuilder {
         const v = graph.inputs.find((x) => x.name === key)?.value ?? graph.outputs.find((x) => x.name === key)!.value;
         return this.buffer(`${program}/${key}`, () => ({ kind: 'prepared', bytes: align(bytesOf(v, max), 16) }));
       }
-      case 'constant': {
-        const node = graph.nodes.find((n) => n.op === 'constant' && String(n.outputs[0]!.id) === rest);
-        if (node?.op !== 'constant') throw new InternalError(`no constant ${rest}`);
-        return this.constant(node.attrs.value);
-      }
       default:
         throw new InternalError(`buffer ${key}`);
     }
   }
 
+  /** All constants lie in one buffer, so that a kernel binds it once. */
   private readonly constants = new Map<TensorData, number>();
+  private readonly constantParts: Uint8Array[] = [];
+  private constantBytes = 0;
+
+  /** Byte offset of a constant in the buffer of constants. */
   private constant(t: TensorData): number {
-    let i = this.constants.get(t);
-    if (i === undefined) {
+    let at = this.constants.get(t);
+    if (at === undefined) {
+      at = this.constantBytes;
       const bytes = encode(t);
-      const blobOffset = this.addBlob(bytes);
-      i = this.buffer(`constant/${this.constants.size}`, () => ({ kind: 'constant', bytes: align(bytes.length, 16), blobOffset }));
-      this.constants.set(t, i);
+      const padded = align(bytes.length, 64);
+      this.constantParts.push(bytes, new Uint8Array(padded - bytes.length));
+      this.constantBytes += padded;
+      this.constants.set(t, at);
     }
-    return i;
+    return at;
   }
 
   private steps(program: string, steps: readonly LoweredStep[], placement: Placement, graph: Graph): PlanStep[] {
@@ -211,7 +220,7 @@ export class PlanBuilder {
   private dispatch(program: string, k: LoweredKernel, placement: Placement, graph: Graph): PlanDispatch {
     const places = k.args.map((a) => {
       const at = placement.location(a.value);
-      return { buffer: this.locate(program, at, graph), offset: at.offset };
+      return this.locate(program, at, graph);
     });
     // arguments in one buffer that is written share a binding; read-only buffers too, for fewer bindings
     const bindings: { buffer: number; access: 'read' | 'read_write' }[] = [];
@@ -273,7 +282,13 @@ export class PlanBuilder {
 
   finish(name: string): CompiledPlan {
     const arenaBytes = align(this.arena, 256);
-    const buffers = this.buffers.map((b) => (b.kind === 'arena' ? { ...b, bytes: Math.max(256, arenaBytes) } : b));
+    const constantsAt = this.blobBytes;
+    this.blob.push(...this.constantParts);
+    this.blobBytes += this.constantBytes;
+    const buffers = this.buffers.map((b): PlanBuffer => {
+      if (b.kind === 'arena') return { ...b, bytes: Math.max(256, arenaBytes) };
+      return b.kind === 'constant' ? { ...b, bytes: this.constantBytes, blobOffset: constantsAt } : b;
+    });
     const largest = Math.max(0, ...buffers.map((b) => b.bytes));
     const requiredLimits: Record<string, number> = {};
     if (this.target.kind === 'webgpu') {

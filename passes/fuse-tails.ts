@@ -82,7 +82,7 @@ export function fuseTails(fused: FusedGraph, options: TailOptions): FusedGraph {
     const inputs = [...new Set([...product.inputs, ...row.inputs.filter((v) => !inner.has(v))])];
     const outputs = [...product.outputs, ...row.outputs];
     const buffers = new Set([
-      ...inputs.map((v) => (v.producer && v.producer.op !== 'constant' ? 'arena' : v)),
+      ...inputs.map((v) => (v.producer ? (v.producer.op === 'constant' ? 'constants' : 'arena') : v)),
       ...outputs.map((v) => (fused.graph.outputs.some((o) => o.value === v) || fused.graph.updates.some((u) => u.value === v) ? v : 'arena')),
     ]);
     if (buffers.size > options.maxBuffers) continue;

@@ -153,7 +153,10 @@ export class ClusterGraph {
   fits(c: Iterable<Node>): boolean {
     const values = this.valuesOf(c);
     if (values.size > this.options.maxValues) return false;
-    return new Set([...values].map((v) => this.bufferOf.get(v) ?? (v.producer && v.producer.op !== 'constant' ? 'arena' : v))).size <= this.options.maxBuffers;
+    return (
+      new Set([...values].map((v) => this.bufferOf.get(v) ?? (v.producer ? (v.producer.op === 'constant' ? 'constants' : 'arena') : v))).size <=
+      this.options.maxBuffers
+    );
   }
 
   /** 'full' when `v` is over the cluster's whole domain, 'row' when it is over its rows, else null. */

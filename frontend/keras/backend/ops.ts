@@ -228,5 +228,4 @@ export const randomNormal = (like: SymbolicTensor, shape: Shape, seed: number | 
   like.trace.tensor(math.normal(like.trace.b, like.trace.randomKey(seed), shape));
 
 /** x divided by its Euclidean norm along the axes; vectors shorter than 1e-6 are divided by that. */
-export const l2Normalize = (x: SymbolicTensor, axes?: readonly number[]): SymbolicTensor =>
-  multiply(x, rsqrt(maximum(sum(square(x), axes, true), 1e-12)));
+export const l2Normalize = (x: SymbolicTensor, axes?: readonly number[]): SymbolicTensor => multiply(x, rsqrt(maximum(sum(square(x), axes, true), 1e-12)));

@@ -75,7 +75,13 @@ export abstract class Loss {
 }
 
 /** A loss made of a function without options. */
-function simple(className: string, name: string, fn: (target: SymbolicTensor, prediction: SymbolicTensor, semantics: Semantics) => SymbolicTensor): new (options?: LossOptions) => Loss {
+function simple(
+  className: string,
+  name: string,
+  fn: (target: SymbolicTensor, prediction: SymbolicTensor, semantics: Semantics) => SymbolicTensor,
+): new (
+  options?: LossOptions,
+) => Loss {
   return class extends Loss {
     static override readonly className: string = className;
     constructor(options?: LossOptions) {
