@@ -239,4 +239,9 @@ test('recurrent layers of one unit and a fixed batch of one: WASM takes the step
   }
 });
 
+test('a layer normalization for Keras 3 says that it does not scale by the root mean square, one for Keras 2 does not know of it', () => {
+  assert.is(layers.LayerNormalization({ semantics: 'keras3' }).getConfig().rms_scaling, false);
+  assert.is('rms_scaling' in layers.LayerNormalization({ semantics: 'keras2' }).getConfig(), false);
+});
+
 test.run();

@@ -246,7 +246,16 @@ export class LayerNormalizationClass extends Layer {
     return this.beta ? ops.add(y, alongAxes(this.beta, x, axes)) : y;
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), axis: this.axis as Json, epsilon: this.epsilon, center: this.center, scale: this.scale, ...weightConfig(this.fields) };
+    const rms = this.semantics === 'keras3' ? { rms_scaling: false } : {};
+    return {
+      ...super.getConfig(),
+      axis: this.axis as Json,
+      epsilon: this.epsilon,
+      center: this.center,
+      scale: this.scale,
+      ...rms,
+      ...weightConfig(this.fields),
+    };
   }
 }
 
