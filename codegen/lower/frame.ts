@@ -169,7 +169,7 @@ export class Frame {
       kernel,
       args: used.map((m) => m.arg),
       schedule: o.schedule,
-      figures: figuresOf(this.region, this.ctx.symbols),
+      figures: figuresOf(this.region),
       parallel: o.parallel ?? work > 60000,
     };
   }
@@ -250,7 +250,7 @@ function sliceReads(r: Region, v: Value): SizeExpr | null {
   return total === 0 ? null : total;
 }
 
-export function figuresOf(r: Region, _max: SymbolMax): KernelFigures {
+export function figuresOf(r: Region): KernelFigures {
   return {
     flops: r.nodes.map(nodeFlops).reduce((a, b) => sizeAdd(a, b), 0),
     bytesRead: r.inputs.map((v) => bytesRead(r, v)).reduce((a, b) => sizeAdd(a, b), 0),

@@ -233,9 +233,9 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
   }
   const count = dimSize(length);
   const inner = layout.fused.regions
-    .map((r) => figuresOf(r, ctx.symbols).flops)
+    .map((r) => figuresOf(r).flops)
     .reduce((a, b) => (typeof a === 'number' && typeof b === 'number' ? a + b : { op: 'add', args: [a, b] }), 0);
-  const whole = figuresOf({ ...region, inputs: [...new Set(n.inputs)] }, ctx.symbols);
+  const whole = figuresOf({ ...region, inputs: [...new Set(n.inputs)] });
   const kernel: Kernel = {
     name: kernelName(region),
     notes: [`fuses ${[...new Set([...layout.body.nodes.map((x) => x.origin), n.origin].filter(Boolean))].join(', ')}`, schedule],

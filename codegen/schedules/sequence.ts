@@ -66,7 +66,7 @@ export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel 
     locals,
     body,
   };
-  return { kernel, args: used, schedule, figures: figuresOf(region, ctx.symbols), parallel: true };
+  return { kernel, args: used, schedule, figures: figuresOf(region), parallel: true };
 }
 
 /** One row of the product by a workgroup. */

@@ -76,7 +76,7 @@ export function splitReduce(region: Region, ctx: LowerContext): LoweredRegion | 
   const second = new Frame(region, ctx, { reads: probe.temps });
   const final = finish(second, { ...probe, p: planRow(second) });
   // each kernel's own figures: together those of the region and the partial results twice
-  const whole = figuresOf(region, ctx.symbols);
+  const whole = figuresOf(region);
   const scratch = probe.temps.map((t) => sizeMul(shapeSize(t.shape), 4)).reduce<SizeExpr>((a, b) => sizeAdd(a, b), 0);
   const kernels: LoweredKernel[] = [
     { ...partial, figures: { ...whole, bytesWritten: scratch } },

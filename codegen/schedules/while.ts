@@ -151,8 +151,8 @@ export function lowerWhile(region: Region, ctx: LowerContext): LoweredRegion {
   };
   // one step's work: how many there are is not known here
   const flops = body.regions
-    .map((r) => figuresOf(r, ctx.symbols).flops)
+    .map((r) => figuresOf(r).flops)
     .reduce((a, b) => (typeof a === 'number' && typeof b === 'number' ? a + b : { op: 'add', args: [a, b] }), 0);
-  const figures = { ...figuresOf({ ...region, inputs: [...new Set(n.inputs)] }, ctx.symbols), flops };
+  const figures = { ...figuresOf({ ...region, inputs: [...new Set(n.inputs)] }), flops };
   return { temps, steps: [{ kind: 'kernel', kernel: { kernel, args, schedule, parallel: false, figures } }] };
 }
