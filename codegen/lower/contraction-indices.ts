@@ -3,7 +3,7 @@ import type { Dim } from '../../ir/dim.js';
 import { InternalError } from '../../ir/errors.js';
 import type { Node } from '../../ir/graph.js';
 import { add, and, div, type Expr, i32, mul, sub, truth } from '../kernel/expr.js';
-import type { ElementEmitter } from './element.js';
+import { guarded } from './element-windows.js';
 
 /** How a contraction's operands are indexed from its output index and the contracted index. */
 export interface ContractionIndices {
@@ -12,7 +12,7 @@ export interface ContractionIndices {
   readonly at: (output: readonly Expr[], k: readonly Expr[]) => { left: Expr[]; right: Expr[]; inside: Expr };
 }
 
-export function contractionIndices(n: Node, em: { guarded: ElementEmitter['guarded']; dim: (d: Dim) => Expr }): ContractionIndices {
+export function contractionIndices(n: Node, em: { dim: (d: Dim) => Expr }): ContractionIndices {
   if (n.op === 'dot') {
     const { batchLeft, batchRight, contractLeft, contractRight } = n.attrs;
     const [l, r] = [n.inputs[0]!.shape, n.inputs[1]!.shape];
@@ -61,7 +61,7 @@ export function contractionIndices(n: Node, em: { guarded: ElementEmitter['guard
       let inside: Expr = truth(true);
       dims.input.spatial.forEach((a, i) => {
         const position = sub(add(mul(o[dims.output.spatial[i]!]!, i32(strides[i]!)), mul(k[i]!, i32(kernelDilation[i]!))), i32(padding[i]![0]));
-        const r = em.guarded(position, x.shape[a]!, inputDilation[i]!);
+        const r = guarded(em, position, x.shape[a]!, inputDilation[i]!);
         inside = and(inside, r.inside);
         left[a] = r.index;
         right[dims.kernel.spatial[i]!] = k[i]!;

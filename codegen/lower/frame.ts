@@ -192,10 +192,7 @@ function nodeFlops(n: Node): SizeExpr {
   switch (n.op) {
     case 'dot':
     case 'conv': {
-      const k = contractionIndices(n, { guarded: (position) => ({ index: position, inside: i32(1) }), dim: () => i32(1) }).reduce.reduce<SizeExpr>(
-        (a, d) => sizeMul(a, dimSize(d)),
-        1,
-      );
+      const k = contractionIndices(n, { dim: () => i32(1) }).reduce.reduce<SizeExpr>((a, d) => sizeMul(a, dimSize(d)), 1);
       return sizeMul(sizeMul(shapeSize(out.shape), k), 2);
     }
     case 'reduce':
@@ -269,6 +266,6 @@ export function workOf(r: Region, max: SymbolMax): number {
 }
 
 function contractionWork(n: Node, max: SymbolMax): number {
-  const k = contractionIndices(n, { guarded: (position) => ({ index: position, inside: i32(1) }), dim: () => i32(1) }).reduce;
+  const k = contractionIndices(n, { dim: () => i32(1) }).reduce;
   return (maxSize(n.outputs[0]!.shape, max) * maxSize(k, max)) / 8;
 }

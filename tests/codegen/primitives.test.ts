@@ -10,7 +10,7 @@ import type { OpName } from '../../ir/op-attrs.js';
 import { ops } from '../../ir/ops/index.js';
 import type { Device } from '../../runtime/device.js';
 import { openWasmDevice } from '../../runtime/wasm/device.js';
-import { batchNow, graphOf, type PrimitiveCase, primitiveCases } from '../support/primitive-cases.js';
+import { batchNow, graphOf, type PrimitiveCase, primitiveCases } from '../support/primitive-cases/index.js';
 import { deviation, runOnDevice, runReference, targetFor } from '../support/run-graph.js';
 import { openSoftwareDevice } from '../support/webgpu.js';
 

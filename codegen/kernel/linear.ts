@@ -1,0 +1,198 @@
+/**
+ * Integer index arithmetic as linear forms: a sum of coefficient * atom and a constant. Sums of the same terms are one expression; divisions and remainders by constants cancel where
+ * the ranges of variables allow.
+ */
+import { constant, dependsOn, type Expr, i32, make, type Scalar } from './expr-node.js';
+
+/** Integer expression as constant + sum of coefficient * atom; atoms are not sums nor products with constants. */
+export interface Linear {
+  readonly constant: number;
+  readonly terms: ReadonlyMap<Expr, number>;
+}
+
+const linearOf = new WeakMap<Expr, Linear>();
+/** Sums by their coefficients. */
+const sums = new Map<string, Expr>();
+
+export function linear(e: Expr): Linear {
+  if (e.kind === 'const') return { constant: e.value, terms: new Map() };
+  return linearOf.get(e) ?? { constant: 0, terms: new Map([[e, 1]]) };
+}
+
+/** coefficient of atom `x` in `e`; null when `e` depends on x in another way too. */
+export function coefficient(e: Expr, x: Expr): number | null {
+  const l = linear(e);
+  for (const atom of l.terms.keys()) if (atom !== x && dependsOn(atom, x)) return null;
+  return l.terms.get(x) ?? 0;
+}
+
+function fromLinear(scalar: Scalar, constantIn: number, termMap: Map<Expr, number>): Expr {
+  const constantPart = constantIn + recombine(termMap);
+  // Arithmetic is modulo 2^32: coefficients beyond that (integer data, not indices) wrap, and say nothing about ranges.
+  for (const [a, c] of termMap) if (c !== (c | 0)) return wrapped(scalar, a, c, constantPart, termMap);
+  const terms = [...termMap].filter(([, c]) => c !== 0).sort(([a], [b]) => a.id - b.id);
+  if (terms.length === 0) return constant(constantPart, scalar);
+  if (constantPart === 0 && terms.length === 1 && terms[0]![1] === 1) return terms[0]![0];
+  let key = `${scalar}${constantPart}`;
+  for (const [a, c] of terms) key += `|${c}*${a.id}`;
+  const known = sums.get(key);
+  if (known) return known;
+  let e: Expr | null = null;
+  let partial = new Map<Expr, number>();
+  const note = (x: Expr, c: number, t: ReadonlyMap<Expr, number>): Expr => {
+    if (!linearOf.has(x)) linearOf.set(x, { constant: c, terms: t });
+    return x;
+  };
+  for (const [atom, c] of terms) {
+    const term =
+      c === 1
+        ? atom
+        : note(make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], ...rangeOf([[atom, c]], 0) }), 0, new Map([[atom, c]]));
+    partial = new Map(partial).set(atom, c);
+    e = e === null ? term : note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], ...rangeOf([...partial], 0) }), 0, partial);
+  }
+  if (constantPart !== 0)
+    e = note(
+      make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], ...rangeOf(terms, constantPart) }),
+      constantPart,
+      partial,
+    );
+  sums.set(key, e!);
+  return e!;
+}
+
+/** A sum with a coefficient outside 32 bits: the same sum modulo 2^32, with the oversized product as an opaque atom. */
+function wrapped(scalar: Scalar, atom: Expr, c: number, constantPart: number, terms: ReadonlyMap<Expr, number>): Expr {
+  const rest = new Map(terms);
+  rest.delete(atom);
+  const product = make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(Number(BigInt.asIntN(32, BigInt(c))), scalar)] });
+  return fromLinear(scalar, constantPart, rest.set(product, (rest.get(product) ?? 0) + 1));
+}
+
+function rangeOf(terms: readonly (readonly [Expr, number])[], c0: number): { lo: number; hi: number } {
+  let [lo, hi] = [c0, c0];
+  for (const [a, c] of terms) {
+    lo += c > 0 ? c * a.lo : c * a.hi;
+    hi += c > 0 ? c * a.hi : c * a.lo;
+  }
+  return { lo, hi };
+}
+
+const isDivOf = (e: Expr): { x: Expr; c: number } | null =>
+  e.kind === 'binary' && e.fn === 'div' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null;
+const isRemOf = (e: Expr): { x: Expr; c: number } | null =>
+  e.kind === 'binary' && e.fn === 'rem' && e.args[1]!.kind === 'const' ? { x: e.args[0]!, c: e.args[1]!.value } : null;
+
+/** k*(x rem c) + k*c*(x div c) = k*x, and k*(x rem a) + k*a*((x div a) rem b) = k*(x rem a*b). Changes `terms`; returns what is to be added to the constant. */
+function recombine(terms: Map<Expr, number>): number {
+  let extra = 0;
+  for (let found = recombination(terms); found; found = recombination(terms)) {
+    terms.delete(found.atom);
+    terms.delete(found.other);
+    const l = linear(found.sum);
+    extra += found.k * l.constant;
+    for (const [a, c] of l.terms) terms.set(a, (terms.get(a) ?? 0) + c * found.k);
+  }
+  return extra;
+}
+
+function recombination(terms: ReadonlyMap<Expr, number>): { atom: Expr; other: Expr; k: number; sum: Expr } | null {
+  if (terms.size < 2) return null;
+  for (const [atom, k] of terms) {
+    const rem = isRemOf(atom);
+    if (!rem || k === 0) continue;
+    const quotient = divInt(rem.x, rem.c);
+    for (const [other, k2] of terms) {
+      if (k2 !== k * rem.c || other === atom) continue;
+      if (other === quotient) return { atom, other, k, sum: rem.x };
+      const outer = isRemOf(other);
+      if (outer && outer.x === quotient) return { atom, other, k, sum: remInt(rem.x, rem.c * outer.c) };
+    }
+  }
+  return null;
+}
+
+export function addLinear(scalar: Scalar, a: Expr, b: Expr, sign: number): Expr {
+  const la = linear(a);
+  const lb = linear(b);
+  const terms = new Map(la.terms);
+  for (const [x, c] of lb.terms) terms.set(x, (terms.get(x) ?? 0) + sign * c);
+  return fromLinear(scalar, la.constant + sign * lb.constant, terms);
+}
+
+/** a * b; where a double cannot hold it, a number that is equal modulo 2^32 and also outside 32 bits. */
+function times(a: number, b: number): number {
+  const p = a * b;
+  if (Math.abs(p) <= Number.MAX_SAFE_INTEGER) return p;
+  const low = Number(BigInt.asIntN(32, BigInt(a) * BigInt(b)));
+  return low < 0 ? low - 4294967296 : low + 4294967296;
+}
+
+export function scaleLinear(scalar: Scalar, a: Expr, k: number): Expr {
+  if (k === 0) return constant(0, scalar);
+  const l = linear(a);
+  return fromLinear(scalar, times(l.constant, k), new Map([...l.terms].map(([x, c]) => [x, times(c, k)])));
+}
+
+/** Splits e = c*q + r with r's coefficients in (-c/2, c) chosen so that they are not multiples of c. */
+function splitBy(e: Expr, c: number): { q: Expr; r: Expr } {
+  const l = linear(e);
+  const q = new Map<Expr, number>();
+  const r = new Map<Expr, number>();
+  for (const [x, k] of l.terms) (k % c === 0 ? q : r).set(x, k % c === 0 ? k / c : k);
+  const qc = Math.floor(l.constant / c);
+  return { q: fromLinear('i32', qc, q), r: fromLinear('i32', l.constant - qc * c, r) };
+}
+
+/** x = g*y + r with 0 <= r < g for g > 1, the greatest common divisor of c and all coefficients of x; null when there is none or y may be negative. */
+function commonFactor(x: Expr, c: number): { g: number; y: Expr; r: number } | null {
+  const l = linear(x);
+  let g = c;
+  for (const k of l.terms.values()) for (let a = Math.abs(k); a; ) [g, a] = [a, g % a];
+  if (g <= 1) return null;
+  const q = Math.floor(l.constant / g);
+  const y = fromLinear('i32', q, new Map([...l.terms].map(([t, k]) => [t, k / g])));
+  return y.lo >= 0 ? { g, y, r: l.constant - q * g } : null;
+}
+
+const isZero = (e: Expr): boolean => e.kind === 'const' && e.value === 0;
+
+/** Forgets the sums made so far. */
+export const resetSums = (): void => sums.clear();
+
+/** x div c for c > 0. Simplifies where x >= 0 (indices). */
+export function divInt(x: Expr, c: number): Expr {
+  if (c === 1) return x;
+  if (x.kind === 'const') return i32(Math.trunc(x.value / c));
+  if (x.lo >= 0) {
+    if (x.hi < c) return i32(0);
+    const factor = commonFactor(x, c);
+    if (factor) return divInt(factor.y, c / factor.g);
+    const { q, r } = splitBy(x, c);
+    if (r.lo >= 0 && r.hi < c) return q;
+    if (r.lo >= 0 && q.lo >= 0 && !isZero(q)) return addLinear('i32', q, divInt(r, c), 1);
+    const inner = isDivOf(x);
+    if (inner && inner.c * c <= 2147483647) return divInt(inner.x, inner.c * c);
+    // (y rem (c*m)) div c = (y div c) rem m
+    const rem = isRemOf(x);
+    if (rem && rem.c % c === 0 && rem.x.lo >= 0) return remInt(divInt(rem.x, c), rem.c / c);
+  }
+  return make({ kind: 'binary', fn: 'div', scalar: 'i32', lanes: 1, args: [x, i32(c)], lo: Math.trunc(x.lo / c), hi: Math.trunc(x.hi / c) });
+}
+
+/** x rem c for c > 0. */
+export function remInt(x: Expr, c: number): Expr {
+  if (c === 1) return i32(0);
+  if (x.kind === 'const') return i32(x.value % c);
+  if (x.lo >= 0) {
+    if (x.hi < c) return x;
+    const factor = commonFactor(x, c);
+    if (factor) return addLinear('i32', scaleLinear('i32', remInt(factor.y, c / factor.g), factor.g), i32(factor.r), 1);
+    const { q, r } = splitBy(x, c);
+    if (r.lo >= 0 && q.lo >= 0 && r !== x) return remInt(r, c);
+    const inner = isRemOf(x);
+    if (inner && inner.c % c === 0) return remInt(inner.x, c);
+    return make({ kind: 'binary', fn: 'rem', scalar: 'i32', lanes: 1, args: [x, i32(c)], lo: 0, hi: c - 1 });
+  }
+  return make({ kind: 'binary', fn: 'rem', scalar: 'i32', lanes: 1, args: [x, i32(c)], lo: 1 - c, hi: c - 1 });
+}
