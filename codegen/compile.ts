@@ -1,6 +1,6 @@
 /** The driver from graphs to a plan: runs the passes, fuses, lowers regions to kernels, plans memory, emits code. */
 import type { Graph, Value } from '../ir/graph.js';
-import { maxBindings } from '../ir/graph.js';
+import { maxBindings, rootsOf } from '../ir/graph.js';
 import { copyIntoConcat } from '../passes/copy-into-concat.js';
 import { defaultFuseOptions, fuse } from '../passes/fuse.js';
 import { fuseTails } from '../passes/fuse-tails.js';
@@ -56,7 +56,7 @@ function compilePart(name: string, graph: Graph, options: CompileOptions): Part 
   const regions = fuse(isolated, { ...defaultFuseOptions, maxBuffers: target.maxStorageBuffers });
   const fused = target.kind === 'webgpu' ? fuseTails(regions, { maxBuffers: target.maxStorageBuffers }) : regions;
   options.onRegions?.(name, fused);
-  const ctx = { target, symbols: maxBindings(isolated), bases: new Map<Value, never>(), unaligned: unalignedValues(fused) };
+  const ctx = { target, symbols: maxBindings(isolated), bases: new Map<Value, never>(), unaligned: unalignedValues(fused), bufferOf: buffersBefore(fused) };
   const lowered = new Map<Region, LoweredRegion>(fused.regions.map((r) => [r, lowerRegion(r, ctx)]));
   const placement = place({ fused, lowered, target });
   const steps = placement.groups.flatMap((group): readonly LoweredStep[] => {
@@ -82,4 +82,17 @@ function unalignedValues(fused: FusedGraph): ReadonlySet<Value> {
     return a ? a.offset + offsetOf(a.of) : 0;
   };
   return new Set([...fused.aliases.keys()].filter((v) => offsetOf(v) % 4 !== 0));
+}
+
+/** The buffer of a value as far as it is known before values have places: inputs, state, constants and what leaves the graph, or else the arena. */
+function buffersBefore(fused: FusedGraph): (v: Value) => string {
+  const base = (v: Value): Value => {
+    const a = fused.aliases.get(v);
+    return a ? base(a.of) : v;
+  };
+  const roots = new Set(rootsOf(fused.graph).map(base));
+  return (v) => {
+    const b = base(v);
+    return b.producer?.op === 'constant' ? 'constants' : !b.producer || roots.has(b) ? `${b.id}` : 'arena';
+  };
 }

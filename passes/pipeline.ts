@@ -5,6 +5,7 @@ import { decompose } from './decompose.js';
 import { foldInference } from './fold-inference.js';
 import { hoistScan } from './hoist-scan.js';
 import { layout } from './layout.js';
+import { liftConstants } from './lift-constants.js';
 import { RuleSet, rewrite } from './rewrite.js';
 import { convAsDotRules } from './rules/conv-as-dot.js';
 import { stridedGradientRules } from './rules/strided-gradient.js';
@@ -42,6 +43,8 @@ export const passes: readonly Pass[] = [
   { name: 'layout', run: (g) => layout(g), leaves: 'laid-out' },
   // convolutions with holes without the holes, 1x1 convolutions as dots
   { name: 'contractions', run: (g) => rewrite(g, contractionRules), leaves: 'laid-out' },
+  // tensor constants inside loops become operands of the loops
+  { name: 'lift-constants', run: (g) => liftConstants(g), leaves: 'laid-out' },
 ];
 
 export const passNames: readonly string[] = passes.map((p) => p.name);

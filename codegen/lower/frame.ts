@@ -21,6 +21,8 @@ export interface LowerContext {
   readonly bases: ReadonlyMap<Value, () => Expr>;
   /** Values that begin inside another at an element whose number is no multiple of 4. */
   readonly unaligned?: ReadonlySet<Value>;
+  /** The buffer that a value will lie in, by any name; scratch is in `arena`. Default: each value in one of its own. */
+  readonly bufferOf?: (v: Value) => string;
 }
 
 /** Scratch in the arena that lives between two kernels of one region (partial sums). */

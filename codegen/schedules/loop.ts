@@ -29,29 +29,14 @@ import {
 import type { LoweredRegion, LoweredStep } from '../lower/region.js';
 import { dimExpr, dimSize, exprSize, sizeMul } from '../lower/space.js';
 import { linearGrid } from './grid.js';
-import { lowerMap } from './map.js';
+import { buffersOf, copyKernel, elements, placeIntermediates, retarget } from './nested.js';
 import { canRunInOneKernel, regionsOnGpu, regionsOnWasm, rowBlocks, rowsOf } from './recurrent.js';
 
 /** Multiply-adds a step and row above which a workgroup alone would be too slow on WebGPU. */
 const workgroupWork = 4_000_000;
 
-/** Copies `from` to `to` (equal types) at the given element offsets. */
-function copyKernel(from: Value, to: Value, ctx: LowerContext, bases: LowerContext['bases']): LoweredKernel {
-  resetExpressions();
-  const node = { op: 'cast', attrs: { dtype: from.dtype }, inputs: [from], outputs: [to], origin: to.producer?.origin ?? '' } as const;
-  const copy: Value = { ...to, producer: node };
-  const region: Region = { id: -1, kind: 'map', nodes: [node], hero: null, inputs: [from], outputs: [copy] };
-  const k = lowerMap(region, { ...ctx, bases: new Map([...bases, [copy, bases.get(to) ?? (() => i32(0))]]) });
-  return { ...k, args: k.args.map((a) => (a.value === copy ? { ...a, value: to } : a)) };
-}
-
-const retarget = (k: LoweredKernel, from: Value, to: Temp): LoweredKernel => ({ ...k, args: k.args.map((a) => (a.value === from ? { ...a, value: to } : a)) });
-
 const mapKernels = (steps: readonly LoweredStep[], f: (k: LoweredKernel) => LoweredKernel): LoweredStep[] =>
   steps.map((s) => (s.kind === 'kernel' ? { ...s, kernel: f(s.kernel) } : { ...s, body: mapKernels(s.body, f) }));
-
-/** Elements of a value, as an expression. */
-export const elements = (v: Pick<Value, 'shape'>, ctx: LowerContext): Expr => v.shape.reduce<Expr>((a, d) => mul(a, dimExpr(d, ctx.symbols)), i32(1));
 
 /** Where the body's values lie. */
 interface Layout {
@@ -62,26 +47,6 @@ interface Layout {
   readonly carried: readonly Temp[];
   readonly temps: readonly Temp[];
   readonly unaligned: ReadonlySet<Value>;
-}
-
-/** Scratch for what the regions of a body write besides its outputs; views lie in what they are views of. */
-export function placeIntermediates(fused: FusedGraph, storage: Map<Value, Value | Temp>, bases: Map<Value, () => Expr>, temps: Temp[]): void {
-  for (const r of fused.regions) {
-    for (const v of r.outputs) {
-      if (storage.has(v)) continue;
-      const alias = fused.aliases.get(v);
-      const owner = alias?.of ?? v;
-      let temp = storage.get(owner);
-      if (!temp) {
-        temp = { name: `step${temps.length}`, dtype: owner.dtype, shape: owner.shape };
-        temps.push(temp);
-        storage.set(owner, temp);
-      }
-      storage.set(v, temp);
-      // the owner may be a carried value or a slice of a sequence: its own place moves with the step
-      if (alias) bases.set(v, () => add(bases.get(owner)?.() ?? i32(0), i32(alias.offset)));
-    }
-  }
 }
 
 function layOut(n: NodeOf<'scan'>, ctx: LowerContext, t: () => Expr): Layout {
@@ -128,7 +93,7 @@ type LowerRegion = (region: Region, ctx: LowerContext) => LoweredRegion;
 
 export function lowerLoop(region: Region, ctx: LowerContext, lowerRegion: LowerRegion): LoweredRegion {
   const n = region.hero;
-  if (n?.op !== 'scan') throw new UnsupportedError(`${n?.origin || 'graph'}: ${n?.op ?? 'this loop'} cannot be compiled yet`);
+  if (n?.op !== 'scan') throw new InternalError(`${n?.origin || 'graph'}: ${n?.op ?? 'a loop'} is no scan`);
   return inOneKernel(region, n, ctx) ?? stepByStep(region, n, ctx, lowerRegion);
 }
 
@@ -145,6 +110,7 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
   const rows = rowsOf(layout.body, carries, xs);
   if (!rows || !canRunInOneKernel(layout.fused, rows.axis)) return null;
   const gpu = ctx.target.kind === 'webgpu';
+  if (gpu && buffersOf([...n.inputs, ...region.outputs], ctx) > ctx.target.maxStorageBuffers) return null;
   const work = layout.fused.regions.reduce((s, r) => s + workOf(r, ctx.symbols), 0);
   if (gpu && (work * 8) / Math.max(1, evalDim(rows.size, ctx.symbols)) > workgroupWork) return null;
   // one memory for each place, read and written
@@ -262,7 +228,11 @@ function stepByStep(region: Region, n: NodeOf<'scan'>, ctx: LowerContext, lowerR
   const last = Math.max(0, evalDim(length, ctx.symbols) - 1);
   const layout = layOut(n, ctx, () => symbolVar(symbol, last));
   const temps = [...layout.temps];
-  const inner: LowerContext = { ...ctx, symbols: { ...ctx.symbols, [symbol]: last }, bases: layout.bases, unaligned: layout.unaligned };
+  const bufferOf = (v: Value): string => {
+    const at = layout.storage.get(v) ?? v;
+    return 'id' in at ? (ctx.bufferOf?.(at) ?? `${at.id}`) : 'arena';
+  };
+  const inner: LowerContext = { ...ctx, symbols: { ...ctx.symbols, [symbol]: last }, bases: layout.bases, unaligned: layout.unaligned, bufferOf };
   const redirect = (k: LoweredKernel): LoweredKernel => ({
     ...k,
     args: k.args.map((a): LoweredArg => ({ ...a, value: 'id' in a.value ? (layout.storage.get(a.value) ?? a.value) : a.value })),
