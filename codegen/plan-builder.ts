@@ -1,5 +1,5 @@
 /** Collects what programs need (buffers, kernels, constants, state) into one plan, and emits the code of each distinct kernel once. */
-import { type DType, storageBytes, type TypedArray } from '../ir/dtype.js';
+import { type DType, isBigArray, storageBytes } from '../ir/dtype.js';
 import { InternalError } from '../ir/errors.js';
 import { type Graph, maxBindings, type StateSlot, type Value } from '../ir/graph.js';
 import type { TensorData } from '../ir/tensor-data.js';
@@ -35,7 +35,11 @@ function encode(t: TensorData): Uint8Array {
   const n = t.data.length;
   const bytes = new Uint8Array(align(n * storageBytes[t.dtype], 4));
   const view = new DataView(bytes.buffer);
-  const data: TypedArray = t.data;
+  if (isBigArray(t.data)) {
+    for (const [i, x] of t.data.entries()) view.setBigInt64(8 * i, x, true);
+    return bytes;
+  }
+  const { data } = t;
   for (let i = 0; i < n; i++) {
     const v = data[i]!;
     switch (t.dtype) {

@@ -173,7 +173,7 @@ export class GraphBuilder {
   constant(value: TensorData): Value {
     return this.emit('constant', [], { value });
   }
-  scalar(value: number, dtype: DType = 'float32'): Value {
+  scalar(value: number | bigint, dtype: DType = 'float32'): Value {
     return this.constant(scalarData(dtype, value));
   }
   /** A constant of the given shape, all elements equal. */

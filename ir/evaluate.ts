@@ -3,14 +3,14 @@
  * compare kernels with it, constant folding uses it, `--bisect` runs it between passes.
  */
 import { type Bindings, evalDim, isStatic } from './dim.js';
-import { hostArray, isFloat } from './dtype.js';
+import { type DType, hostArray, isFloat } from './dtype.js';
 import { InternalError, ShapeError, ValueError } from './errors.js';
 import type { Graph, NodeOf, Value } from './graph.js';
 import type { EvaluateContext } from './op.js';
 import type { OpName } from './op-attrs.js';
 import { opDef } from './ops/index.js';
-import { roundToHalf } from './ops/loops.js';
-import type { TensorData } from './tensor-data.js';
+import { roundFloat } from './ops/loops.js';
+import { numberData, type TensorData } from './tensor-data.js';
 
 export interface EvaluateOptions {
   /** `float64` (default): floats are never rounded. `dtype`: the result of every op is rounded to its own dtype (float32, float16). */
@@ -34,15 +34,16 @@ export interface EvaluateResult {
 }
 
 /** Floats as Float64Array, other dtypes as they are. */
-export const toFloat64 = (t: TensorData): TensorData => (isFloat(t.dtype) && !(t.data instanceof Float64Array) ? { ...t, data: Float64Array.from(t.data) } : t);
+export const toFloat64 = (t: TensorData): TensorData =>
+  isFloat(t.dtype) && !(t.data instanceof Float64Array) ? { ...t, data: Float64Array.from(numberData(t).data) } : t;
 
 /** The data in the host array of its dtype. */
-export const toHost = (t: TensorData): TensorData => ({ ...t, data: hostArray(t.dtype, t.dtype === 'float16' ? t.data.map(roundToHalf) : t.data) });
+export const toHost = (t: TensorData): TensorData => ({ ...t, data: hostArray(t.dtype, isShort(t.dtype) ? rounded(t).data : t.data) });
+
+const isShort = (t: DType): boolean => t === 'float16' || t === 'bfloat16';
 
 function rounded(t: TensorData): TensorData {
-  if (t.dtype === 'float32') return { ...t, data: Float64Array.from(t.data, Math.fround) };
-  if (t.dtype === 'float16') return { ...t, data: Float64Array.from(t.data, roundToHalf) };
-  return t;
+  return isFloat(t.dtype) && t.dtype !== 'float64' ? { ...t, data: Float64Array.from(numberData(t).data, (x) => roundFloat(t.dtype, x)) } : t;
 }
 
 /** Solves each dimension with one unknown symbol, until all dimensions agree with the data. */

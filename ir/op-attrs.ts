@@ -75,8 +75,9 @@ export interface OpAttrs {
   compare: { readonly fn: CompareFunction };
   /** Inputs: condition bool, then, else; equal shapes. */
   select: Record<never, never>;
-  /** Floats to integers truncate toward zero and saturate; to bool is `!= 0`. */
+  /** Floats to integers truncate toward zero and saturate, NaN is 0; integers to integers wrap; to 16-bit floats rounds to nearest even; to bool is `!= 0`. */
   cast: { readonly dtype: DType };
+  /** The same bits as another dtype of the same size; not for bool. */
   bitcast: { readonly dtype: DType };
   // shape
   /** Input axis i becomes output axis axes[i] (ascending); it must be 1 or equal the output's dimension. */

@@ -3,14 +3,15 @@
  * elements print with as few digits as give the same float32 again.
  */
 import { numberText, parseNumber } from './attr-text.js';
-import { type DType, dtypes, hostArray } from './dtype.js';
+import { type DType, dtypes, hostArray, isWide, wideLimitsOf } from './dtype.js';
 import { didYouMean, ValueError } from './errors.js';
 import { sizeOf, type TensorData, tensorData } from './tensor-data.js';
 
 /** Constants of more elements than this go to the side table. */
 const inlineElements = 32;
 
-function elementText(x: number, dtype: DType): string {
+function elementText(x: number | bigint, dtype: DType): string {
+  if (typeof x === 'bigint') return String(x);
   if (dtype !== 'float32' || !Number.isFinite(x) || Number.isInteger(x)) return numberText(x);
   for (let digits = 6; digits < 9; digits++) {
     const short = Number(x.toPrecision(digits));
@@ -22,7 +23,7 @@ function elementText(x: number, dtype: DType): string {
 /** Prints constants; those that are too big to print inline are appended to `table`, once each. */
 export function tensorText(t: TensorData, table: TensorData[]): string {
   const type = `${t.dtype}[${t.shape.join(',')}]`;
-  if (t.data.length <= inlineElements) return `${type}(${Array.from(t.data, (x) => elementText(x, t.dtype)).join(',')})`;
+  if (t.data.length <= inlineElements) return `${type}(${Array.from<number | bigint, string>(t.data, (x) => elementText(x, t.dtype)).join(',')})`;
   let at = table.indexOf(t);
   if (at < 0) at = table.push(t) - 1;
   return `${type}#${at}`;
@@ -37,12 +38,23 @@ function staticType(text: string): { dtype: DType; shape: number[] } {
   return { dtype: m[1], shape: m[2] === '' ? [] : m[2]!.split(',').map(Number) };
 }
 
+function parseWide(text: string, dtype: 'int64' | 'uint64'): bigint {
+  if (!/^\s*-?\d+\s*$/.test(text)) throw new ValueError(`'${text}' is not an integer`);
+  const x = BigInt(text.trim());
+  const [lowest, highest] = wideLimitsOf(dtype);
+  if (x < lowest || x > highest) throw new ValueError(`${x} does not fit ${dtype}`);
+  return x;
+}
+
 /** Inverse of tensorText. */
 export function parseTensor(text: string, table: readonly TensorData[]): TensorData {
   const m = /^(\w+\[[\d,]*\])(?:#(\d+)|\(([^)]*)\))$/.exec(text);
   if (!m) throw new ValueError(`'${text}' is not a constant, such as float32[2](1,2) or float32[512]#0`);
   const { dtype, shape } = staticType(m[1]!);
-  if (m[2] === undefined) return tensorData(dtype, shape, m[3] === '' ? [] : m[3]!.split(',').map(parseNumber));
+  if (m[2] === undefined) {
+    const elements = m[3] === '' ? [] : m[3]!.split(',');
+    return tensorData(dtype, shape, isWide(dtype) ? elements.map((e) => parseWide(e, dtype)) : elements.map(parseNumber));
+  }
   const t = table[Number(m[2])];
   if (!t) throw new ValueError(`the table has no constant #${m[2]} (it has ${table.length})`);
   if (t.dtype !== dtype || sizeOf(t.shape) !== sizeOf(shape) || t.shape.join() !== shape.join())

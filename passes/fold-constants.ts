@@ -6,7 +6,7 @@
 
 import type { GraphBuilder } from '../ir/builder.js';
 import { isStaticShape } from '../ir/dim.js';
-import { hostArray } from '../ir/dtype.js';
+import { hostArray, isWide } from '../ir/dtype.js';
 import { evaluateContext, toFloat64, toHost } from '../ir/evaluate.js';
 import type { Graph, Node, Value } from '../ir/graph.js';
 import type { OpAttrs, OpName } from '../ir/op-attrs.js';
@@ -21,12 +21,13 @@ const mostElements = 65536;
 
 const uniform = new WeakMap<TensorData, number | null>();
 
-/** The number that all elements are, or null. */
+/** The number that all elements are, or null; null also for 64-bit integers that are not numbers. */
 export function uniformValue(t: TensorData): number | null {
   let u = uniform.get(t);
   if (u === undefined) {
     const first = t.data.length > 0 ? t.data[0]! : null;
-    u = first !== null && t.data.every((x) => Object.is(x, first)) ? first : null;
+    const all = first !== null && Array.prototype.every.call(t.data, (x) => Object.is(x, first)) ? Number(first) : null;
+    u = all !== null && isWide(t.dtype) && !Number.isSafeInteger(all) ? null : all;
     uniform.set(t, u);
   }
   return u;
@@ -48,7 +49,7 @@ function contents(v: Value): TensorData | null {
   const x = known ? null : splatValue(v);
   if (x === null || !isStaticShape(v.shape)) return known;
   const size = sizeOf(v.shape);
-  return size <= mostElements ? tensorData(v.dtype, v.shape, hostArray(v.dtype, size).fill(x)) : null;
+  return size <= mostElements ? tensorData(v.dtype, v.shape, hostArray(v.dtype, new Float64Array(size).fill(x))) : null;
 }
 
 function run<K extends OpName>(node: Node & { readonly op: K }, inputs: readonly TensorData[], shape: readonly number[]): TensorData {

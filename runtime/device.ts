@@ -1,8 +1,18 @@
 /** What a device offers: sessions that own a model's state and run its plans. Implemented by runtime/webgpu and runtime/wasm. */
 import type { CompiledPlan, PlanDType } from './plan.js';
 
-/** Host data. float16 travels as Float32Array, bool as Uint8Array of 0 and 1. */
-export type HostArray = Float32Array | Float64Array | Int32Array | Uint32Array | Int8Array | Uint8Array;
+/** Host data. float16 and bfloat16 travel as Float32Array, bool as Uint8Array of 0 and 1, int64 and uint64 as arrays of bigints. */
+export type HostArray =
+  | Float32Array
+  | Float64Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Int16Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array;
 
 export interface DeviceInfo {
   readonly kind: 'webgpu' | 'wasm';

@@ -4,7 +4,20 @@
  */
 
 /** Element types of tensors in a plan. bool is stored as 32-bit 0 or 1. */
-export type PlanDType = 'float32' | 'float16' | 'float64' | 'int32' | 'uint32' | 'int8' | 'uint8' | 'bool';
+export type PlanDType =
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'float64'
+  | 'int32'
+  | 'uint32'
+  | 'int64'
+  | 'uint64'
+  | 'int16'
+  | 'uint16'
+  | 'int8'
+  | 'uint8'
+  | 'bool';
 
 /** An integer computed from symbols when a program runs. */
 export type SizeExpr =

@@ -5,13 +5,18 @@
 import type { HostArray } from './device.js';
 import { ModelFormatError } from './errors.js';
 import type { PlanDType } from './plan.js';
-import { fromFloat16Bits, makeHostArray, toFloat16Bits } from './storage.js';
+import { fromFloat16Bits, makeHostArray, toBfloat16Bits, toFloat16Bits } from './storage.js';
 
 const itemBytes: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, U64: 8, I32: 4, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 };
 const planType: Readonly<Record<string, PlanDType>> = {
   F64: 'float64',
   F32: 'float32',
   F16: 'float16',
+  BF16: 'bfloat16',
+  I64: 'int64',
+  U64: 'uint64',
+  I16: 'int16',
+  U16: 'uint16',
   I32: 'int32',
   U32: 'uint32',
   I8: 'int8',
@@ -137,7 +142,7 @@ export function tensorAs(entry: SafetensorsEntry, dtype: PlanDType, where: strin
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (entry.dtype === 'F16' && (dtype === 'float16' || dtype === 'float32'))
     return Float32Array.from({ length: n }, (_, i) => fromFloat16Bits(view.getUint16(2 * i, true)));
-  if (entry.dtype === 'BF16' && dtype === 'float32') {
+  if (entry.dtype === 'BF16' && (dtype === 'bfloat16' || dtype === 'float32')) {
     const bits = Uint32Array.from({ length: n }, (_, i) => view.getUint16(2 * i, true) << 16);
     return new Float32Array(bits.buffer);
   }
@@ -171,9 +176,10 @@ export function writeSafetensors(tensors: readonly NamedTensor[], metadata: Read
   file.set(head, 8);
   let position = 8 + head.byteLength;
   for (const t of ordered) {
-    if (t.dtype === 'float16') {
+    if (t.dtype === 'float16' || t.dtype === 'bfloat16') {
       const view = new DataView(file.buffer, position);
-      t.data.forEach((v, i) => view.setUint16(2 * i, toFloat16Bits(v), true));
+      const bits = t.dtype === 'float16' ? toFloat16Bits : toBfloat16Bits;
+      for (let i = 0; i < t.data.length; i++) view.setUint16(2 * i, bits(Number(t.data[i]!)), true);
     } else file.set(new Uint8Array(t.data.buffer, t.data.byteOffset, t.data.byteLength), position);
     position += t.data.length * size(t);
   }

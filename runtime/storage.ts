@@ -1,22 +1,44 @@
-/** How elements lie in device memory, and the way between that and host arrays: float16 as 2 bytes (Float32Array on the host), bool as a 32-bit 0 or 1 (Uint8Array on the host). */
+/**
+ * How elements lie in device memory, and the way between that and host arrays: float16 and bfloat16 as 2 bytes (Float32Array on the host), bool as a 32-bit 0 or 1
+ * (Uint8Array on the host), all others as they are.
+ */
 import type { HostArray } from './device.js';
 import type { PlanDType } from './plan.js';
-
-export const planDTypes = ['float32', 'float16', 'float64', 'int32', 'uint32', 'int8', 'uint8', 'bool'] as const satisfies readonly PlanDType[];
-
-/** Bytes of one stored element. */
-export const storageBytes: Readonly<Record<PlanDType, number>> = { float32: 4, float16: 2, float64: 8, int32: 4, uint32: 4, int8: 1, uint8: 1, bool: 4 };
 
 const hostTypes = {
   float32: Float32Array,
   float16: Float32Array,
+  bfloat16: Float32Array,
   float64: Float64Array,
   int32: Int32Array,
   uint32: Uint32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
   int8: Int8Array,
   uint8: Uint8Array,
   bool: Uint8Array,
-} as const;
+} as const satisfies Record<PlanDType, unknown>;
+
+export const planDTypes = Object.keys(hostTypes) as readonly PlanDType[];
+
+/** Bytes of one stored element. */
+export const storageBytes: Readonly<Record<PlanDType, number>> = {
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  float64: 8,
+  int32: 4,
+  uint32: 4,
+  int64: 8,
+  uint64: 8,
+  int16: 2,
+  uint16: 2,
+  int8: 1,
+  uint8: 1,
+  bool: 4,
+};
 
 /** Name of the array class that holds elements of a dtype on the host. */
 export const hostTypeName = (dtype: PlanDType): string => hostTypes[dtype].name;
@@ -46,6 +68,19 @@ export function toFloat16Bits(value: number): number {
   return sign | (floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0));
 }
 
+/** Bits of the nearest bfloat16 (ties to even; overflow to infinity). */
+export function toBfloat16Bits(value: number): number {
+  f32[0] = value;
+  const bits = u32[0]!;
+  if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fc0 | ((bits >>> 16) & 0x8000);
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
+
+export function fromBfloat16Bits(bits: number): number {
+  u32[0] = bits << 16;
+  return f32[0]!;
+}
+
 export function fromFloat16Bits(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >>> 10) & 31;
@@ -57,16 +92,17 @@ export function fromFloat16Bits(bits: number): number {
 const bytesOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
 
 /** Whether a host array already has the bytes of device memory. */
-export const isStoredAsIs = (dtype: PlanDType): boolean => dtype !== 'float16' && dtype !== 'bool';
+export const isStoredAsIs = (dtype: PlanDType): boolean => dtype !== 'float16' && dtype !== 'bfloat16' && dtype !== 'bool';
 
 /** Writes the stored form of `data` into `target` (at least data.length * storageBytes long; 4-byte aligned). */
 export function encodeInto(dtype: PlanDType, data: HostArray, target: Uint8Array): void {
   if (dtype === 'bool') {
     const words = new Uint32Array(target.buffer, target.byteOffset, data.length);
     for (let i = 0; i < data.length; i++) words[i] = data[i] ? 1 : 0;
-  } else if (dtype === 'float16') {
+  } else if (dtype === 'float16' || dtype === 'bfloat16') {
     const halves = new Uint16Array(target.buffer, target.byteOffset, data.length);
-    for (let i = 0; i < data.length; i++) halves[i] = toFloat16Bits(data[i]!);
+    const bits = dtype === 'float16' ? toFloat16Bits : toBfloat16Bits;
+    for (let i = 0; i < data.length; i++) halves[i] = bits(Number(data[i]!));
   } else target.set(bytesOf(data));
 }
 
@@ -93,7 +129,8 @@ export function decode(dtype: PlanDType, bytes: Uint8Array, length: number): Hos
     for (let i = 0; i < length; i++) out[i] = words[i] ? 1 : 0;
   } else {
     const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, length);
-    for (let i = 0; i < length; i++) out[i] = fromFloat16Bits(halves[i]!);
+    const value = dtype === 'float16' ? fromFloat16Bits : fromBfloat16Bits;
+    for (let i = 0; i < length; i++) out[i] = value(halves[i]!);
   }
   return out;
 }

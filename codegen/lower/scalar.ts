@@ -18,6 +18,11 @@ export const scalarOf = (t: DType): Scalar => {
     case 'bool':
       return 'bool';
     case 'float16':
-      throw new UnsupportedError('float16 tensors cannot be computed with yet: cast to float32');
+    case 'bfloat16':
+    case 'int64':
+    case 'uint64':
+    case 'int16':
+    case 'uint16':
+      throw new UnsupportedError(`${t} tensors cannot be computed with yet: cast to another type`);
   }
 };

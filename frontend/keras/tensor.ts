@@ -1,5 +1,5 @@
 /** Arrays on the host: what users give (nested arrays, typed arrays with a shape, tensors) and what they get. */
-import { type DType, hostArray, isInteger, type TypedArray } from '../../ir/dtype.js';
+import { type DType, hostArray, isInteger, numbersOf, type TypedArray } from '../../ir/dtype.js';
 import { ShapeError, ValueError } from '../../ir/errors.js';
 import { sizeOf } from '../../ir/tensor-data.js';
 import { describe } from './utils/options.js';
@@ -26,7 +26,7 @@ export class Tensor {
     this.dtype = dtype ?? dtypeOfArray(data);
     if (data.length !== sizeOf(shape))
       throw new ShapeError(`a tensor of shape [${shape.join(', ')}] has ${sizeOf(shape)} elements, the data has ${data.length}`);
-    this.data = Array.isArray(data) ? hostArray(this.dtype, data) : (data as TypedArray);
+    this.data = Array.isArray(data) ? numbersOf(hostArray(this.dtype, data)) : (data as TypedArray);
     this.shape = [...shape];
   }
   get size(): number {
@@ -71,7 +71,7 @@ export class Tensor {
 /** A tensor from nested arrays, a typed array (with its shape), or `{ data, shape }`. Numbers become float32. */
 export function tensor(data: ArrayLikeInput, shape?: readonly number[], dtype?: DType): Tensor {
   const t = toTensor('tensor', data);
-  const d = dtype && dtype !== t.dtype ? hostArray(dtype, t.data) : t.data;
+  const d = dtype && dtype !== t.dtype ? numbersOf(hostArray(dtype, t.data)) : t.data;
   return new Tensor(d, shape ?? t.shape, dtype ?? t.dtype);
 }
 
@@ -81,7 +81,8 @@ function dtypeOfArray(data: TypedArray | readonly number[]): DType {
   if (data instanceof Uint32Array) return 'uint32';
   if (data instanceof Int8Array) return 'int8';
   if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) return 'uint8';
-  if (data instanceof Uint16Array) return 'float16';
+  if (data instanceof Int16Array) return 'int16';
+  if (data instanceof Uint16Array) return 'uint16';
   return 'float32';
 }
 

@@ -1,12 +1,13 @@
 /** Ops with sub-graphs: scan, if, while, composite. Sub-graphs see nothing but their inputs, and hold no state. */
 import { AttrReader, attrText, recordText } from '../attr-text.js';
 import { dimToString, equalDim, equalShape, evalDim } from '../dim.js';
+import { copyElements } from '../dtype.js';
 import { type Graph, type TensorType, typeToString } from '../graph.js';
 import { defineOp } from '../op.js';
 import type { TensorData } from '../tensor-data.js';
 import { expectInts, fail } from './check.js';
 import { compositeGradient, ifGradient } from './control-gradient.js';
-import { allocateFor } from './loops.js';
+import { allocateAny } from './loops.js';
 import { scanGradient } from './scan-gradient.js';
 
 const sameType = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && equalShape(a.shape, b.shape);
@@ -46,7 +47,7 @@ export const scan = defineOp({
     const n = evalDim(length, ctx.bindings);
     let state = inputs.slice(0, carries);
     const constants = inputs.slice(carries + xs);
-    const stacked = outputs.slice(carries).map((t) => allocateFor(t, ctx.bindings));
+    const stacked = outputs.slice(carries).map((t) => allocateAny(t, ctx.bindings));
     for (let step = 0; step < n; step++) {
       const t = reverse ? n - 1 - step : step;
       const slices = inputs.slice(carries, carries + xs).map((x): TensorData => {
@@ -55,7 +56,7 @@ export const scan = defineOp({
       });
       const results = ctx.run(body, [...state, ...slices, ...constants]);
       state = results.slice(0, carries);
-      for (const [i, y] of results.slice(carries).entries()) stacked[i]!.data.set(y.data, t * y.data.length);
+      for (const [i, y] of results.slice(carries).entries()) copyElements(stacked[i]!.data, y.data, t * y.data.length);
     }
     return [...state, ...stacked];
   },

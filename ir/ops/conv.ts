@@ -1,11 +1,12 @@
 /** General N-d convolution. Dimension roles print as in XLA: `b01f_01io->b01f`. */
 import { AttrReader, attrText, listText, pairsText } from '../attr-text.js';
 import { type Dim, divDimExact, equalDim, evalShape, mulDim, shapeToString } from '../dim.js';
+import { isInteger } from '../dtype.js';
 import { ValueError } from '../errors.js';
 import type { TensorType } from '../graph.js';
 import { type AxesMap, defineOp } from '../op.js';
 import type { ConvDims, OpAttrs } from '../op-attrs.js';
-import { sizeOf, stridesOf, type TensorData } from '../tensor-data.js';
+import { type NumberData, sizeOf, stridesOf } from '../tensor-data.js';
 import {
   describe,
   expectAxes,
@@ -22,6 +23,7 @@ import {
 } from './check.js';
 import { convGradient } from './conv-gradient.js';
 import { allocate, forEachIndex, permute } from './loops.js';
+import { bilinear } from './wide.js';
 
 type ConvAttrs = OpAttrs['conv'];
 
@@ -62,7 +64,7 @@ const windowAxis = (input: TensorType, kernel: TensorType, a: ConvAttrs, i: numb
 });
 
 /** Direct loops over batch-spatial-feature input and output and a spatial-input-output kernel. */
-function convolve(x: TensorData, k: TensorData, y: TensorData, a: ConvAttrs): void {
+function convolve(x: NumberData, k: NumberData, y: NumberData, a: ConvAttrs): void {
   const n = a.strides.length;
   const spatial = x.shape.slice(1, n + 1);
   const channels = x.shape[n + 1]!;
@@ -72,6 +74,7 @@ function convolve(x: TensorData, k: TensorData, y: TensorData, a: ConvAttrs): vo
   const strides = stridesOf(spatial);
   const batch = y.shape[0]!;
   const [inputSize, outputSize] = [sizeOf(spatial), sizeOf(places)];
+  const multiply = isInteger(y.dtype) ? Math.imul : (p: number, q: number): number => p * q;
   const perFeatureGroup = features / a.groups;
   const perBatchGroup = features / a.batchGroups;
   forEachIndex(places, (at, place) => {
@@ -88,7 +91,7 @@ function convolve(x: TensorData, k: TensorData, y: TensorData, a: ConvAttrs): vo
           const row = Math.floor(o / perBatchGroup) * batch + b;
           const from = (row * inputSize + position) * channels + Math.floor(o / perFeatureGroup) * perGroup;
           let acc = 0;
-          for (let c = 0; c < perGroup; c++) acc += x.data[from + c]! * k.data[(tapFlat * perGroup + c) * features + o]!;
+          for (let c = 0; c < perGroup; c++) acc += multiply(x.data[from + c]!, k.data[(tapFlat * perGroup + c) * features + o]!);
           y.data[to + o]! += acc;
         }
       }
@@ -140,7 +143,7 @@ export const conv = defineOp({
     for (let i = 0; i < n; i++) shape[a.dims.output.spatial[i]!] = windowOutput('conv', a.dims.input.spatial[i]!, windowAxis(input, kernel, a, i));
     return [{ dtype: input.dtype, shape }];
   },
-  evaluate: ([input, kernel], a, [type], { bindings }) => {
+  evaluate: bilinear(([input, kernel], a, [type], { bindings }) => {
     const { dims } = a;
     const x = permute(input!, [dims.input.batch, ...dims.input.spatial, dims.input.feature]);
     const k = permute(kernel!, [...dims.kernel.spatial, dims.kernel.input, dims.kernel.output]);
@@ -157,7 +160,7 @@ export const conv = defineOp({
         shape.map((_, i) => order.indexOf(i)),
       ),
     ];
-  },
+  }),
   gradient: convGradient,
   axes: (inputs, a): AxesMap => {
     const [input, kernel] = inputs as [TensorType, TensorType];

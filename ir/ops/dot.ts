@@ -8,6 +8,7 @@ import { sizeOf } from '../tensor-data.js';
 import { describe, expectAxes, expectDType, expectInputs, expectSameDType, fail, freeAxes } from './check.js';
 import { dotGradient } from './dot-gradient.js';
 import { allocateFor, permute } from './loops.js';
+import { bilinear } from './wide.js';
 
 export { freeAxes };
 
@@ -41,7 +42,7 @@ export const dot = defineOp({
     ];
     return [{ dtype: left.dtype, shape }];
   },
-  evaluate: ([left, right], a, [type], { bindings }) => {
+  evaluate: bilinear(([left, right], a, [type], { bindings }) => {
     const out = allocateFor(type!, bindings);
     const x = permute(left!, [...a.batchLeft, ...freeAxes(left!.shape.length, a.batchLeft, a.contractLeft), ...a.contractLeft]).data;
     const y = permute(right!, [...a.batchRight, ...freeAxes(right!.shape.length, a.batchRight, a.contractRight), ...a.contractRight]).data;
@@ -61,7 +62,7 @@ export const dot = defineOp({
       }
     }
     return [out];
-  },
+  }),
   gradient: dotGradient,
   axes: (inputs, { batchLeft, batchRight, contractLeft, contractRight }) => {
     const [left, right] = inputs as [TensorType, TensorType];

@@ -1,6 +1,6 @@
 /** Gradients of the elementwise ops. Where a derivative has a form in the result (tanh, sigmoid, exp) it is used: the result is what a forward pass keeps. */
 import type { GraphBuilder } from '../builder.js';
-import { isFloat } from '../dtype.js';
+import { isFloat, numberAt } from '../dtype.js';
 import type { Value } from '../graph.js';
 import type { GradientContext } from '../op.js';
 import type { UnaryFunction } from '../op-attrs.js';
@@ -127,7 +127,7 @@ export function constantScalar(v: Value): number | null {
   const p = v.producer;
   if (p?.op === 'broadcast') return constantScalar(p.inputs[0]!);
   if (p?.op !== 'constant' || p.attrs.value.data.length !== 1) return null;
-  return p.attrs.value.data[0]!;
+  return numberAt(p.attrs.value.data, 0);
 }
 
 /**

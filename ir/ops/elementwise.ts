@@ -1,16 +1,18 @@
 /** Elementwise ops: output i from inputs i, all of one shape. */
 import { AttrReader, attrText } from '../attr-text.js';
 import { equalShape, shapeToString } from '../dim.js';
-import { hostArray, storageBytes, type TypedArray } from '../dtype.js';
-import { UnsupportedError } from '../errors.js';
+import { type DType, hostArray, isBigArray, isInteger, isWide, storageBytes, toWide } from '../dtype.js';
+import { InternalError } from '../errors.js';
 import type { TensorType } from '../graph.js';
 import { typeToString } from '../graph.js';
 import { type AxesMap, defineOp } from '../op.js';
 import { type BinaryFunction, binaryFunctions, compareFunctions, type UnaryFunction, unaryFunctions } from '../op-attrs.js';
+import { numberData, type TensorData } from '../tensor-data.js';
 import { type DTypeClass, expectDType, expectInputs, expectSameTypes, fail, sameAxes } from './check.js';
 import { binaryGradient, castGradient, selectGradient, unaryGradient } from './elementwise-gradient.js';
-import { allocateFor, fill } from './loops.js';
-import { binaryScalar, castScalar, compareScalar, unaryScalar } from './scalar.js';
+import { allocateAny, allocateFor, fill, fromHalfBits, halfBits, roundFloat } from './loops.js';
+import { binaryScalar, castScalar, compareScalar, unaryScalar, wideBinary, wideCompare, wideUnary } from './scalar.js';
+import { bigOf, moving, wideElements } from './wide.js';
 
 const pointwise = (inputs: readonly TensorType[]): AxesMap => inputs.map((t) => sameAxes(t));
 
@@ -39,8 +41,13 @@ export const unary = defineOp({
     return [{ dtype: fn === 'is_nan' || fn === 'is_inf' ? 'bool' : x.dtype, shape: x.shape }];
   },
   evaluate: ([x], { fn }, [type], { bindings }) => {
+    if (isWide(x!.dtype)) {
+      const [f, data] = [wideUnary[fn]!, bigOf(x!)];
+      return [wideElements(type!, bindings, (i) => f(data[i]!))];
+    }
     const f = unaryScalar[fn];
-    return [fill(allocateFor(type!, bindings), (i) => f(x!.data[i]!))];
+    const { data } = numberData(x!);
+    return [fill(allocateFor(type!, bindings), (i) => f(data[i]!))];
   },
   gradient: unaryGradient,
   axes: pointwise,
@@ -74,8 +81,13 @@ export const binary = defineOp({
     return [{ dtype: inputs[0]!.dtype, shape: inputs[0]!.shape }];
   },
   evaluate: ([a, b], { fn }, [type], { bindings }) => {
+    if (isWide(type!.dtype)) {
+      const [f, x, y] = [wideBinary[fn]!, bigOf(a!), bigOf(b!)];
+      return [wideElements(type!, bindings, (i) => f(x[i]!, y[i]!))];
+    }
     const f = binaryScalar(fn, type!.dtype);
-    return [fill(allocateFor(type!, bindings), (i) => f(a!.data[i]!, b!.data[i]!))];
+    const [x, y] = [numberData(a!).data, numberData(b!).data];
+    return [fill(allocateFor(type!, bindings), (i) => f(x[i]!, y[i]!))];
   },
   gradient: binaryGradient,
   axes: pointwise,
@@ -93,8 +105,13 @@ export const compare = defineOp({
     return [{ dtype: 'bool', shape: inputs[0]!.shape }];
   },
   evaluate: ([a, b], { fn }, [type], { bindings }) => {
+    if (isWide(a!.dtype)) {
+      const [f, x, y] = [wideCompare[fn], bigOf(a!), bigOf(b!)];
+      return [fill(allocateFor(type!, bindings), (i) => (f(x[i]!, y[i]!) ? 1 : 0))];
+    }
     const f = compareScalar[fn];
-    return [fill(allocateFor(type!, bindings), (i) => (f(a!.data[i]!, b!.data[i]!) ? 1 : 0))];
+    const [x, y] = [numberData(a!).data, numberData(b!).data];
+    return [fill(allocateFor(type!, bindings), (i) => (f(x[i]!, y[i]!) ? 1 : 0))];
   },
   gradient: { none: 'its result is a bool' },
   axes: pointwise,
@@ -114,7 +131,7 @@ export const select = defineOp({
       fail('select', `the condition has shape ${shapeToString(condition.shape)}, the branches ${shapeToString(a.shape)}`);
     return [{ dtype: a.dtype, shape: a.shape }];
   },
-  evaluate: ([c, a, b], _attrs, [type], { bindings }) => [fill(allocateFor(type!, bindings), (i) => (c!.data[i] ? a! : b!).data[i]!)],
+  evaluate: moving(([c, a, b], _attrs, [type], { bindings }) => [fill(allocateFor(type!, bindings), (i) => (c!.data[i] ? a! : b!).data[i]!)]),
   gradient: selectGradient,
   axes: pointwise,
   print: () => '',
@@ -129,14 +146,51 @@ export const cast = defineOp({
     return [{ dtype, shape: inputs[0]!.shape }];
   },
   evaluate: ([x], { dtype }, [type], { bindings }) => {
+    const { data } = x!;
+    if (isWide(dtype)) return [wideElements(type!, bindings, isBigArray(data) ? (i) => data[i]! : (i) => toWide(dtype, data[i]!))];
     const f = castScalar(x!.dtype, dtype);
-    return [fill(allocateFor(type!, bindings), (i) => f(x!.data[i]!))];
+    // The low bits, so that narrower integers wrap and do not meet numbers that are not exact.
+    const exact = isInteger(dtype) ? (v: bigint) => Number(BigInt.asIntN(32, v)) : Number;
+    return [fill(allocateFor(type!, bindings), isBigArray(data) ? (i) => f(exact(data[i]!)) : (i) => f(data[i]!))];
   },
   gradient: castGradient,
   axes: pointwise,
   print: ({ dtype }) => attrText({ dtype }),
   parse: (attrs) => ({ dtype: new AttrReader(attrs).dtype('dtype') }),
 });
+
+/** The stored form of the elements; float16 and bfloat16 as their 16 bits. */
+function bitsToBytes(t: TensorData): DataView {
+  const { dtype } = t;
+  if (dtype !== 'float16' && dtype !== 'bfloat16') return new DataView(hostArray(dtype, t.data).buffer);
+  return new DataView(Uint16Array.from(numberData(t).data, (v) => halfBits(dtype, roundFloat(dtype, v))).buffer);
+}
+
+function elementFromBytes(dtype: DType, bytes: DataView, at: number): number {
+  switch (dtype) {
+    case 'float16':
+    case 'bfloat16':
+      return fromHalfBits(dtype, bytes.getUint16(at, true));
+    case 'float32':
+      return bytes.getFloat32(at, true);
+    case 'float64':
+      return bytes.getFloat64(at, true);
+    case 'int32':
+      return bytes.getInt32(at, true);
+    case 'uint32':
+      return bytes.getUint32(at, true);
+    case 'int16':
+      return bytes.getInt16(at, true);
+    case 'uint16':
+      return bytes.getUint16(at, true);
+    case 'int8':
+      return bytes.getInt8(at);
+    case 'uint8':
+      return bytes.getUint8(at);
+    default:
+      throw new InternalError(`bitcast to ${dtype}`);
+  }
+}
 
 export const bitcast = defineOp({
   name: 'bitcast',
@@ -150,12 +204,15 @@ export const bitcast = defineOp({
     return [{ dtype, shape: x.shape }];
   },
   evaluate: ([x], { dtype }, [type], { bindings }) => {
-    const bits = hostArray(x!.dtype, x!.data);
-    const view = x!.dtype === 'float16' || dtype === 'float16' ? null : hostArray(dtype, 0);
-    if (view === null) throw new UnsupportedError('bitcast of float16 has no reference evaluation: the host holds float16 as float32');
-    const Ctor = view.constructor as new (b: ArrayBufferLike) => TypedArray;
-    const seen = new Ctor(bits.buffer);
-    return [fill(allocateFor(type!, bindings), (i) => seen[i]!)];
+    const out = allocateAny(type!, bindings);
+    const bytes = bitsToBytes(x!);
+    const to = out.data;
+    for (let i = 0; i < to.length; i++) {
+      const at = i * storageBytes[dtype];
+      if (isBigArray(to)) to[i] = bytes.getBigInt64(at, true);
+      else to[i] = elementFromBytes(dtype, bytes, at);
+    }
+    return [out];
   },
   gradient: { none: 'bits have no derivative' },
   axes: pointwise,

@@ -3,11 +3,13 @@ import { AttrReader, attrText } from '../attr-text.js';
 import { equalShape, type Shape, shapeToString } from '../dim.js';
 import { type TensorType, typeToString } from '../graph.js';
 import { defineOp } from '../op.js';
+import type { OpAttrs } from '../op-attrs.js';
 import { sizeOf } from '../tensor-data.js';
 import { expectAxis, expectInputs, expectSameDType, fail, failValue, is, sameAxes } from './check.js';
 import { gatherGradient, scatterGradient } from './gather-gradient.js';
 import { allocateFor, fill } from './loops.js';
 import { binaryScalar } from './scalar.js';
+import { chosen, merging, moving, type NumberEvaluate } from './wide.js';
 
 function gatheredShape(op: string, operand: TensorType, indices: TensorType, axis: number): Shape {
   expectAxis(op, axis, operand.shape.length);
@@ -25,7 +27,7 @@ export const gather = defineOp({
     if (is(operand.shape[axis]!, 0) && !indices.shape.some((d) => is(d, 0))) fail('gather', `nothing to take from axis ${axis} of ${typeToString(operand)}`);
     return [{ dtype: operand.dtype, shape }];
   },
-  evaluate: ([x, indices], { axis }, [type], { bindings }) => {
+  evaluate: moving(([x, indices], { axis }, [type], { bindings }) => {
     const out = allocateFor(type!, bindings);
     const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
     const [count, outer] = [indices!.data.length, sizeOf(x!.shape.slice(0, axis))];
@@ -36,7 +38,7 @@ export const gather = defineOp({
       }
     }
     return [out];
-  },
+  }),
   gradient: gatherGradient,
   axes: (inputs, { axis }) => {
     const [operand, indices] = inputs as [TensorType, TensorType];
@@ -48,6 +50,22 @@ export const gather = defineOp({
 });
 
 const scatterFunctions = ['add', 'set', 'mul', 'max', 'min'] as const;
+
+const scatterNumbers: NumberEvaluate<OpAttrs['scatter']> = ([x, indices, updates], { axis, fn }, [type], { bindings }) => {
+  const out = fill(allocateFor(type!, bindings), (i) => x!.data[i]!);
+  const merge = fn === 'set' ? (_old: number, u: number) => u : binaryScalar(fn, x!.dtype);
+  const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
+  const [count, outer] = [indices!.data.length, sizeOf(x!.shape.slice(0, axis))];
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < count; i++) {
+      const at = indices!.data[i]!;
+      if (at < 0 || at >= n) continue;
+      for (let j = 0, to = (o * n + at) * inner, from = (o * count + i) * inner; j < inner; j++, to++, from++)
+        out.data[to] = merge(out.data[to]!, updates!.data[from]!);
+    }
+  }
+  return [out];
+};
 
 export const scatter = defineOp({
   name: 'scatter',
@@ -61,21 +79,7 @@ export const scatter = defineOp({
     if (operand.dtype === 'bool' && fn !== 'set') failValue('scatter', `fn=${fn} wants numbers, found bool; use fn=set`);
     return [{ dtype: operand.dtype, shape: operand.shape }];
   },
-  evaluate: ([x, indices, updates], { axis, fn }, [type], { bindings }) => {
-    const out = fill(allocateFor(type!, bindings), (i) => x!.data[i]!);
-    const merge = fn === 'set' ? (_old: number, u: number) => u : binaryScalar(fn, x!.dtype);
-    const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
-    const [count, outer] = [indices!.data.length, sizeOf(x!.shape.slice(0, axis))];
-    for (let o = 0; o < outer; o++) {
-      for (let i = 0; i < count; i++) {
-        const at = indices!.data[i]!;
-        if (at < 0 || at >= n) continue;
-        for (let j = 0, to = (o * n + at) * inner, from = (o * count + i) * inner; j < inner; j++, to++, from++)
-          out.data[to] = merge(out.data[to]!, updates!.data[from]!);
-      }
-    }
-    return [out];
-  },
+  evaluate: chosen(({ fn }: OpAttrs['scatter']) => merging(fn, scatterNumbers)),
   gradient: scatterGradient,
   axes: (inputs, { axis }) => {
     const [operand, indices, updates] = inputs as [TensorType, TensorType, TensorType];

@@ -1,11 +1,13 @@
 /** Reductions over whole axes, index of the extreme, and running (cumulative) reductions. */
 import { AttrReader, attrText, listText } from '../attr-text.js';
 import { defineOp } from '../op.js';
+import type { OpAttrs } from '../op-attrs.js';
 import { sizeOf } from '../tensor-data.js';
 import { expectAxes, expectAxis, expectDType, expectInputs, fail, is, sameAxes } from './check.js';
 import { allocateFor, fill, permute } from './loops.js';
 import { cumulativeGradient, reduceGradient } from './reduce-gradient.js';
 import { reduction } from './scalar.js';
+import { chosen, merging, type NumberEvaluate, ordering } from './wide.js';
 
 const reduceFunctions = ['sum', 'prod', 'max', 'min', 'any', 'all'] as const;
 
@@ -13,6 +15,21 @@ const reduceFunctions = ['sum', 'prod', 'max', 'min', 'any', 'all'] as const;
 const removedAxes = (rank: number, axes: readonly number[]): (number | null)[] => {
   let next = 0;
   return Array.from({ length: rank }, (_, i) => (axes.includes(i) ? null : next++));
+};
+
+const reduceNumbers: NumberEvaluate<OpAttrs['reduce']> = ([x], { fn, axes }, [type], { bindings }) => {
+  const out = allocateFor(type!, bindings);
+  const kept = x!.shape.map((_, i) => i).filter((i) => !axes.includes(i));
+  const rows = permute(x!, [...kept, ...axes]);
+  const n = sizeOf(axes.map((a) => x!.shape[a]!));
+  const { identity, merge } = reduction(fn, x!.dtype);
+  return [
+    fill(out, (row) => {
+      let acc = identity;
+      for (let i = row * n; i < (row + 1) * n; i++) acc = merge(acc, rows.data[i]!);
+      return acc;
+    }),
+  ];
 };
 
 export const reduce = defineOp({
@@ -25,20 +42,7 @@ export const reduce = defineOp({
     expectDType(`reduce ${fn}`, x, fn === 'any' || fn === 'all' ? 'bool' : 'number');
     return [{ dtype: x.dtype, shape: x.shape.filter((_, i) => !axes.includes(i)) }];
   },
-  evaluate: ([x], { fn, axes }, [type], { bindings }) => {
-    const out = allocateFor(type!, bindings);
-    const kept = x!.shape.map((_, i) => i).filter((i) => !axes.includes(i));
-    const rows = permute(x!, [...kept, ...axes]);
-    const n = sizeOf(axes.map((a) => x!.shape[a]!));
-    const { identity, merge } = reduction(fn, x!.dtype);
-    return [
-      fill(out, (row) => {
-        let acc = identity;
-        for (let i = row * n; i < (row + 1) * n; i++) acc = merge(acc, rows.data[i]!);
-        return acc;
-      }),
-    ];
-  },
+  evaluate: chosen(({ fn }: OpAttrs['reduce']) => merging(fn, reduceNumbers)),
   gradient: reduceGradient,
   axes: ([x], { axes }) => [removedAxes(x!.shape.length, axes)],
   print: ({ fn, axes }) => attrText({ fn, axes: listText(axes) }),
@@ -59,7 +63,7 @@ export const argReduce = defineOp({
     if (is(x.shape[axis]!, 0)) fail(fn, `axis ${axis} is empty`);
     return [{ dtype: 'int32', shape: x.shape.filter((_, i) => i !== axis) }];
   },
-  evaluate: ([x], { fn, axis }, [type], { bindings }) => {
+  evaluate: ordering(([x], { fn, axis }, [type], { bindings }) => {
     const better = fn === 'argmax' ? (a: number, b: number) => a > b : (a: number, b: number) => a < b;
     const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
     return [
@@ -70,7 +74,7 @@ export const argReduce = defineOp({
         return best;
       }),
     ];
-  },
+  }),
   gradient: { none: 'its result is an index' },
   axes: ([x], { axis }) => [removedAxes(x!.shape.length, [axis])],
   print: ({ fn, axis }) => attrText({ fn, axis }),
@@ -79,6 +83,22 @@ export const argReduce = defineOp({
     return { fn: a.word('fn', ['argmax', 'argmin'] as const), axis: a.number('axis') };
   },
 });
+
+const cumulativeNumbers: NumberEvaluate<OpAttrs['cumulative']> = ([x], { fn, axis, exclusive, reverse }, [type], { bindings }) => {
+  const out = allocateFor(type!, bindings);
+  const { identity, merge } = reduction(fn, x!.dtype);
+  const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
+  for (let row = 0; row < sizeOf(x!.shape.slice(0, axis)) * inner; row++) {
+    let acc = identity;
+    for (let i = 0; i < n; i++) {
+      const at = (Math.floor(row / inner) * n + (reverse ? n - 1 - i : i)) * inner + (row % inner);
+      if (exclusive) out.data[at] = acc;
+      acc = merge(acc, x!.data[at]!);
+      if (!exclusive) out.data[at] = acc;
+    }
+  }
+  return [out];
+};
 
 export const cumulative = defineOp({
   name: 'cumulative',
@@ -90,21 +110,7 @@ export const cumulative = defineOp({
     expectDType(`cumulative ${fn}`, x, 'number');
     return [{ dtype: x.dtype, shape: x.shape }];
   },
-  evaluate: ([x], { fn, axis, exclusive, reverse }, [type], { bindings }) => {
-    const out = allocateFor(type!, bindings);
-    const { identity, merge } = reduction(fn, x!.dtype);
-    const [inner, n] = [sizeOf(x!.shape.slice(axis + 1)), x!.shape[axis]!];
-    for (let row = 0; row < sizeOf(x!.shape.slice(0, axis)) * inner; row++) {
-      let acc = identity;
-      for (let i = 0; i < n; i++) {
-        const at = (Math.floor(row / inner) * n + (reverse ? n - 1 - i : i)) * inner + (row % inner);
-        if (exclusive) out.data[at] = acc;
-        acc = merge(acc, x!.data[at]!);
-        if (!exclusive) out.data[at] = acc;
-      }
-    }
-    return [out];
-  },
+  evaluate: chosen(({ fn }: OpAttrs['cumulative']) => merging(fn, cumulativeNumbers)),
   gradient: cumulativeGradient,
   axes: ([x], { axis }) => [sameAxes(x!, [axis])],
   print: ({ fn, axis, exclusive, reverse }) => attrText({ fn, axis, exclusive, reverse }),

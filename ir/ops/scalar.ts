@@ -1,7 +1,7 @@
 /** The scalar functions of elementwise ops and reductions, in float64 and in wrapping integers. The store into a typed array does the final wrap. */
 import { type DType, isFloat, isInteger, isUnsigned, limitsOf } from '../dtype.js';
 import type { BinaryFunction, CompareFunction, ReduceFunction, UnaryFunction } from '../op-attrs.js';
-import { roundEven } from './loops.js';
+import { roundEven, roundFloat } from './loops.js';
 
 /** Series of positive terms: 2/sqrt(pi) exp(-x²) sum (2^n x^(2n+1)) / (1·3·…·(2n+1)). */
 function erf(x: number): number {
@@ -101,9 +101,10 @@ export const compareScalar: Record<CompareFunction, (a: number, b: number) => bo
   ge: (a, b) => a >= b,
 };
 
-/** Floats to integers truncate toward zero and saturate, NaN becomes 0; integers to integers wrap. */
+/** Floats to integers truncate toward zero and saturate, NaN becomes 0; integers to integers wrap; 16-bit floats are rounded to nearest even (float32 is not, so that finite differences work). */
 export function castScalar(from: DType, to: DType): (x: number) => number {
   if (to === 'bool') return (x) => (x !== 0 ? 1 : 0);
+  if (to === 'float16' || to === 'bfloat16') return (x) => roundFloat(to, x);
   if (!isFloat(from) || isFloat(to)) return (x) => x;
   const { lowest, highest } = limitsOf(to);
   return (x) => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lowest), highest));
@@ -127,3 +128,46 @@ export function reduction(fn: ReduceFunction, dtype: DType): { identity: number;
       return { identity: 1, merge: (a, b) => a & b };
   }
 }
+
+// ---- 64-bit integers, exact; the store wraps
+
+export const wideUnary: Partial<Record<UnaryFunction, (x: bigint) => bigint>> = {
+  neg: (x) => -x,
+  abs: (x) => (x < 0n ? -x : x),
+  sign: (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n),
+  bitwise_not: (x) => ~x,
+};
+
+/** Wrapping power; negative exponents truncate toward zero. */
+function widePow(base: bigint, exponent: bigint): bigint {
+  if (exponent < 0n) return base === 1n ? 1n : base === -1n ? (exponent % 2n === 0n ? 1n : -1n) : 0n;
+  let result = 1n;
+  for (let b = base, e = exponent; e > 0n; e >>= 1n, b = BigInt.asIntN(64, b * b)) if (e & 1n) result = BigInt.asIntN(64, result * b);
+  return result;
+}
+
+/** Division by zero gives 0, as in the narrower integers. Shifts use the low 6 bits of the amount. */
+export const wideBinary: Partial<Record<BinaryFunction, (a: bigint, b: bigint) => bigint>> = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => (b === 0n ? 0n : a / b),
+  rem: (a, b) => (b === 0n ? 0n : a % b),
+  pow: widePow,
+  max: (a, b) => (a > b ? a : b),
+  min: (a, b) => (a < b ? a : b),
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+  shift_left: (a, b) => a << (b & 63n),
+  shift_right: (a, b) => a >> (b & 63n),
+};
+
+export const wideCompare: Record<CompareFunction, (a: bigint, b: bigint) => boolean> = {
+  eq: (a, b) => a === b,
+  ne: (a, b) => a !== b,
+  lt: (a, b) => a < b,
+  le: (a, b) => a <= b,
+  gt: (a, b) => a > b,
+  ge: (a, b) => a >= b,
+};

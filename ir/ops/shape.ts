@@ -1,12 +1,15 @@
 /** Shape ops: each output element is at most one input element, at an index that follows from the output's. */
 import { AttrReader, attrText, listText } from '../attr-text.js';
 import { addDim, type Dim, equalDim, equalShape, equalSize, evalShape, floorDivDim, isStatic, mulDim, type Shape, shapeToString, subDim } from '../dim.js';
+import { toWide } from '../dtype.js';
 import type { TensorType } from '../graph.js';
 import { defineOp } from '../op.js';
+import type { OpAttrs } from '../op-attrs.js';
 import { sizeOf, stridesOf } from '../tensor-data.js';
 import { describe, expectAxes, expectAxis, expectInputs, expectInts, expectList, expectSameDType, fail, is, sameAxes, surelyNegative } from './check.js';
 import { allocateFor, dot as dotProduct, fill, forEachIndex, permute, stridedRead } from './loops.js';
 import { broadcastGradient, concatGradient, padGradient, reshapeGradient, reverseGradient, sliceGradient, transposeGradient } from './shape-gradient.js';
+import { moving } from './wide.js';
 
 export const broadcast = defineOp({
   name: 'broadcast',
@@ -22,13 +25,13 @@ export const broadcast = defineOp({
     }
     return [{ dtype: x.dtype, shape }];
   },
-  evaluate: ([x], { axes }, [type], { bindings }) => {
+  evaluate: moving(([x], { axes }, [type], { bindings }) => {
     const shape = evalShape(type!.shape, bindings);
     const from = stridesOf(x!.shape);
     const strides = shape.map(() => 0);
     for (const [i, a] of axes.entries()) if (x!.shape[i] !== 1) strides[a] = from[i]!;
     return [stridedRead(x!, shape, 0, strides)];
-  },
+  }),
   gradient: broadcastGradient,
   axes: ([x], { shape, axes }) => [axes.map((a, i) => (equalDim(x!.shape[i]!, shape[a]!) ? a : null))],
   print: ({ shape, axes }) => attrText({ shape: shapeToString(shape), axes: listText(axes) }),
@@ -79,7 +82,7 @@ export const transpose = defineOp({
     expectAxes('transpose', perm, x.shape.length, true);
     return [{ dtype: x.dtype, shape: perm.map((p) => x.shape[p]!) }];
   },
-  evaluate: ([x], { perm }) => [permute(x!, perm)],
+  evaluate: moving(([x], { perm }) => [permute(x!, perm)]),
   gradient: transposeGradient,
   axes: (_, { perm }) => [perm.map((_p, i) => perm.indexOf(i))],
   print: ({ perm }) => attrText({ perm: listText(perm) }),
@@ -111,7 +114,7 @@ export const slice = defineOp({
     });
     return [{ dtype: x.dtype, shape }];
   },
-  evaluate: ([x], { start, limit, stride }, _types, { bindings }) => {
+  evaluate: moving(([x], { start, limit, stride }, _types, { bindings }) => {
     const [lo, hi] = [evalShape(start, bindings), evalShape(limit, bindings)];
     const strides = stridesOf(x!.shape);
     const shape = x!.shape.map((d, i) => {
@@ -126,7 +129,7 @@ export const slice = defineOp({
         strides.map((s, i) => s * stride[i]!),
       ),
     ];
-  },
+  }),
   gradient: sliceGradient,
   axes: ([x], { start, limit, stride }) => [x!.shape.map((d, i) => (is(start[i]!, 0) && stride[i] === 1 && equalDim(limit[i]!, d) ? i : null))],
   print: ({ start, limit, stride }) => attrText({ start: listText(start), limit: listText(limit), stride: listText(stride) }),
@@ -134,6 +137,12 @@ export const slice = defineOp({
     const a = new AttrReader(attrs);
     return { start: a.shape('start'), limit: a.shape('limit'), stride: a.numbers('stride') };
   },
+});
+
+/** The padding value's bits, for 64-bit integers. */
+const padBits = (attrs: OpAttrs['pad'], from: number): OpAttrs['pad'] => ({
+  ...attrs,
+  value: Number((toWide('int64', attrs.value) >> BigInt(from)) & 0xffffffffn),
 });
 
 export const pad = defineOp({
@@ -154,7 +163,7 @@ export const pad = defineOp({
     });
     return [{ dtype: x.dtype, shape }];
   },
-  evaluate: ([x], { low, interior, value }, [type], { bindings }) => {
+  evaluate: moving(([x], { low, interior, value }, [type], { bindings }) => {
     const out = allocateFor(type!, bindings);
     const strides = stridesOf(out.shape);
     fill(out, () => value);
@@ -168,7 +177,7 @@ export const pad = defineOp({
       out.data[to] = x!.data[flat]!;
     });
     return [out];
-  },
+  }, padBits),
   gradient: padGradient,
   axes: ([x], { low, high, interior }) => [x!.shape.map((_, i) => (low[i] === 0 && high[i] === 0 && interior[i] === 0 ? i : null))],
   print: ({ low, high, interior, value }) => attrText({ low: listText(low), high: listText(high), interior: listText(interior), value }),
@@ -194,7 +203,7 @@ export const concat = defineOp({
     const size = inputs.reduce<Dim>((n, t) => addDim(n, t.shape[axis]!), 0);
     return [{ dtype: first.dtype, shape: first.shape.map((d, i) => (i === axis ? size : d)) }];
   },
-  evaluate: (inputs, { axis }, [type], { bindings }) => {
+  evaluate: moving((inputs, { axis }, [type], { bindings }) => {
     const out = allocateFor(type!, bindings);
     const inner = sizeOf(out.shape.slice(axis + 1));
     const outer = sizeOf(out.shape.slice(0, axis));
@@ -207,7 +216,7 @@ export const concat = defineOp({
       }
     }
     return [out];
-  },
+  }),
   gradient: concatGradient,
   axes: (inputs, { axis }) => inputs.map((t) => sameAxes(t, [axis])),
   print: ({ axis }) => attrText({ axis }),
@@ -222,7 +231,7 @@ export const reverse = defineOp({
     expectAxes('reverse', axes, inputs[0]!.shape.length);
     return [{ dtype: inputs[0]!.dtype, shape: inputs[0]!.shape }];
   },
-  evaluate: ([x], { axes }) => {
+  evaluate: moving(([x], { axes }) => {
     const strides = stridesOf(x!.shape);
     const offset = x!.data.length === 0 ? 0 : axes.reduce((o, a) => o + (x!.shape[a]! - 1) * strides[a]!, 0);
     return [
@@ -233,7 +242,7 @@ export const reverse = defineOp({
         strides.map((s, a) => (axes.includes(a) ? -s : s)),
       ),
     ];
-  },
+  }),
   gradient: reverseGradient,
   axes: ([x], { axes }) => [sameAxes(x!, axes)],
   print: ({ axes }) => attrText({ axes: listText(axes) }),

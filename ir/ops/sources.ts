@@ -1,11 +1,13 @@
 /** Sources: values that come from attributes alone (or, for random bits, from a key). */
 import { AttrReader, attrText } from '../attr-text.js';
 import { dimToString, equalShape, evalDim, shapeToString } from '../dim.js';
+import { numberAt } from '../dtype.js';
 import { defineOp } from '../op.js';
-import { stridesOf } from '../tensor-data.js';
+import { isNumberData, stridesOf } from '../tensor-data.js';
 import { expectAxis, expectInputs, fail } from './check.js';
 import { allocate, allocateFor, fill } from './loops.js';
 import { threefry2x32 } from './threefry.js';
+import { smallNumbers } from './wide.js';
 
 export const constant = defineOp({
   name: 'constant',
@@ -14,7 +16,10 @@ export const constant = defineOp({
     expectInputs('constant', inputs, 0);
     return [{ dtype: value.dtype, shape: value.shape }];
   },
-  evaluate: (_inputs, { value }, [type]) => [fill(allocate(type!.dtype, value.shape), (i) => value.data[i]!)],
+  evaluate: (_inputs, { value }) => {
+    if (!isNumberData(value)) return [value];
+    return [fill(allocate(value.dtype, value.shape), (i) => value.data[i]!)];
+  },
   gradient: { none: 'it has no inputs' },
   axes: () => [],
   print: ({ value }, p) => attrText({ value: p.tensor(value) }),
@@ -30,11 +35,11 @@ export const iota = defineOp({
     if (dtype === 'bool') fail('iota', 'dtype must be numeric, found bool');
     return [{ dtype, shape }];
   },
-  evaluate: (_inputs, { axis }, [type], { bindings }) => {
+  evaluate: smallNumbers('iota', (_inputs, { axis }, [type], { bindings }) => {
     const out = allocateFor(type!, bindings);
     const stride = stridesOf(out.shape)[axis]!;
     return [fill(out, (i) => Math.floor(i / stride) % out.shape[axis]!)];
-  },
+  }),
   gradient: { none: 'it has no inputs' },
   axes: () => [],
   print: ({ shape, axis, dtype }) => attrText({ shape: shapeToString(shape), axis, dtype }),
@@ -68,7 +73,7 @@ export const randomBits = defineOp({
     return [{ dtype: 'uint32', shape }];
   },
   evaluate: ([key], _attrs, [type], { bindings }) => {
-    const [k0, k1] = [key!.data[0]!, key!.data[1]!];
+    const [k0, k1] = [numberAt(key!.data, 0), numberAt(key!.data, 1)];
     return [fill(allocateFor(type!, bindings), (i) => threefry2x32(k0, k1, i >>> 1, 0)[i & 1]!)];
   },
   gradient: { none: 'its key is an integer' },

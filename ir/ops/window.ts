@@ -8,6 +8,7 @@ import { stridesOf } from '../tensor-data.js';
 import { expectDType, expectInputs, expectInts, expectList, expectSameDType, fail, trivialWindow, type WindowAxis, windowOutput } from './check.js';
 import { allocateFor, fill, forEachIndex } from './loops.js';
 import { reduction } from './scalar.js';
+import { chosen, merging, type NumberEvaluate, smallNumbers } from './wide.js';
 import { reduceWindowGradient, selectAndScatterGradient } from './window-gradient.js';
 
 type WindowAttrs = OpAttrs['reduce_window'];
@@ -54,6 +55,16 @@ function forEachInWindow(input: readonly number[], output: readonly number[], a:
   });
 }
 
+const windowNumbers: NumberEvaluate<WindowAttrs> = ([x], attrs, [type], { bindings }) => {
+  const out = allocateFor(type!, bindings);
+  const { identity, merge } = reduction(attrs.fn, x!.dtype);
+  fill(out, () => identity);
+  forEachInWindow(x!.shape, out.shape, attrs, (to, from) => {
+    out.data[to] = merge(out.data[to]!, x!.data[from]!);
+  });
+  return [out];
+};
+
 export const reduceWindow = defineOp({
   name: 'reduce_window',
   kind: 'window',
@@ -61,15 +72,7 @@ export const reduceWindow = defineOp({
     expectInputs('reduce_window', inputs, 1);
     return [{ dtype: inputs[0]!.dtype, shape: windowsOf('reduce_window', inputs[0]!, attrs) }];
   },
-  evaluate: ([x], attrs, [type], { bindings }) => {
-    const out = allocateFor(type!, bindings);
-    const { identity, merge } = reduction(attrs.fn, x!.dtype);
-    fill(out, () => identity);
-    forEachInWindow(x!.shape, out.shape, attrs, (to, from) => {
-      out.data[to] = merge(out.data[to]!, x!.data[from]!);
-    });
-    return [out];
-  },
+  evaluate: chosen(({ fn }: WindowAttrs) => merging(fn, windowNumbers)),
   gradient: reduceWindowGradient,
   axes: ([x], attrs) => [keptAxes(x!, attrs)],
   print: (a) =>
@@ -109,7 +112,7 @@ export const selectAndScatter = defineOp({
       );
     return [{ dtype: x.dtype, shape: x.shape }];
   },
-  evaluate: ([x, source], attrs, [type], { bindings }) => {
+  evaluate: smallNumbers('select_and_scatter', ([x, source], attrs, [type], { bindings }) => {
     const out = allocateFor(type!, bindings);
     const better = attrs.fn === 'max' ? (a: number, b: number) => a > b : (a: number, b: number) => a < b;
     const chosen = new Int32Array(source!.data.length).fill(-1);
@@ -119,7 +122,7 @@ export const selectAndScatter = defineOp({
     });
     for (const [window, at] of chosen.entries()) if (at >= 0) out.data[at]! += source!.data[window]!;
     return [out];
-  },
+  }),
   gradient: selectAndScatterGradient,
   axes: ([x], attrs) => {
     const kept = keptAxes(x!, undilated(attrs));

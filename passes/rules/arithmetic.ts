@@ -2,7 +2,7 @@
  * Rules for elementwise ops: identities, strength reduction, casts, selects. Float results keep their bits, but for the sign of zero: nothing is reassociated, and x*0 is
  * not 0 (NaN, infinity). Division becomes multiplication only by powers of two, where both are exact.
  */
-import { type DType, isFloat, isInteger } from '../../ir/dtype.js';
+import { type DType, floatPrecision, isFloat, isInteger, isUnsigned, storageBytes } from '../../ir/dtype.js';
 import type { Value } from '../../ir/graph.js';
 import type { CompareFunction } from '../../ir/op-attrs.js';
 import { splatValue } from '../fold-constants.js';
@@ -10,17 +10,17 @@ import { any, binary, isCommutative, number, op, type Rule, rule, splat, unary }
 
 const isPowerOfTwo = (x: number): boolean =>
   x !== 0 && Number.isFinite(x) && Number.isFinite(1 / x) && Number.isInteger(Math.log2(Math.abs(x))) && Math.abs(Math.log2(Math.abs(x))) < 64;
-const mantissa: Partial<Record<DType, number>> = { float16: 11, float32: 24, float64: 53 };
-const integerBits: Partial<Record<DType, number>> = { int8: 7, uint8: 8, int32: 31, uint32: 32, bool: 1 };
+/** Bits that a value of an integer type needs. */
+const integerBits = (t: DType): number => (t === 'bool' ? 1 : 8 * storageBytes[t] - (isUnsigned(t) ? 0 : 1));
 
 /** Whether every value of `a` is a value of `b`. */
 export function widens(a: DType, b: DType): boolean {
   if (a === b || a === 'bool') return true;
   if (b === 'bool') return false;
-  if (isFloat(a)) return isFloat(b) && mantissa[a]! <= mantissa[b]!;
-  if (isFloat(b)) return integerBits[a]! <= mantissa[b]!;
-  const signed = (t: DType): boolean => t === 'int8' || t === 'int32';
-  return signed(a) === signed(b) ? integerBits[a]! <= integerBits[b]! : !signed(a) && integerBits[a]! <= integerBits[b]!;
+  // float16 has less range than bfloat16 and more precision.
+  if (isFloat(a)) return isFloat(b) && storageBytes[a] < storageBytes[b];
+  if (isFloat(b)) return integerBits(a) <= floatPrecision[b]!;
+  return integerBits(a) <= integerBits(b) && (isUnsigned(a) || !isUnsigned(b));
 }
 
 /** The comparison that holds where `fn` does, with operands exchanged. */

@@ -1,5 +1,7 @@
 /** Rules for ops that select elements: slice, pad, concat, reverse, gather. */
+
 import { addDim, type Dim, equalDim, isStatic, mulDim, subDim } from '../../ir/dim.js';
+import { numberAt } from '../../ir/dtype.js';
 import type { NodeOf, Value } from '../../ir/graph.js';
 import { constantOf, splatValue } from '../fold-constants.js';
 import { isOne } from '../permute.js';
@@ -94,7 +96,7 @@ function gatherConstant(n: NodeOf<'gather'>, x: Value, indices: Value, { b, out 
   const index = constantOf(indices);
   const size = x.shape[n.attrs.axis]!;
   if (!index || index.shape.length > 0 || !isStatic(size) || size === 0) return null;
-  const at = Math.min(Math.max(index.data[0]!, 0), size - 1);
+  const at = Math.min(Math.max(numberAt(index.data, 0), 0), size - 1);
   return b.reshape(b.sliceAxis(x, n.attrs.axis, at, at + 1), out.shape);
 }
 

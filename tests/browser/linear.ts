@@ -20,12 +20,12 @@ export async function runLinear(device: Device): Promise<LinearResult> {
   for (let i = 0; i < 5; i++)
     plan.run('train', { symbols: { batch: 3, rows: 20 }, inputs: { index: new Int32Array([i, 2 * i + 1, 19 - i]) }, resident: { data: resident }, repeat: 2 });
   plan.run('predict', { symbols: { batch: 20 }, inputs: { x: data } });
-  const read = async (program: string, output: string) => [...(await plan.read(program, output)).data];
+  const read = async (program: string, output: string) => Array.from<number | bigint, number>((await plan.read(program, output)).data, Number);
   const result = {
     y: await read('predict', 'y'),
     steps: await read('train', 'steps'),
     even: await read('train', 'even'),
-    weights: [...(await session.readState('weights'))],
+    weights: Array.from<number | bigint, number>(await session.readState('weights'), Number),
   };
   await session.finish();
   session.dispose();

@@ -1,8 +1,10 @@
 /** Whole networks, compiled and run on WASM, beside the reference evaluation: training steps, and inference whose batch norms are folded at load. */
+
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GraphBuilder } from '../../ir/builder.js';
 import { symbol } from '../../ir/dim.js';
+import { numbersOf } from '../../ir/dtype.js';
 import type { Graph, Value } from '../../ir/graph.js';
 import { type Device, openDevice } from '../../runtime/index.js';
 import { conv, nchw, nhwc, relu } from '../support/nets.js';
@@ -42,7 +44,7 @@ function classifier(first: boolean): Graph {
   let seed = 1;
   const slot = (name: string, shape: readonly number[]): Value => {
     const t = randomTensor(random(seed++), 'float32', shape);
-    return b.stateSlot(name, 'float32', shape, { initial: { ...t, data: t.data.map((v) => Math.abs(v) * 0.3) } });
+    return b.stateSlot(name, 'float32', shape, { initial: { ...t, data: numbersOf(t.data).map((v) => Math.abs(v) * 0.3) } });
   };
   const norm = (x: Value, name: string): Value => {
     const channels = (v: Value): Value => (first ? b.reshape(v, [v.shape[0]!, 1, 1]) : v);

@@ -5,7 +5,7 @@ import type { DeviceOption } from '../../frontend/keras/models/device-option.js'
 import type { Executor } from '../../frontend/keras/models/executor.js';
 import type { Semantics } from '../../frontend/keras/utils/serialization.js';
 import { UnsupportedError } from '../../ir/errors.js';
-import type { TensorData } from '../../ir/tensor-data.js';
+import { type NumberData, numberData, type TensorData } from '../../ir/tensor-data.js';
 import { type Arrays, readNpz } from './npz.js';
 
 /** An array that the JSON describes and the npz holds. */
@@ -59,10 +59,10 @@ export class Checker {
     private readonly tolerance: CaseHeader['tolerance'],
   ) {}
 
-  array(ref: ArrayRef): TensorData {
+  array(ref: ArrayRef): NumberData {
     const t = this.arrays.get(ref.key);
     if (!t) throw new Error(`the npz has no member '${ref.key}'`);
-    return t;
+    return numberData(t);
   }
 
   /** Actual values against an array of the case. */
@@ -81,7 +81,7 @@ export class Checker {
   }
 
   /** Lists of numbers, element by element; equal infinities and NaN agree. */
-  numbers(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+  numbers(what: string, actual: ArrayLike<number | bigint>, expected: ArrayLike<number>): void {
     this.compared++;
     if (actual.length !== expected.length) {
       this.problems.push(`${what}: ${actual.length} values, expected ${expected.length}`);
@@ -91,7 +91,7 @@ export class Checker {
     let worst = 0;
     let at = -1;
     for (let i = 0; i < actual.length; i++) {
-      const [a, e] = [actual[i]!, expected[i]!];
+      const [a, e] = [Number(actual[i]), expected[i]!];
       if (Object.is(a, e) || a === e || (Number.isNaN(a) && Number.isNaN(e))) continue;
       const excess = Math.abs(a - e) / (atol + rtol * Math.abs(e));
       if (!(excess <= 1) && !(excess < worst)) {

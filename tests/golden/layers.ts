@@ -143,7 +143,7 @@ export async function runLayerCase(json: CaseHeader, check: Checker, target: Tar
       for (const [i, ref] of (step.weight_gradients ?? []).entries())
         if (ref) check.equal(`${label}gradient of ${layer.weights[i]!.path}`, (await read(`weight_gradient_${i}`)) ?? zeros(ref), ref);
       const losses: number[] = [];
-      for (const name of outputs.filter((n) => n.startsWith('loss_'))) losses.push((await program.read(name)).data[0]!);
+      for (const name of outputs.filter((n) => n.startsWith('loss_'))) losses.push(Number((await program.read(name)).data[0]));
       check.numbers(
         `${label}losses`,
         losses.sort((x, y) => x - y),

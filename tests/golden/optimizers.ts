@@ -7,7 +7,7 @@ import { initialContents } from '../../frontend/keras/models/session.js';
 import { deserialize, type Optimizer, type OptimizerApi } from '../../frontend/keras/optimizers/index.js';
 import type { SerializedObject } from '../../frontend/keras/utils/serialization.js';
 import { GraphBuilder } from '../../ir/builder.js';
-import type { TensorData } from '../../ir/tensor-data.js';
+import type { NumberData, TensorData } from '../../ir/tensor-data.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, type Target } from './cases.js';
 
 interface OptimizerCase extends CaseHeader {
@@ -50,13 +50,13 @@ function slotOf(name: string, optimizer: Optimizer): { parameter: number; slot: 
 }
 
 /** Step `s` of an array with a leading axis of steps. */
-function stepOf(t: TensorData, s: number): TensorData {
+function stepOf(t: NumberData, s: number): NumberData {
   const size = t.data.length / t.shape[0]!;
   return { dtype: t.dtype, shape: t.shape.slice(1), data: t.data.subarray(s * size, (s + 1) * size) };
 }
 
 /** A sparse gradient as a dense one, and the rows it touches. Repeated rows are summed. */
-function densified(g: TensorData, rows: readonly number[]): { gradient: TensorData; touched: TensorData } {
+function densified(g: NumberData, rows: readonly number[]): { gradient: NumberData; touched: NumberData } {
   const width = g.data.length / g.shape[0]!;
   const data = new Float32Array(g.data.length);
   const touched = new Uint8Array(g.shape[0]!);

@@ -5,10 +5,10 @@
 import * as assert from 'uvu/assert';
 import { gradients } from '../../ir/autodiff.js';
 import { GraphBuilder } from '../../ir/builder.js';
-import { type DType, isFloat } from '../../ir/dtype.js';
+import { type DType, isFloat, numberAt, numbersOf } from '../../ir/dtype.js';
 import { evaluate } from '../../ir/evaluate.js';
 import type { Graph, Value } from '../../ir/graph.js';
-import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
+import { type NumberData, sizeOf, type TensorData } from '../../ir/tensor-data.js';
 
 /** A small deterministic generator (mulberry32), uniform in [0, 1). */
 export function generator(seed: number): () => number {
@@ -38,7 +38,7 @@ export function distinct(shape: readonly number[], random: () => number): Tensor
   return { dtype: 'float32', shape, data: Float64Array.from(values) };
 }
 
-export const ints = (shape: readonly number[], random: () => number, lo: number, hi: number): TensorData => ({
+export const ints = (shape: readonly number[], random: () => number, lo: number, hi: number): NumberData => ({
   dtype: 'int32',
   shape,
   data: Int32Array.from({ length: sizeOf(shape) }, () => lo + Math.floor(random() * (hi - lo + 1))),
@@ -47,7 +47,7 @@ export const ints = (shape: readonly number[], random: () => number, lo: number,
 export type Build = (b: GraphBuilder, inputs: readonly Value[]) => Value | readonly Value[];
 
 const asList = (v: Value | readonly Value[]): readonly Value[] => (Array.isArray(v) ? v : [v as Value]);
-const inner = (a: TensorData, b: TensorData): number => Array.from(a.data).reduce((s, x, i) => s + x * b.data[i]!, 0);
+const inner = (a: TensorData, b: TensorData): number => Array.from(numbersOf(a.data)).reduce((s, x, i) => s + x * numberAt(b.data, i), 0);
 
 /** The gradient function of `build` as a function of inputs and output cotangents: what a second-order check differentiates. */
 export const gradientOf =
@@ -94,7 +94,7 @@ export function checkGradient(f: Build, data: readonly TensorData[], options: Ch
   const { outputs: found } = evaluate(graph, { inputs: { ...named(data, 'x'), ...named(cotangents, 'w') } });
   const directions = data.map((d) => floats(d.shape, random, -1, 1, d.dtype));
   const moved = (sign: number): TensorData[] =>
-    data.map((d, i) => (isReal(d) ? { ...d, data: Float64Array.from(d.data, (x, j) => x + sign * epsilon * directions[i]!.data[j]!) } : d));
+    data.map((d, i) => (isReal(d) ? { ...d, data: Float64Array.from(numbersOf(d.data), (x, j) => x + sign * epsilon * numberAt(directions[i]!.data, j)) } : d));
   const forward = build(f, data, false).graph;
   const at = (sign: number): Record<string, TensorData> => evaluate(forward, { inputs: named(moved(sign), 'x') }).outputs;
   const [plus, minus] = [at(1), at(-1)];

@@ -1,8 +1,10 @@
 /** Shared functions: values, stable gradients of composites, random numbers, and what gradients cost. */
+
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { gradients } from '../../ir/autodiff.js';
 import { GraphBuilder } from '../../ir/builder.js';
+import { numbersOf } from '../../ir/dtype.js';
 import { evaluate } from '../../ir/evaluate.js';
 import type { Value } from '../../ir/graph.js';
 import * as m from '../../ir/math.js';
@@ -20,7 +22,7 @@ function run(inputs: readonly TensorData[], f: (b: GraphBuilder, v: readonly Val
       inputs.map((x, i) => b.input(`x${i}`, x.dtype, x.shape)),
     ),
   );
-  return [...evaluate(b.build(), { inputs: Object.fromEntries(inputs.map((x, i) => [`x${i}`, x])) }).outputs.y!.data];
+  return [...numbersOf(evaluate(b.build(), { inputs: Object.fromEntries(inputs.map((x, i) => [`x${i}`, x])) }).outputs.y!.data)];
 }
 const close = (a: readonly number[], e: readonly number[], tolerance = 1e-12): void => {
   assert.is(a.length, e.length);

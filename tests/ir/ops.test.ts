@@ -1,7 +1,9 @@
 /** Every op record: all slots present, inference agrees with evaluation, axes are what they say, attributes print and parse. */
+
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { splitAttrs } from '../../ir/attr-text.js';
+import { numbersOf } from '../../ir/dtype.js';
 import { evaluateContext, toFloat64 } from '../../ir/evaluate.js';
 import type { Graph, TensorType } from '../../ir/graph.js';
 import type { OpDef } from '../../ir/op.js';
@@ -73,7 +75,7 @@ test('axes: an element at index i of a kept axis reaches index i of the output a
         assert.is(before!.shape[to], input.shape[axis], `${s.op}: axis ${axis} of input ${k} has another size than axis ${to} of the output`);
         const stride = stridesOf(input.shape)[axis]!;
         for (let i = 0; i < input.shape[axis]!; i++) {
-          const data = toFloat64(input).data.map((x, j) =>
+          const data = numbersOf(toFloat64(input).data).map((x, j) =>
             Math.floor(j / stride) % input.shape[axis]! === i ? (input.dtype === 'bool' ? 1 - x : input.dtype === 'int32' ? x ^ 1 : x + 0.05) : x,
           );
           const [after] = evaluated(

@@ -3,14 +3,14 @@ import { GraphBuilder } from '../../ir/builder.js';
 import type { OpAttrs, OpName } from '../../ir/op-attrs.js';
 import { binaryFunctions, compareFunctions, unaryFunctions } from '../../ir/op-attrs.js';
 import { subgraph } from '../../ir/subgraph.js';
-import { type TensorData, tensorData } from '../../ir/tensor-data.js';
+import { type NumberData, type TensorData, tensorData } from '../../ir/tensor-data.js';
 import { floats, generator, ints } from './check-gradient.js';
 
 export type Sample = { [K in OpName]: { readonly op: K; readonly attrs: OpAttrs[K]; readonly inputs: readonly TensorData[] } }[OpName];
 
 const random = generator(1);
 const f = (...shape: number[]): TensorData => floats(shape, random, 0.1, 0.9);
-const i = (lo: number, hi: number, ...shape: number[]): TensorData => ints(shape, random, lo, hi);
+const i = (lo: number, hi: number, ...shape: number[]): NumberData => ints(shape, random, lo, hi);
 const bool = (...shape: number[]): TensorData => ({ dtype: 'bool', shape, data: Uint8Array.from(i(0, 1, ...shape).data) });
 const key = tensorData('uint32', [2], [1, 2]);
 

@@ -1,8 +1,10 @@
 /** Batch norm folds into the convolution or dot before it; what is folded runs at load. */
+
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GraphBuilder } from '../../ir/builder.js';
 import { symbol } from '../../ir/dim.js';
+import { numberAt, numbersOf } from '../../ir/dtype.js';
 import { evaluate } from '../../ir/evaluate.js';
 import type { Graph, Value } from '../../ir/graph.js';
 import { verify } from '../../ir/verify.js';
@@ -15,7 +17,7 @@ import { compareGraphs, random, randomArguments, randomTensor } from '../support
 
 function slot(b: GraphBuilder, name: string, shape: readonly number[], seed: number): Value {
   const t = randomTensor(random(seed), 'float32', shape);
-  return b.stateSlot(name, 'float32', shape, { initial: { ...t, data: t.data.map(Math.abs) } });
+  return b.stateSlot(name, 'float32', shape, { initial: { ...t, data: numbersOf(t.data).map(Math.abs) } });
 }
 
 /** (x - mean) / sqrt(variance + eps) * gamma + beta, as Keras computes it. */
@@ -117,7 +119,7 @@ test('the prepared part gives dense weights and vectors, the rest spreads them',
   const ready = evaluate(prepare!, { inputs: {} }).outputs;
   const expected = evaluate(g, args).outputs.y!;
   const found = evaluate(main, { ...args, inputs: { ...args.inputs, ...ready } }).outputs.y!;
-  expected.data.forEach((v, i) => assert.ok(Math.abs(v - found.data[i]!) < 1e-6));
+  numbersOf(expected.data).forEach((v, i) => assert.ok(Math.abs(v - numberAt(found.data, i)) < 1e-6));
 });
 
 test('masks made of indices alone stay in the run, tables of constants are turned at load', () => {

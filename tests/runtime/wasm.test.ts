@@ -174,7 +174,7 @@ test('many small forks in a row give what one thread gives', async () => {
     const batch = 1 + ((round * 7) % 64);
     s.writeState('weights', new Float32Array([round, 1, 2, 3]));
     plan.run('predict', { symbols: { batch }, inputs: { x: x.subarray(0, 4 * batch) }, repeat: 50 });
-    y.set((await plan.read('predict', 'y')).data);
+    y.set((await plan.read('predict', 'y')).data as Float32Array);
     assert.equal([...y.subarray(0, batch)], dot([round, 1, 2, 3], batch));
   }
   d.dispose();

@@ -295,7 +295,7 @@ gpuTest('half precision state travels as float32', async (d) => {
   ];
   await s.load(linearPlan({ state }));
   s.writeState('half', new Float32Array(values));
-  const read = [...(await s.readState('half'))];
+  const read = Array.from((await s.readState('half')) as Float32Array);
   assert.equal(read.slice(0, 3), [1.5, -2, 65504]);
   assert.ok(Math.abs(read[3]! - 2 ** -24) < 1e-12 && Math.abs(read[4]! - 1 / 3) < 2e-4);
   s.dispose();

@@ -1,10 +1,10 @@
 /** Random small graphs of many ops, and data for them. A function of the seed. Used by property tests of printing and of passes. */
 import { GraphBuilder } from '../../ir/builder.js';
 import { type Dim, equalDim, equalShape, isStatic, mulDim, type Shape, symbol } from '../../ir/dim.js';
-import { hostArray } from '../../ir/dtype.js';
+import { hostArray, numberAt, numbersOf } from '../../ir/dtype.js';
 import { type EvaluateArguments, evaluate } from '../../ir/evaluate.js';
 import type { Graph, Value } from '../../ir/graph.js';
-import { sizeOf, type TensorData, tensorData } from '../../ir/tensor-data.js';
+import { type NumberData, numberData, sizeOf, tensorData } from '../../ir/tensor-data.js';
 
 export type Random = () => number;
 
@@ -27,11 +27,11 @@ const shuffled = <T>(r: Random, xs: readonly T[]): T[] =>
     .sort((a, b) => a[0] - b[0])
     .map(([, x]) => x);
 
-export function randomTensor(r: Random, dtype: Value['dtype'], shape: readonly number[]): TensorData {
-  const data = hostArray(dtype, sizeOf(shape));
+export function randomTensor(r: Random, dtype: Value['dtype'], shape: readonly number[]): NumberData {
+  const data = numbersOf(hostArray(dtype, sizeOf(shape)));
   for (let i = 0; i < data.length; i++)
     data[i] = dtype === 'bool' ? int(r, 0, 1) : dtype === 'int32' || dtype === 'uint32' ? int(r, 0, 3) : Math.fround(r() * 4 - 2);
-  return tensorData(dtype, shape, data);
+  return numberData(tensorData(dtype, shape, data));
 }
 
 const unaryNames = ['neg', 'abs', 'exp', 'tanh', 'sigmoid', 'floor', 'sin', 'sign'] as const;
@@ -204,7 +204,7 @@ export function compareGraphs(a: Graph, b: Graph, args: EvaluateArguments, toler
       if (!q) return `${name} is missing`;
       if (p.shape.join() !== q.shape.join() || p.dtype !== q.dtype) return `${name} is ${p.dtype}[${p.shape}] in one, ${q.dtype}[${q.shape}] in the other`;
       for (let i = 0; i < p.data.length; i++) {
-        const [u, v] = [p.data[i]!, q.data[i]!];
+        const [u, v] = [numberAt(p.data, i), numberAt(q.data, i)];
         if (!Object.is(u, v) && !(Math.abs(u - v) <= tolerance * Math.max(1, Math.abs(u)))) return `${name}[${i}] is ${u} in one, ${v} in the other`;
       }
     }

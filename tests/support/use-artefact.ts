@@ -21,12 +21,12 @@ export async function useMlp(
   const losses: number[] = [];
   for (let i = 0; i < data.steps; i++) {
     model.plan.run('train', { symbols, inputs: { x, target } });
-    losses.push((await model.plan.read('train', 'loss')).data[0]!);
+    losses.push(Number((await model.plan.read('train', 'loss')).data[0]));
   }
   model.plan.run('predict', { symbols, inputs: { x } });
   const submits = device.counters.submits - before;
-  const y = [...(await model.plan.read('predict', 'y')).data];
-  const steps = [...(await model.session.readState('steps'))];
+  const y = Array.from<number | bigint, number>((await model.plan.read('predict', 'y')).data, Number);
+  const steps = Array.from<number | bigint, number>(await model.session.readState('steps'), Number);
   model.dispose();
   return { losses, y, steps, submits };
 }

@@ -1,5 +1,5 @@
 /** Variables: the weights of layers, the state of metrics and optimizers. The host holds a value; while a model runs, the device holds the truth. */
-import { type DType, hostArray, type TypedArray } from '../../../ir/dtype.js';
+import { type DType, hostArray, numbersOf, type TypedArray } from '../../../ir/dtype.js';
 import { ShapeError } from '../../../ir/errors.js';
 import { sizeOf } from '../../../ir/tensor-data.js';
 import type { Constraint } from '../constraints.js';
@@ -50,13 +50,13 @@ export class Variable {
   }
   /** The value on the host, made by the initializer at first use. */
   get value(): TypedArray {
-    this.data ??= hostArray(this.dtype, this.initializer ? this.initializer.values(this.shape) : this.size);
+    this.data ??= numbersOf(hostArray(this.dtype, this.initializer ? this.initializer.values(this.shape) : this.size));
     return this.data;
   }
   /** Sets the value on the host; a copy is taken. */
   assign(value: ArrayLike<number>): void {
     if (value.length !== this.size)
       throw new ShapeError(`${this.path}: expected shape [${this.shape.join(',')}], which has ${this.size} elements, got ${value.length}`);
-    this.data = hostArray(this.dtype, value);
+    this.data = numbersOf(hostArray(this.dtype, value));
   }
 }

@@ -2,7 +2,6 @@
 import { GraphBuilder } from '../../../ir/builder.js';
 import { isStatic } from '../../../ir/dim.js';
 import type { DType, TypedArray } from '../../../ir/dtype.js';
-import { hostArray } from '../../../ir/dtype.js';
 import { ShapeError, UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
@@ -236,7 +235,7 @@ export abstract class ModelBase extends Layer {
   }
   /** Sets the states of stateful layers back to zero. */
   resetStates(): void {
-    for (const v of this.allState) v.assign(hostArray(v.dtype, v.size));
+    for (const v of this.allState) v.assign(new Float32Array(v.size));
     this.current?.zeroVariables(this.allState);
   }
 

@@ -1,10 +1,13 @@
 /** Runs graphs as compiled plans on a device. */
 import { compile } from '../../../codegen/compile.js';
 import { type TargetInfo, targetOf } from '../../../codegen/target.js';
-import type { DType, TypedArray } from '../../../ir/dtype.js';
+import { type DType, type HostArray, hostArray, isBigArray, isWide, numbersOf, type TypedArray } from '../../../ir/dtype.js';
 import type { Graph } from '../../../ir/graph.js';
-import type { Device, HostArray, ResidentArray, Session } from '../../../runtime/device.js';
+import type { Device, ResidentArray, Session } from '../../../runtime/device.js';
 import type { Executor, Program, ResidentData } from './executor.js';
+
+/** 64-bit integers travel as bigints. */
+const hostData = (dtype: DType, data: HostArray): HostArray => (isWide(dtype) && !isBigArray(data) ? hostArray(dtype, data) : data);
 
 export class CompiledExecutor implements Executor {
   readonly description: string;
@@ -29,7 +32,7 @@ export class CompiledExecutor implements Executor {
           inputs: Object.fromEntries(
             Object.entries(options.inputs ?? {})
               .filter(([n]) => nonResident.has(n))
-              .map(([n, t]) => [n, t.data as HostArray]),
+              .map(([n, t]) => [n, hostData(t.dtype, t.data)]),
           ),
           resident: options.resident as Readonly<Record<string, ResidentArray>> | undefined,
           repeat: options.repeat,
@@ -43,13 +46,13 @@ export class CompiledExecutor implements Executor {
     return this.session.hasState(name);
   }
   writeState(name: string, data: TypedArray): void {
-    this.session.writeState(name, data as HostArray);
+    this.session.writeState(name, data);
   }
   readState(name: string): Promise<TypedArray> {
-    return this.session.readState(name);
+    return this.session.readState(name).then(numbersOf);
   }
   upload(dtype: DType, shape: readonly number[], data: TypedArray): ResidentData {
-    return this.session.upload(dtype, shape, data as HostArray);
+    return this.session.upload(dtype, shape, hostData(dtype, data));
   }
   finish(): Promise<void> {
     return this.session.finish();

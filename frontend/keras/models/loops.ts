@@ -1,6 +1,7 @@
 /**
  * The loops behind fit, evaluate and predict. The data set is uploaded once; several steps are queued at a time; loss and metrics are read where they are shown.
  */
+import { hostArray, numbersOf } from '../../../ir/dtype.js';
 import { ValueError } from '../../../ir/errors.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import { type CallbackClass, CallbackList, History, type Logs } from '../callbacks/index.js';
@@ -289,11 +290,16 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
 /** Batches one after the other. */
 function joined(parts: readonly TensorData[]): Tensor {
   const first = parts[0]!;
-  if (parts.length === 1) return new Tensor(first.data, first.shape, first.dtype);
-  const data = new (first.data.constructor as new (n: number) => typeof first.data)(parts.reduce((n, p) => n + p.data.length, 0));
+  if (parts.length === 1) return new Tensor(numbersOf(first.data), first.shape, first.dtype);
+  const data = numbersOf(
+    hostArray(
+      first.dtype,
+      parts.reduce((n, p) => n + p.data.length, 0),
+    ),
+  );
   let at = 0;
   for (const p of parts) {
-    data.set(p.data, at);
+    data.set(numbersOf(p.data), at);
     at += p.data.length;
   }
   return new Tensor(data, [parts.reduce((n, p) => n + p.shape[0]!, 0), ...first.shape.slice(1)], first.dtype);

@@ -1,5 +1,5 @@
 /** Runs graphs with the reference evaluation: slow, exact, for tests and for finding faults. */
-import { type DType, hostArray, type TypedArray } from '../../../ir/dtype.js';
+import { type DType, hostArray, numbersOf, type TypedArray } from '../../../ir/dtype.js';
 import { ValueError } from '../../../ir/errors.js';
 import { evaluate, toHost } from '../../../ir/evaluate.js';
 import type { Graph } from '../../../ir/graph.js';
@@ -73,7 +73,7 @@ export class ReferenceExecutor implements Executor {
   }
   readState(name: string): Promise<TypedArray> {
     const t = this.state.get(name);
-    return t ? Promise.resolve(toHost(t).data) : Promise.reject(new ValueError(`no state '${name}'`));
+    return t ? Promise.resolve(numbersOf(toHost(t).data)) : Promise.reject(new ValueError(`no state '${name}'`));
   }
   upload(dtype: DType, shape: readonly number[], data: TypedArray): ResidentData {
     return new ReferenceData({ dtype, shape: [...shape], data });

@@ -1,5 +1,5 @@
 /** A model on a device: its state, its programs, and the way of weights between host and device. */
-import { hostArray, type TypedArray } from '../../../ir/dtype.js';
+import { hostArray, numbersOf, type TypedArray } from '../../../ir/dtype.js';
 import type { Graph } from '../../../ir/graph.js';
 import type { CompiledPlan } from '../../../runtime/plan.js';
 import { iterationSlot, seedSlot } from '../backend/trace.js';
@@ -51,9 +51,11 @@ export class ModelSession {
       this.executor.writeState(
         s.name,
         contents ??
-          hostArray(
-            s.value.dtype,
-            (s.value.shape as readonly number[]).reduce((a, d) => a * d, 1),
+          numbersOf(
+            hostArray(
+              s.value.dtype,
+              (s.value.shape as readonly number[]).reduce((a, d) => a * d, 1),
+            ),
           ),
       );
       if (s.name === learningRateSlot) this.writtenRate = this.optimizer!.learningRate;
@@ -78,7 +80,7 @@ export class ModelSession {
 
   /** Sets slots to zero, such as the accumulators of metrics at the start of an epoch. */
   zero(slots: readonly { readonly name: string; readonly dtype: Variable['dtype']; readonly size: number }[]): void {
-    for (const s of slots) if (this.initialized.has(s.name)) this.executor.writeState(s.name, hostArray(s.dtype, s.size));
+    for (const s of slots) if (this.initialized.has(s.name)) this.executor.writeState(s.name, numbersOf(hostArray(s.dtype, s.size)));
   }
   zeroVariables(variables: readonly Variable[]): void {
     this.zero(variables.map((v) => ({ name: this.layout.place(v).slot, dtype: v.dtype, size: v.size })));
