@@ -1,20 +1,18 @@
 /**
- * winograd: convolutions by 3x3 windows with stride 1 on WASM, as F(2x2, 3x3) of Lavin and Gray ("Fast Algorithms for Convolutional Neural Networks", 2015). A tile is 2x2 positions of the
+ * winograd: convolutions by 3x3 windows with stride 1 on WASM, as F(2x2, 3x3) (winograd-tiles.ts). A tile is 2x2 positions of the
  * output. Its 4x4 elements of the image are transformed, channel by channel, to 16 others; the weights too; 16 products of matrices (tiles x channels by channels x features) follow,
  * and the inverse transform gives the tile: 16 multiplications for 36. A group transforms the weights of its features once and walks blocks of tiles, everything in scratch memory that
  * fits the second-level cache. Prologue and epilogue are expressions, as in any contraction: the gradient for a convolution's input takes this way too.
  */
 import { evalDim, isStatic } from '../../ir/dim.js';
-import { add, and, compare, constant, div, type Expr, i32, load, mad, min, mul, splat, sub, variable } from '../kernel/expr.js';
+import { add, compare, constant, div, type Expr, i32, load, mad, min, mul, splat, sub, variable } from '../kernel/expr.js';
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, dimExpr, exprSize, linearize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { type ContractionSpec, contractionSpec } from './contraction-spec.js';
 import { loopVar } from './gemm-pack.js';
+import { both, insideTiles, matrix, placeOf, resultColumn, rows, type Tiles, tapOf, transformImage, weightColumn, width } from './winograd-tiles.js';
 
-/** Columns and rows of the register tile. */
-const width = 8;
-const rows = 4;
 /** Elements of scratch memory for the weights of a group, and for a block of tiles before and after the products. */
 const mostWeights = 65536;
 const mostTiles = 49152;
@@ -26,6 +24,7 @@ const worth = 0.8;
 interface Cut {
   /** Tiles along both spatial axes. */
   readonly across: readonly [number, number];
+  readonly inside: Tiles['inside'];
   readonly channels: number;
   readonly features: number;
   /** Features of a group. */
@@ -39,7 +38,7 @@ interface Cut {
 function cutOf(f: Frame, s: ContractionSpec): Cut | null {
   const n = s.node;
   if (n.op !== 'conv') return null;
-  const { dims, strides, inputDilation, kernelDilation } = n.attrs;
+  const { dims, strides, padding, inputDilation, kernelDilation } = n.attrs;
   const one = (xs: readonly number[]): boolean => xs.every((x) => x === 1);
   if (dims.output.spatial.length !== 2 || !one(strides) || !one(inputDilation) || !one(kernelDilation)) return null;
   const w = n.inputs[1]!.shape;
@@ -65,31 +64,9 @@ function cutOf(f: Frame, s: ContractionSpec): Cut | null {
   const transforms =
     tiles * (channels * nBlocks * transformCost.image + features * transformCost.result) + groups * channels * features * transformCost.weights;
   if (products + transforms > worth * 9 * images * height * breadth * channels * features) return null;
-  return { across, channels, features, nBlock, block, several };
+  const inside = dims.input.spatial.map((axis, i) => insideTiles(n.inputs[0]!.shape[axis] as number, padding[i]![0], across[i]!));
+  return { across, inside, channels, features, nBlock, block, several };
 }
-
-type Four = readonly [Expr, Expr, Expr, Expr];
-
-/** B^T of a column of the image. */
-const imageColumn = ([a, b, c, d]: Four): Four => [sub(a, c), add(b, c), sub(c, b), sub(b, d)];
-/** G of a column of weights. */
-const weightColumn = ([a, b, c]: readonly Expr[]): Four => {
-  const half = constant(0.5, 'f32');
-  const outer = mul(add(a!, c!), half);
-  const inner = mul(b!, half);
-  return [a!, add(outer, inner), sub(outer, inner), c!];
-};
-/** A^T of a column of products. */
-const resultColumn = ([a, b, c, d]: Four): readonly [Expr, Expr] => [add(add(a, b), c), sub(sub(b, c), d)];
-
-const transpose = (m: readonly (readonly Expr[])[]): Expr[][] => m[0]!.map((_, j) => m.map((row) => row[j]!));
-/** T m T^T, for a transform T of columns. */
-const both = (m: readonly (readonly Expr[])[], column: (c: never) => readonly Expr[]): Expr[][] => {
-  const once = transpose(transpose(m).map((c) => [...column(c as never)]));
-  return once.map((row) => [...column(row as never)]);
-};
-
-const matrix = (n: number, at: (i: number, j: number) => Expr): Expr[][] => Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => at(i, j)));
 
 /** Null where the convolution is not of this kind. */
 export function lowerWinograd(f: Frame): LoweredKernel | null {
@@ -120,7 +97,7 @@ export function lowerWinograd(f: Frame): LoweredKernel | null {
   const blocksLeft = min(i32(several), div(add(sub(tiles, first), i32(block - 1)), i32(block)));
   const count = min(i32(block), sub(tiles, t0));
   const body = [
-    ...transformImage(f, s, cut, { image, stride: imageStride, t0, count, tiles }),
+    ...transformImage(f, tilesOf(s, cut, tiles), { image, stride: imageStride, block, channels, t0, count, fill: true }),
     ...products({ image, imageStride, weights, result, resultStride, panels, channels, nBlock, count }),
     ...transformResult(f, s, cut, { result, stride: resultStride, t0, n0, count }),
   ];
@@ -137,6 +114,18 @@ export function lowerWinograd(f: Frame): LoweredKernel | null {
   });
 }
 
+function tilesOf(s: ContractionSpec, cut: Cut, total: Expr): Tiles {
+  return {
+    across: cut.across,
+    inside: cut.inside,
+    total,
+    element: (image, y, x, c) => {
+      const [[dy, i], [dx, j]] = [tapOf(y.at), tapOf(x.at)];
+      return s.left([], [image, add(mul(y.tile, i32(2)), i32(dy)), add(mul(x.tile, i32(2)), i32(dx))], [i32(i), i32(j), c]);
+    },
+  };
+}
+
 /** weights[16][panel][channel][width] */
 function transformWeights(f: Frame, s: ContractionSpec, o: { weights: Memory; panels: number; channels: number; n0: Expr }): Stmt[] {
   const [p, c, n] = [loopVar('p', o.panels), loopVar('c', o.channels), loopVar('n', width)];
@@ -148,43 +137,6 @@ function transformWeights(f: Frame, s: ContractionSpec, o: { weights: Memory; pa
     u.forEach((row, i) => row.forEach((e, j) => body.push(store(o.weights, add(i32((4 * i + j) * o.panels * o.channels * width), at), e))));
   });
   return [forLoop(p, i32(0), i32(o.panels), [forLoop(c, i32(0), i32(o.channels), [forLoop(n, i32(0), i32(width), body, { parallel: true })])])];
-}
-
-/** image[16][tile][channel]. The rows that fill up the last register tile are copies of the last tile. */
-function transformImage(f: Frame, s: ContractionSpec, cut: Cut, o: { image: Memory; stride: number; t0: Expr; count: Expr; tiles: Expr }): Stmt[] {
-  const [t, c] = [loopVar('t', cut.block), loopVar('c', cut.channels)];
-  const filled = o.count.kind === 'const' ? i32(Math.ceil(o.count.value / rows) * rows) : mul(div(add(o.count, i32(rows - 1)), i32(rows)), i32(rows));
-  const [b, ty, tx] = delinearize(min(add(o.t0, t), sub(o.tiles, i32(1))), [i32(1), i32(cut.across[0]), i32(cut.across[1])]) as [Expr, Expr, Expr];
-  const names = [b, ty, tx].map((e) => variable('at', 'let', 'i32', [Math.max(0, e.lo), e.hi]));
-  const copy = ([image, y, x]: readonly Expr[]): Stmt => {
-    const body: Stmt[] = [];
-    f.em.within(body, () => {
-      // element i of a tile is tap i of its first position, or the last tap of its second
-      const d = matrix(4, (i, j) => {
-        const [dy, dx] = [i === 3 ? 1 : 0, j === 3 ? 1 : 0];
-        return s.left([], [image!, add(mul(y!, i32(2)), i32(dy)), add(mul(x!, i32(2)), i32(dx))], [i32(i - dy), i32(j - dx), c]);
-      });
-      both(d, imageColumn).forEach((row, i) =>
-        row.forEach((e, j) => body.push(store(o.image, add(i32((4 * i + j) * o.stride), add(mul(t, i32(cut.channels)), c)), e))),
-      );
-    });
-    return forLoop(c, i32(0), i32(cut.channels), body, { parallel: true });
-  };
-  // Tiles inside the image need no guards: the variables' ranges say so.
-  const node = s.node;
-  if (node.op !== 'conv') return [];
-  const { dims, padding } = node.attrs;
-  const inside = dims.input.spatial.map((axis, i): readonly [number, number] => {
-    const size = node.inputs[0]!.shape[axis] as number;
-    return [Math.max(0, Math.ceil(padding[i]![0] / 2)), Math.min(cut.across[i]! - 1, Math.floor((size - 4 + padding[i]![0]) / 2))];
-  });
-  const lets = names.map((v, i) => letVar(v, [b, ty, tx][i]!));
-  const everywhere = inside.every(([from, to], i) => from === 0 && to === cut.across[i]! - 1);
-  if (everywhere || inside.some(([from, to]) => to < from)) return [forLoop(t, i32(0), filled, [...lets, copy(names)])];
-  const inner = inside.map((range) => variable('in', 'let', 'i32', range));
-  const test = inside.map(([from, to], i) => and(compare('ge', names[i + 1]!, i32(from)), compare('le', names[i + 1]!, i32(to)))).reduce((x, y) => and(x, y));
-  const fast = [...inner.map((v, i) => letVar(v, names[i + 1]!)), copy([names[0]!, ...inner])];
-  return [forLoop(t, i32(0), filled, [...lets, ...ifThen(test, fast, [copy(names)])])];
 }
 
 /** result[16][tile][feature]: 16 matrix products. */
@@ -225,7 +177,7 @@ function products(o: {
 function transformResult(f: Frame, s: ContractionSpec, cut: Cut, o: { result: Memory; stride: number; t0: Expr; n0: Expr; count: Expr }): Stmt[] {
   const { em, ctx, region } = f;
   const t = loopVar('t', cut.block);
-  const at = delinearize(add(o.t0, t), [i32(1), i32(cut.across[0]), i32(cut.across[1])]);
+  const at = placeOf(add(o.t0, t), cut);
   const images = evalDim(s.m[0]!, ctx.symbols);
   const limits = [Math.max(0, images - 1), cut.across[0] - 1, cut.across[1] - 1];
   const names = limits.map((most) => variable('at', 'let', 'i32', [0, most]));

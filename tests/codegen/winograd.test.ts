@@ -129,6 +129,86 @@ for (const c of cases) {
   });
 }
 
+/** The gradient for a 3x3 kernel, height x width x channels x features: the channels are the convolution's batch, the images are summed over. */
+const gradient: ConvDims = {
+  input: { batch: 3, feature: 0, spatial: [1, 2] },
+  kernel: { spatial: [1, 2], input: 0, output: 3 },
+  output: { batch: 2, feature: 3, spatial: [0, 1] },
+};
+
+for (const [name, image, window, channels, features, padding] of [
+  [
+    'even',
+    [14, 12],
+    [12, 10],
+    16,
+    24,
+    [
+      [0, 0],
+      [0, 0],
+    ],
+  ],
+  ['odd, padded', [11, 13], [11, 13], 8, 8, same],
+  [
+    'channels and features in several groups',
+    [10, 11],
+    [10, 10],
+    64,
+    128,
+    [
+      [1, 1],
+      [1, 0],
+    ],
+  ],
+] as const) {
+  test(`gradient for the kernel: ${name}`, async () => {
+    const b = new GraphBuilder('gradient');
+    b.declareSymbol('batch', 7);
+    const x = b.input('x', 'float32', [symbol('batch'), ...image, channels]);
+    const dy = b.input('dy', 'float32', [symbol('batch'), ...window, features]);
+    const [strides, dilation] = [
+      [1, 1],
+      [1, 1],
+    ];
+    const attrs = {
+      strides,
+      padding: padding as unknown as Pair[],
+      inputDilation: dilation,
+      kernelDilation: dilation,
+      groups: 1,
+      batchGroups: 1,
+      dims: gradient,
+    };
+    b.output('dw', b.mul(b.emit('conv', [x, b.mul(dy, 0.5)], attrs), 0.1));
+    const graph = b.build();
+    const input = (shape: number[], seed: number) => ({
+      dtype: 'float32' as const,
+      shape,
+      data: values(
+        shape.reduce((a, d) => a * d, 1),
+        seed,
+      ),
+    });
+    const batch = 5;
+    const args = { inputs: { x: input([batch, ...image, channels], 1), dy: input([batch, ...window, features], 2) }, bindings: { batch } };
+    const expected = runReference(graph, args).outputs.dw!.data;
+    for (const threads of [1, 2]) {
+      const target = wasmTarget(threads, false);
+      assert.match(
+        compile({ run: graph }, { target })
+          .plan.kernels.map((k) => k.schedule)
+          .join(),
+        /winograd-gradient/,
+      );
+      const device = await openWasmDevice({ threads });
+      const got = (await runOnDevice(graph, args, device, target)).outputs.dw!.data;
+      device.dispose();
+      assert.is(got.length, expected.length);
+      for (let i = 0; i < got.length; i++) assert.ok(Math.abs(got[i]! - expected[i]!) < 2e-5, `${i}: ${got[i]} for ${expected[i]}`);
+    }
+  });
+}
+
 test('few channels and strides are no such convolutions', () => {
   const b = new GraphBuilder('others');
   const conv = (x: Value, k: Value, strides: number[]): Value =>
