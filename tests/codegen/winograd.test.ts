@@ -124,7 +124,7 @@ for (const c of cases) {
       const expected = runReference(graph, args).outputs.y!.data;
       const got = outputs.y!.data;
       assert.is(got.length, expected.length);
-      for (let i = 0; i < got.length; i++) assert.ok(Math.abs(got[i]! - expected[i]!) < 2e-5, `${i}: ${got[i]} for ${expected[i]}`);
+      for (let i = 0; i < got.length; i++) assert.ok(Math.abs(Number(got[i]) - Number(expected[i])) < 2e-5, `${i}: ${got[i]} for ${expected[i]}`);
     }
   });
 }
@@ -204,7 +204,7 @@ for (const [name, image, window, channels, features, padding] of [
       const got = (await runOnDevice(graph, args, device, target)).outputs.dw!.data;
       device.dispose();
       assert.is(got.length, expected.length);
-      for (let i = 0; i < got.length; i++) assert.ok(Math.abs(got[i]! - expected[i]!) < 2e-5, `${i}: ${got[i]} for ${expected[i]}`);
+      for (let i = 0; i < got.length; i++) assert.ok(Math.abs(Number(got[i]) - Number(expected[i])) < 2e-5, `${i}: ${got[i]} for ${expected[i]}`);
     }
   });
 }
