@@ -6,6 +6,7 @@ import { foldInference } from './fold-inference.js';
 import { hoistScan } from './hoist-scan.js';
 import { layout } from './layout.js';
 import { liftConstants } from './lift-constants.js';
+import { packWeights } from './pack-weights.js';
 import { RuleSet, rewrite } from './rewrite.js';
 import { convAsDotRules } from './rules/conv-as-dot.js';
 import { stridedGradientRules } from './rules/strided-gradient.js';
@@ -45,6 +46,8 @@ export const passes: readonly Pass[] = [
   { name: 'contractions', run: (g) => rewrite(g, contractionRules), leaves: 'laid-out' },
   // tensor constants inside loops become operands of the loops
   { name: 'lift-constants', run: (g) => liftConstants(g), leaves: 'laid-out' },
+  // weights in the order of reading, where rows are few; packing and unpacking stand beside each other, so the graph is not simplified any more
+  { name: 'pack-weights', run: (g, o) => (o.target === 'wasm' ? packWeights(g) : g), leaves: 'decomposed' },
 ];
 
 export const passNames: readonly string[] = passes.map((p) => p.name);

@@ -6,7 +6,10 @@ import type { Graph, Node, Value } from '../ir/graph.js';
 
 /** Computed from the index where it is read, or another view of memory: not worth memory of its own. Such nodes are computed again where the run reads them. */
 export const isCheap = (n: Node): boolean =>
-  n.op === 'broadcast' || n.op === 'reshape' || n.op === 'iota' || n.op === 'constant' || n.op === 'dim_size' || n.op === 'slice';
+  n.op === 'broadcast' || n.op === 'reshape' || n.op === 'iota' || n.op === 'constant' || n.op === 'dim_size' || n.op === 'slice' || isUnpacking(n);
+
+/** The inverse of a packing (pack-weights.ts): the packed memory is what the run wants. */
+const isUnpacking = (n: Node): boolean => n.op === 'transpose' && n.inputs[0]!.producer?.op === 'transpose';
 
 /** Values that are the same in every run until the host writes state: state that no run changes, constants, and what follows from them alone. Symbolic shapes differ from run to run. */
 export function fixedValues(graph: Graph): Set<Value> {

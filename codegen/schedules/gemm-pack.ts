@@ -3,7 +3,8 @@ import { add, and, compare, div, type Expr, i32, mul, rem, type VarExpr, variabl
 import { forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
 import { type Axis, delinearize, dimExpr } from '../lower/space.js';
 import type { ContractionSpec } from './contraction-spec.js';
-import type { GemmBlock, GemmEnv, GemmShape } from './gemm-wasm.js';
+import type { GemmEnv } from './gemm-epilogue.js';
+import type { GemmBlock, GemmShape } from './gemm-wasm.js';
 import { mergeAxes } from './grid.js';
 
 export const loopVar = (hint: string, most: number): VarExpr => variable(hint, 'loop', 'i32', [0, Math.max(0, most - 1)]);

@@ -6,7 +6,6 @@
  * The epilogue runs on each finished tile while it is in the first-level cache.
  */
 import { evalDim } from '../../ir/dim.js';
-import type { Value } from '../../ir/graph.js';
 import type { SizeExpr } from '../../runtime/plan.js';
 import {
   add,
@@ -27,11 +26,13 @@ import {
   variable,
   varsOf,
 } from '../kernel/expr.js';
-import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
+import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
-import { type Axis, delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
+import { type Axis, delinearize, dimExpr, exprSize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import type { ContractionSpec } from './contraction-spec.js';
+import { epilogueStmt, type GemmEnv } from './gemm-epilogue.js';
 import { dimsOf, leftIndex, loopVar, nest, packLeftStmts, packRightStmts, packWholeRight, tileStride } from './gemm-pack.js';
+import { lowerPanels, readsPanels } from './gemm-panel.js';
 import { rowTimesMatrix } from './gemm-row.js';
 
 /** Longest block of the contracted axes. */
@@ -146,16 +147,6 @@ function chooseBlocks(m: number, n: number, k: number, batch: number, threads: n
   return { rows, vectors, mBlock, nBlock };
 }
 
-/** What the product needs of its surroundings: a frame, or a region inside a block kernel. */
-export interface GemmEnv {
-  readonly em: Frame['em'];
-  readonly ctx: Frame['ctx'];
-  readonly outputs: readonly Value[];
-  readonly memoryOf: (v: Value) => Memory;
-  readonly baseOf: (v: Value) => Expr;
-  readonly local: (name: string, scalar: 'f32', size: number) => Memory;
-}
-
 /** What is decided about a product before its statements are made. */
 export interface GemmShape {
   readonly env: GemmEnv;
@@ -238,7 +229,6 @@ export interface GemmBlock {
 export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   const { env, s, depth, k, kIndex, batch } = g;
   const { rows, mBlock, nBlock, m0, n0, mCount, nCount } = o;
-  const max = env.ctx.symbols;
   const width = o.vectors * 4;
   const cut = depth.outer.length > 0;
   const oneRow = rows === 1 && g.rightContiguous && !o.packedRight && g.nMax >= 32;
@@ -254,22 +244,8 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   const lastRow = sub(g.mTotal, i32(1));
   const clampRow = (m: Expr): Expr => (o.mEven ? m : min(m, lastRow));
 
-  /** The epilogue for one row and `count` columns from column n (absolute). */
-  const finish = (row: Expr, column: Expr, count: Expr, value: (lane: Expr) => Expr, most: number): Stmt => {
-    const lane = loopVar('n', most);
-    const body: Stmt[] = [];
-    const index = s.out(batch, at(row, s.m), at(add(column, lane), s.n));
-    env.em.bind(s.output, () => value(lane));
-    env.em.within(body, () => {
-      body.push(
-        ...storeAll(
-          env.outputs.map((v) => ({ memory: env.memoryOf(v), index: add(env.baseOf(v), linearize(index, v.shape, max)), value: env.em.value(v, index) })),
-        ),
-      );
-    });
-    env.em.unbind(s.output);
-    return forLoop(lane, i32(0), count, body, { parallel: true });
-  };
+  const finish = (row: Expr, column: Expr, count: Expr, value: (lane: Expr) => Expr, most: number): Stmt =>
+    epilogueStmt(env, s, batch, row, column, count, most, value);
 
   if (oneRow) return [...rowTimesMatrix(g, o, partial!), finish(m0, n0, nCount, (lane) => load(partial!, lane), nBlock)];
 
@@ -363,6 +339,7 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
     baseOf: (v) => f.baseOf(v),
     local: (name, scalar, size) => f.local(name, 'private', scalar, size),
   };
+  if (readsPanels(env, s)) return lowerPanels(f, env, s);
   const g = analyseGemm(env, s);
   const kMax = maxSize(s.k, max);
   const batchMax = maxSize(s.batch, max);

@@ -16,8 +16,9 @@ import { ElementEmitter, type Place } from '../lower/element.js';
 import type { LowerContext } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, linearize, maxSize } from '../lower/space.js';
 import { contractionSpec } from './contraction-spec.js';
+import type { GemmEnv } from './gemm-epilogue.js';
 import { packWholeRight } from './gemm-pack.js';
-import { analyseGemm, emitGemmBlock, type GemmEnv } from './gemm-wasm.js';
+import { analyseGemm, emitGemmBlock } from './gemm-wasm.js';
 import { mergeAxes } from './grid.js';
 
 /** The batch axis of every value of the body that has one; null when some node mixes rows. */
