@@ -22,7 +22,7 @@ import type { Memory } from './ir.js';
 import { addLinear, divInt, remInt, resetSums, scaleLinear } from './linear.js';
 
 export * from './expr-node.js';
-export { coefficient, type Linear, linear } from './linear.js';
+export { coefficient, isMultiple, type Linear, linear } from './linear.js';
 
 /** Forgets interned expressions (between compilations, so that memory and names do not grow). Expressions made before must not be mixed with later ones. */
 export function resetExpressions(): void {

@@ -19,6 +19,12 @@ export function linear(e: Expr): Linear {
   return linearOf.get(e) ?? { constant: 0, terms: new Map([[e, 1]]) };
 }
 
+/** Whether `e` is a multiple of `n` whatever its variables are. */
+export function isMultiple(e: Expr, n: number): boolean {
+  const l = linear(e);
+  return l.constant % n === 0 && [...l.terms.values()].every((c) => c % n === 0);
+}
+
 /** coefficient of atom `x` in `e`; null when `e` depends on x in another way too. */
 export function coefficient(e: Expr, x: Expr): number | null {
   const l = linear(e);

@@ -223,7 +223,7 @@ function reductionOf(stmts: readonly Stmt[], acc: VarExpr): ReduceFn | null {
 }
 
 /** Functions that are one instruction a lane at best and many where a target has to expand them. */
-const costly = new Set<string>([
+export const costly: ReadonlySet<string> = new Set([
   'exp',
   'expm1',
   'log',

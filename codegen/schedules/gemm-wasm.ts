@@ -15,6 +15,7 @@ import {
   div,
   type Expr,
   i32,
+  isMultiple,
   linear,
   load,
   mad,
@@ -30,7 +31,7 @@ import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, exprSize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import type { ContractionSpec } from './contraction-spec.js';
-import { epilogueStmt, type GemmEnv } from './gemm-epilogue.js';
+import { epilogueOfRegisters, epilogueStmt, type GemmEnv } from './gemm-epilogue.js';
 import { dimsOf, leftIndex, loopVar, nest, packLeftStmts, packRightStmts, packWholeRight, tileStride } from './gemm-pack.js';
 import { lowerPanels, readsPanels } from './gemm-panel.js';
 import { rowTimesMatrix } from './gemm-row.js';
@@ -217,7 +218,7 @@ export interface GemmBlock {
   readonly nBlock: number;
   readonly rows: number;
   readonly vectors: number;
-  /** All rows of the block exist. */
+  /** All rows of every register tile exist. */
   readonly mEven: boolean;
   /** Condition that this block is the one that holds the last, incomplete panel; null: it always is. */
   readonly lastPanel: Expr | null;
@@ -240,7 +241,7 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   const allPanels = !cut && !o.packedRight && panels > 1 && depth.size <= 64 && panels * width * depth.size <= 32768;
   const right = o.packedRight || directRight || oneRow ? null : env.local('right', 'f32', depth.size * width * (allPanels ? panels : 1));
   const partial = cut || oneRow ? env.local('partial', 'f32', mBlock * nBlock) : null;
-  const tile = cut ? null : env.local('tile', 'f32', rows * width);
+  const tile = env.local('tile', 'f32', rows * width);
   const lastRow = sub(g.mTotal, i32(1));
   const clampRow = (m: Expr): Expr => (o.mEven ? m : min(m, lastRow));
 
@@ -280,15 +281,20 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
       bs.forEach((b, j) => body.push(assign(row[j]!, mad(b.lanes === 1 ? a : splat(a, b.lanes), b, row[j]!))));
     });
     out.push(forLoop(k, i32(0), depth.count, body));
-    accs.forEach((row, r) =>
-      row.forEach((acc, j) => out.push(partial ? store(partial, partialAt(r, j), acc) : store(tile!, i32(r * width + offsets[j]!), acc))),
-    );
-    if (!partial) {
-      for (let r = 0; r < rows; r++) {
-        const done = finish(add(m0, rowOf(r)), add(n0, ni), i32(span), (lane) => load(tile!, add(i32(r * width), lane)), span);
-        out.push(...(o.mEven && mBlock % rows === 0 ? [done] : ifThen(compare('lt', rowOf(r), mCount), [done])));
-      }
+    if (partial) {
+      accs.forEach((row, r) => row.forEach((acc, j) => out.push(store(partial, partialAt(r, j), acc))));
+      return out;
     }
+    const direct = accs.map((row, r) => epilogueOfRegisters(env, s, batch, add(m0, rowOf(r)), add(n0, ni), row));
+    if (direct.every((d) => d !== null)) {
+      direct.forEach((d, r) => out.push(...(o.mEven ? d : ifThen(compare('lt', rowOf(r), mCount), d))));
+      return out;
+    }
+    accs.forEach((row, r) => row.forEach((acc, j) => out.push(store(tile, i32(r * width + offsets[j]!), acc))));
+    const r = loopVar('r', rows);
+    const count = o.mEven ? i32(rows) : min(i32(rows), sub(mCount, mi));
+    const row = add(mi, r);
+    out.push(forLoop(r, i32(0), count, [finish(add(m0, row), add(n0, ni), i32(span), (lane) => load(tile, add(mul(r, i32(width)), lane)), span)]));
     return out;
   };
 
@@ -367,7 +373,8 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const m0 = variable('m0', 'let', 'i32', [0, Math.max(0, g.mMax - 1)]);
   const n0 = variable('n0', 'let', 'i32', [0, Math.max(0, g.nMax - 1)]);
   block.push(letVar(n0, mul(groupAt.at(-2)!, i32(nBlock))));
-  const mEven = g.mTotal.kind === 'const' && g.mTotal.value % mBlock === 0;
+  // with a symbolic batch, too, the number of rows may be a multiple of the tile's or the block's (tokens, pixels)
+  const mEven = mBlock % rows === 0 && isMultiple(g.mTotal, rows);
   const at = (packedRight: Memory | null): Stmt[] =>
     emitGemmBlock(g, {
       m0,
@@ -378,7 +385,7 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
       vectors,
       mEven,
       packedRight,
-      mCount: mEven ? i32(mBlock) : min(i32(mBlock), sub(g.mTotal, m0)),
+      mCount: isMultiple(g.mTotal, mBlock) ? i32(mBlock) : min(i32(mBlock), sub(g.mTotal, m0)),
       nCount: g.nMax % nBlock === 0 ? i32(nBlock) : min(i32(nBlock), sub(g.nTotal, n0)),
       lastPanel: nBlocks === 1 ? null : compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)),
     });
