@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { compile } from '../codegen/compile.js';
 import { webgpuTarget } from '../codegen/target.js';
 import { ModelLayout } from '../frontend/keras/models/layout.js';
-import { trainGraph } from '../frontend/keras/models/programs.js';
+import { compiledGraph, trainGraph } from '../frontend/keras/models/programs.js';
 import * as optimizers from '../frontend/keras/optimizers/index.js';
 import type { Graph } from '../ir/graph.js';
 import type { CompiledPlan } from '../runtime/plan.js';
@@ -37,7 +37,7 @@ export function graphOf(w: Workload): { program: 'train' | 'predict'; graph: Gra
   );
   const x = model.inputSpecs.map((s) => ({ dtype: s.dtype, shape: s.shape.slice(1) as number[] }));
   const y = model.outputShapes().map((shape) => ({ dtype: 'float32' as const, shape: shape as number[] }));
-  return { program: 'train', graph: trainGraph(model, layout, model.compiled, { x, y, weights: [null] }, { batch: w.batch, samples }) };
+  return { program: 'train', graph: compiledGraph(trainGraph(model, layout, model.compiled, { x, y, weights: [null] }, { batch: w.batch, samples })) };
 }
 
 /** The plan of a workload: compiled for WebGPU's default limits, memory planned for its batch. */

@@ -2,7 +2,8 @@
  * The benchmark's models in Tenon's Keras API, with the weights that the benchmark defines: seeded uniform values, one seed for each weight in the order of
  * definition. Weight matrices are He-scaled, limit `gain * sqrt(6 / fan in)`; biases, shifts and moving means have limit 0.05; scales and variances are constant.
  */
-import { activations, Input, type KerasShape, type KerasTensor, Layer, layers, Model, ops, type SymbolicTensor } from '../frontend/keras/index.js';
+import * as ops from '../frontend/keras/backend/ops.js';
+import { activations, Input, type KerasShape, type KerasTensor, Layer, layers, Model, type SymbolicTensor } from '../frontend/keras/index.js';
 import { elements, type ModelName, uniform } from './workloads.js';
 
 /** Multi-head self-attention with biases; queries, keys, values and the output each have a weight matrix [d, d]. */

@@ -184,7 +184,6 @@ test('mistakes in models are errors', () => {
   assert.throws(() => m.compile({ optimizer: 'adamm', loss: 'mse' }), /unknown optimizer 'adamm'. Did you mean 'adam'\?/);
   assert.throws(() => m.compile({ loss: 'msee' }), /unknown loss 'msee'. Did you mean 'mse'\?/);
   assert.throws(() => m.compile({ loss: 'mse', lossWeight: 1 } as object), /unknown option 'lossWeight'. Did you mean 'lossWeights'\?/);
-  assert.throws(() => m.compile({ loss: 'mse', runEagerly: true }), /runEagerly is not supported/);
   assert.throws(() => m.compile({ loss: { nope: 'mse' } }), /names the output 'nope'/);
   assert.throws(() => m.getLayer('nope'), /has no layer "nope"/);
 });

@@ -4,17 +4,22 @@
  */
 import { type Dim, isStatic, type Shape } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
-import { invariant, ShapeError } from '../../../ir/errors.js';
+import { ShapeError } from '../../../ir/errors.js';
 import type { Value } from '../../../ir/graph.js';
 import * as math from '../../../ir/math.js';
 import type { BinaryFunction, CompareFunction, OpAttrs, ReduceFunction, UnaryFunction } from '../../../ir/op-attrs.js';
+import { runningTrace } from './context.js';
 import { SymbolicTensor, type Trace } from './trace.js';
 import { Variable } from './variable.js';
 
 export type TensorLike = SymbolicTensor | Variable | number;
 
 function traceOf(args: readonly TensorLike[]): Trace {
-  for (const a of args) if (a instanceof SymbolicTensor) return a.trace;
+  let found: Trace | null = null;
+  // within a sub-graph its own tensors meet those from outside
+  for (const a of args) if (a instanceof SymbolicTensor && (found === null || a.trace.depth > found.depth)) found = a.trace;
+  found ??= runningTrace();
+  if (found) return found;
   throw new ShapeError("an operation needs at least one symbolic tensor among its arguments: use it inside a layer's call");
 }
 
@@ -22,8 +27,7 @@ function traceOf(args: readonly TensorLike[]): Trace {
 function valueIn(t: Trace, x: TensorLike, like: DType): Value {
   if (typeof x === 'number') return t.b.scalar(x, like);
   if (x instanceof Variable) return t.read(x).value;
-  invariant(x.trace === t, 'tensors of two traces meet in one operation');
-  return x.value;
+  return t.capture(x).value;
 }
 
 const dtypeOf = (args: readonly TensorLike[]): DType => {
@@ -90,9 +94,9 @@ export const clip = (x: SymbolicTensor, low: number, high: number): SymbolicTens
 
 /** condition ? a : b, element by element. */
 export function where(condition: SymbolicTensor, a: TensorLike, b: TensorLike): SymbolicTensor {
-  const t = condition.trace;
+  const t = traceOf([condition, a, b]);
   const dtype = dtypeOf([a, b]);
-  return t.tensor(t.b.select(condition.value, valueIn(t, a, dtype), valueIn(t, b, dtype)));
+  return t.tensor(t.b.select(valueIn(t, condition, 'bool'), valueIn(t, a, dtype), valueIn(t, b, dtype)));
 }
 
 export const cast = (x: TensorLike & object, dtype: DType): SymbolicTensor => {
@@ -132,7 +136,7 @@ export function concatenate(xs: readonly SymbolicTensor[], axis: number): Symbol
   const t = traceOf(xs);
   return t.tensor(
     t.b.concat(
-      xs.map((x) => x.value),
+      xs.map((x) => valueIn(t, x, 'float32')),
       axisOf(xs[0]!, axis),
     ),
   );
@@ -140,8 +144,8 @@ export function concatenate(xs: readonly SymbolicTensor[], axis: number): Symbol
 
 /** Rows of `x` along `axis` at int32 indices. */
 export function take(x: TensorLike & object, indices: SymbolicTensor, axis = 0): SymbolicTensor {
-  const t = indices.trace;
-  return t.tensor(t.b.gather(valueIn(t, x, 'float32'), indices.value, axis));
+  const t = traceOf([x, indices]);
+  return t.tensor(t.b.gather(valueIn(t, x, 'float32'), valueIn(t, indices, 'int32'), axis));
 }
 
 const reduction =
@@ -177,13 +181,13 @@ export const argmax = (x: SymbolicTensor, axis = -1): SymbolicTensor =>
 
 /** Contracts the last axis of `a` with the first of `b`. */
 export function matmul(a: SymbolicTensor, b: TensorLike & object): SymbolicTensor {
-  const t = a.trace;
-  return t.tensor(t.b.matmul(a.value, valueIn(t, b, a.dtype)));
+  const t = traceOf([a, b]);
+  return t.tensor(t.b.matmul(valueIn(t, a, a.dtype), valueIn(t, b, a.dtype)));
 }
 
 export function dot(a: SymbolicTensor, b: TensorLike & object, attrs: OpAttrs['dot']): SymbolicTensor {
-  const t = a.trace;
-  return t.tensor(t.b.dot(a.value, valueIn(t, b, a.dtype), attrs));
+  const t = traceOf([a, b]);
+  return t.tensor(t.b.dot(valueIn(t, a, a.dtype), valueIn(t, b, a.dtype), attrs));
 }
 
 export function conv(x: SymbolicTensor, kernel: TensorLike & object, attrs: OpAttrs['conv']): SymbolicTensor {
@@ -229,3 +233,6 @@ export const randomNormal = (like: SymbolicTensor, shape: Shape, seed: number | 
 
 /** x divided by its Euclidean norm along the axes; vectors shorter than 1e-6 are divided by that. */
 export const l2Normalize = (x: SymbolicTensor, axes?: readonly number[]): SymbolicTensor => multiply(x, rsqrt(maximum(sum(square(x), axes, true), 1e-12)));
+
+/** x; no gradient flows back through it. */
+export const stopGradient = (x: SymbolicTensor): SymbolicTensor => x.trace.tensor(math.stopGradient(x.trace.b, x.value));

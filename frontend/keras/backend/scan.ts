@@ -1,32 +1,11 @@
 /**
  * A step that is repeated along the first axis of sequences: the op `scan`, with the step written as a function on symbolic tensors. Variables that the step reads
- * become constants of the scan by themselves; other tensors from outside must be given as constants.
+ * and tensors from outside become constants of the scan by themselves.
  */
-import { GraphBuilder } from '../../../ir/builder.js';
 import type { Dim } from '../../../ir/dim.js';
-import { UnsupportedError } from '../../../ir/errors.js';
-import type { Value } from '../../../ir/graph.js';
-import { type SymbolicTensor, separateLayout, Trace } from './trace.js';
-import type { Variable } from './variable.js';
-
-/** The trace of a step: a variable read in it is an input of the sub-graph. */
-class StepTrace extends Trace {
-  readonly captured = new Map<Variable, Value>();
-  override read(v: Variable): SymbolicTensor {
-    let value = this.captured.get(v);
-    if (!value) {
-      value = this.b.input(v.path, v.dtype, v.shape);
-      this.captured.set(v, value);
-    }
-    return this.tensor(value);
-  }
-  override assign(v: Variable): void {
-    throw new UnsupportedError(`'${v.path}' cannot be assigned within a repeated step`);
-  }
-  override randomKey(): Value {
-    throw new UnsupportedError('random numbers cannot be drawn within a repeated step: draw them before it');
-  }
-}
+import { within } from './context.js';
+import { SubTrace } from './sub-trace.js';
+import type { SymbolicTensor, Trace } from './trace.js';
 
 export interface ScanOptions {
   /** For printing. */
@@ -55,20 +34,19 @@ export interface ScanResult {
 
 /** Runs the step once for each element of the sequences. */
 export function scan(trace: Trace, o: ScanOptions): ScanResult {
-  const b = new GraphBuilder(o.name);
-  const t = new StepTrace(b, { training: trace.training, layout: separateLayout });
+  const t = new SubTrace(trace, o.name);
+  const { b } = t;
   const inputs = (prefix: string, list: readonly SymbolicTensor[], from: number) =>
     list.map((x, i) => t.tensor(b.input(`${prefix}${i}`, x.dtype, x.shape.slice(from))));
   const [carries, xs, constants] = [inputs('carry', o.carries, 0), inputs('x', o.xs, 1), inputs('constant', o.constants, 0)];
-  const result = o.step(carries, xs, constants);
+  const result = within(t, null, () => o.step(carries, xs, constants));
   result.carries.forEach((c, i) => {
-    b.output(`carry${i}`, c.value);
+    b.output(`carry${i}`, t.capture(c).value);
   });
   result.ys.forEach((y, i) => {
-    b.output(`y${i}`, y.value);
+    b.output(`y${i}`, t.capture(y).value);
   });
-  const captured = [...t.captured.keys()].map((v) => trace.read(v));
-  const operands = [...o.carries, ...o.xs, ...o.constants, ...captured].map((x) => x.value);
+  const operands = [...[...o.carries, ...o.xs, ...o.constants].map((x) => trace.capture(x).value), ...t.captured.keys()];
   const values = trace.b
     .emitAll('scan', operands, { body: b.build(), carries: o.carries.length, xs: o.xs.length, length: o.length, reverse: o.reverse })
     .map((v) => trace.tensor(v));

@@ -4,10 +4,19 @@
  */
 import type { GraphBuilder } from '../../../ir/builder.js';
 import { type Dim, isStatic, type Shape, shapeToString, sizeDim } from '../../../ir/dim.js';
-import type { DType } from '../../../ir/dtype.js';
-import { ValueError } from '../../../ir/errors.js';
+import { type DType, numbersOf, type TypedArray } from '../../../ir/dtype.js';
+import { invariant, UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { StateView, Value } from '../../../ir/graph.js';
+import type { TensorData } from '../../../ir/tensor-data.js';
+import { Tensor } from '../tensor.js';
+import { EagerBuilder } from './eager.js';
 import type { Variable } from './variable.js';
+
+/** The error for JavaScript that wants the value of a tensor while there is none. */
+const noValue = (use: string, x: SymbolicTensor): UnsupportedError =>
+  new UnsupportedError(
+    `${use} needs the value of ${String(x)}, which has none while the model is traced. Decide on values with ops.where, ops.cond or ops.whileLoop; compile with runEagerly: true to look at them`,
+  );
 
 /** A value while a layer's `call` is traced: shape and dtype are known, the contents are not. */
 export class SymbolicTensor {
@@ -28,6 +37,44 @@ export class SymbolicTensor {
   }
   toString(): string {
     return `SymbolicTensor(${this.dtype}${shapeToString(this.shape)})`;
+  }
+
+  // ---- values: with runEagerly only
+
+  private concrete(use: string): { readonly dtype: DType; readonly shape: readonly number[]; readonly data: TypedArray } {
+    const { b } = this.trace;
+    if (!(b instanceof EagerBuilder)) throw noValue(use, this);
+    const { dtype, shape, data } = b.data(this.value);
+    return { dtype, shape, data: numbersOf(data) };
+  }
+  /** The elements, row by row. Throws UnsupportedError unless the model runs eagerly. */
+  data(): Promise<TypedArray> {
+    return Promise.resolve(this.concrete('data()').data);
+  }
+  /** The elements as nested arrays; a number for a scalar. Throws as `data`. */
+  array(): Promise<ReturnType<Tensor['array']>> {
+    return Promise.resolve(this.toTensor('array()').array());
+  }
+  /** Prints the elements. Throws as `data`. */
+  print(): void {
+    this.toTensor('print()').print();
+  }
+  /** The value as a tensor of the host. Throws as `data`. */
+  toTensor(use = 'toTensor()'): Tensor {
+    const { data, shape, dtype } = this.concrete(use);
+    return new Tensor(data, shape, dtype);
+  }
+  /** `x > 0`, `+x` and the like: the number where a scalar has a value, else an error. In texts a description. */
+  [Symbol.toPrimitive](hint: string): number | string {
+    if (hint === 'string') return this.toString();
+    const { data } = this.concrete('arithmetic or a comparison in JavaScript');
+    if (data.length !== 1) throw new ValueError(`${this.toString()} has ${data.length} elements: only one element is a number`);
+    return data[0]!;
+  }
+  [Symbol.iterator](): never {
+    throw new UnsupportedError(
+      `${this.toString()} cannot be iterated: take its parts with ops.split or ops.unstack; repeat a step with ops.scan or ops.whileLoop`,
+    );
   }
 }
 
@@ -55,13 +102,18 @@ export type Mode = 'train' | 'evaluate' | 'predict';
 export interface TraceOptions {
   readonly training: boolean;
   readonly layout: Layout;
+  /** Whether metrics that layers keep are updated: in training and evaluation. Default false. */
+  readonly metrics?: boolean;
 }
 
 export class Trace {
   readonly training: boolean;
   readonly layout: Layout;
+  readonly metrics: boolean;
   /** Activity regularization and losses that layers added, in order. */
   readonly losses: SymbolicTensor[] = [];
+  /** Shapes of what each layer gave at its last call. */
+  readonly shapes = new Map<object, KerasShape[]>();
   /** Logits behind an output that went through softmax or sigmoid: crossentropy goes back to them. */
   readonly logits = new Map<Value, SymbolicTensor>();
   /** Rows that a layer reads of a table (Embedding): sparse optimizers update only these. */
@@ -78,6 +130,25 @@ export class Trace {
   ) {
     this.training = options.training;
     this.layout = options.layout;
+    this.metrics = options.metrics ?? false;
+  }
+
+  /** The builder where values are computed at once; null where the graph is compiled. */
+  get eager(): EagerBuilder | null {
+    return this.b instanceof EagerBuilder ? this.b : null;
+  }
+  /** How many sub-graphs this one is inside of. */
+  get depth(): number {
+    return 0;
+  }
+  /** A tensor of this trace, or of one around it, as one of this trace. */
+  capture(x: SymbolicTensor): SymbolicTensor {
+    invariant(x.trace === this, 'tensors of two traces meet in one operation');
+    return x;
+  }
+  /** An array of the host as a constant of the graph. */
+  constant(x: TensorData): SymbolicTensor {
+    return this.tensor(this.b.constant({ dtype: x.dtype, shape: x.shape, data: x.data }));
   }
 
   tensor(value: Value): SymbolicTensor {

@@ -37,7 +37,7 @@ export class LayerNode {
     /** So many of the inputs, the last ones, are the initial states of a recurrent layer. */
     readonly states = 0,
     /** Arguments that are tensors: they follow all other inputs. */
-    readonly named: readonly (keyof CallArguments)[] = [],
+    readonly named: readonly string[] = [],
   ) {}
   /** The inputs and the arguments of the call, from values for `inputs`. */
   split<T>(values: readonly T[]): { readonly inputs: readonly T[]; readonly named: Readonly<Record<string, T>> } {

@@ -51,6 +51,10 @@ export abstract class Metric {
   }
   /** Adds a batch to the state. */
   abstract update(target: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void;
+  /** In a call: adds values (Mean, Sum) or targets and predictions. Counts in training and evaluation, not in prediction. */
+  updateState(values: SymbolicTensor, prediction: SymbolicTensor = values, sampleWeight: SymbolicTensor | null = null): void {
+    if (values.trace.metrics) this.update(values, prediction, sampleWeight);
+  }
   /** The result for the variables' values. */
   abstract result(state: readonly TypedArray[]): number;
   getConfig(): JsonObject {

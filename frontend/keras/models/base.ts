@@ -6,21 +6,22 @@ import { ShapeError, UnsupportedError, ValueError } from '../../../ir/errors.js'
 import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import type { CompiledPlan } from '../../../runtime/plan.js';
-import { type KerasShape, listOf, separateLayout, Trace } from '../backend/trace.js';
+import { type KerasShape, listOf, separateLayout, type Tensors, Trace } from '../backend/trace.js';
 import { EmbeddingClass } from '../layers/embedding.js';
-import { type InputShape, Layer, type LayerOptions, symbolOfAxis } from '../layers/layer.js';
+import { type CallArguments, type InputShape, Layer, type LayerOptions, symbolicInputs } from '../layers/layer.js';
+import { unique } from '../layers/tracking.js';
 import * as optimizers from '../optimizers/index.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
 import { autoName } from '../utils/naming.js';
 import { resolveOptions } from '../utils/options.js';
 import { nextSeed } from '../utils/random.js';
-import type { JsonObject } from '../utils/serialization.js';
 import { Compiled, type CompileOptions, compileDefaults } from './compiled.js';
 import type { DataArgument } from './data.js';
 import { type DeviceOption, openExecutor } from './device-option.js';
+import { EagerExecutor } from './eager-executor.js';
 import { ModelLayout } from './layout.js';
 import * as loops from './loops.js';
-import { type ArraySpec, type DataSpec, evaluateGraph, predictGraph, trainGraph } from './programs.js';
+import { type ArraySpec, compiledGraph, type DataSpec, evaluateGraph, predictGraph, trainGraph } from './programs.js';
 import { initialContents, ModelSession } from './session.js';
 import { printSummary, type SummaryOptions, type SummaryRow } from './summary.js';
 
@@ -46,6 +47,10 @@ export abstract class ModelBase extends Layer {
   /** The records of the last `fit`. */
   history: loops.FitHistory | null = null;
   private compiledWith: Compiled | null = null;
+  /** Given to `compile` before the outputs were known. */
+  private compileLater: (() => Compiled) | null = null;
+  /** Ops run one by one, and a call may read values. */
+  runEagerly = false;
   private device: DeviceOption = 'auto';
   private current: ModelSession | null = null;
   /** A session whose weights have to come back before the next one starts. */
@@ -56,8 +61,16 @@ export abstract class ModelBase extends Layer {
     super({ ...options, name: options.name ?? autoName(defaultName) });
   }
 
-  abstract get inputSpecs(): readonly InputSpec[];
-  abstract get outputNames(): readonly string[];
+  // No member is abstract, since classes of users extend what `Model` is, and have a call alone.
+  get inputSpecs(): readonly InputSpec[] {
+    throw this.lacks('inputs');
+  }
+  get outputNames(): readonly string[] {
+    throw this.lacks('outputs');
+  }
+  private lacks(what: string): UnsupportedError {
+    return new UnsupportedError(`the model class ${this.className} has no ${what}`);
+  }
   /** Whether the input shapes are known. */
   get hasInputs(): boolean {
     return true;
@@ -74,11 +87,10 @@ export abstract class ModelBase extends Layer {
 
   /** In the order of the layers; within a layer, trainable weights first. */
   override get weights() {
-    const seen = new Set<unknown>();
-    return this.sublayers.flatMap((l) => l.weights).filter((w) => !seen.has(w) && seen.add(w));
+    return unique(this.sublayers.flatMap((l) => l.weights));
   }
   override get trainableWeights() {
-    return this.trainable ? this.sublayers.flatMap((l) => l.trainableWeights) : [];
+    return this.trainable ? unique(this.sublayers.flatMap((l) => l.trainableWeights)) : [];
   }
   override get nonTrainableWeights() {
     const trainable = new Set(this.trainableWeights);
@@ -95,6 +107,10 @@ export abstract class ModelBase extends Layer {
   }
   /** What `compile` was given, resolved; throws when the model is not compiled. */
   get compiled(): Compiled {
+    if (this.compileLater && this.hasInputs) {
+      this.compiledWith = this.compileLater();
+      this.compileLater = null;
+    }
     if (!this.compiledWith) throw new ValueError(`model '${this.name}' is not compiled: call compile({ optimizer, loss }) first`);
     return this.compiledWith;
   }
@@ -102,14 +118,12 @@ export abstract class ModelBase extends Layer {
   /** Sets optimizer, loss and metrics. Weights stay as they are; the optimizer starts anew. */
   compile(options: CompileOptions = {}): void {
     const o = resolveOptions<Required<CompileOptions>>('compile', [options], [], compileDefaults);
-    if (o.runEagerly) throw new UnsupportedError('compile: runEagerly is not supported yet: a model always runs as one compiled plan');
-    const compiled = new Compiled(
-      optimizers.get(o.optimizer, this.semantics === 'keras2' ? 'keras2' : 'keras3'),
-      o,
-      this.hasInputs ? this.outputNames : [this.layers.at(-1)?.name ?? this.name],
-      this.semantics,
-    );
-    this.compiledWith = compiled;
+    const optimizer = optimizers.get(o.optimizer, this.semantics === 'keras2' ? 'keras2' : 'keras3');
+    const resolve = (names: readonly string[]) => new Compiled(optimizer, o, names, this.semantics);
+    this.compiledWith = resolve(this.hasInputs ? this.outputNames : this.impliedOutputNames(o.loss));
+    // a model that was never called may turn out to have several outputs
+    this.compileLater = this.hasInputs ? null : () => resolve(this.outputNames);
+    this.runEagerly = o.runEagerly;
     this.retire();
     this.device = o.device;
   }
@@ -117,6 +131,19 @@ export abstract class ModelBase extends Layer {
   /** Builds the model for this input shape (with the batch axis), where no layer says it. */
   buildFor(shape: InputShape): void {
     this.ensureBuilt(shape);
+  }
+
+  /** Names of the outputs as far as they are known before the model is built. */
+  protected impliedOutputNames(_loss: CompileOptions['loss']): readonly string[] {
+    return [this.layers.at(-1)?.name ?? this.name];
+  }
+  /** Builds a model for data whose inputs cannot be told from their shapes alone; false where nothing was done. */
+  buildOnData(_what: string, _x: unknown): boolean {
+    return false;
+  }
+  /** Before data is used: what cannot be done at once. */
+  protected prepare(_what: string, _x: unknown): Promise<void> {
+    return Promise.resolve();
   }
 
   // ---- running
@@ -151,7 +178,7 @@ export abstract class ModelBase extends Layer {
   async session(): Promise<ModelSession> {
     await this.settle();
     if (!this.current) {
-      const { executor, release } = await openExecutor(this.device);
+      const { executor, release } = this.runEagerly ? { executor: new EagerExecutor(), release: () => undefined } : await openExecutor(this.device);
       this.current = new ModelSession(executor, this.layout(), this.optimizer, this.randomSeed(), release);
     }
     return this.current;
@@ -176,6 +203,7 @@ export abstract class ModelBase extends Layer {
    * Resolves to the History of the epochs.
    */
   async fit(x: DataArgument, y?: DataArgument | null, options: loops.FitOptions = {}): Promise<loops.FitHistory> {
+    await this.prepare('fit', x);
     this.history = await loops.fit(this, x, y ?? null, options);
     return this.history;
   }
@@ -184,6 +212,7 @@ export abstract class ModelBase extends Layer {
   evaluate(x: DataArgument, y: DataArgument | null | undefined, options: loops.EvaluateOptions & { returnDict: true }): Promise<Record<string, number>>;
   evaluate(x: DataArgument, y?: DataArgument | null, options?: loops.EvaluateOptions): Promise<number | number[]>;
   async evaluate(x: DataArgument, y?: DataArgument | null, options: loops.EvaluateOptions = {}): Promise<number | number[] | Record<string, number>> {
+    await this.prepare('evaluate', x);
     const logs = await loops.evaluate(this, x, y ?? null, options);
     if (options.returnDict) return logs;
     return loops.listOfLogs(this, logs);
@@ -191,28 +220,31 @@ export abstract class ModelBase extends Layer {
 
   /** Outputs for inputs, in batches of 32 by default; a list of tensors for models with several outputs. */
   async predict(x: DataArgument, options: loops.PredictOptions = {}): Promise<Tensor> {
-    const outputs = await loops.predict(this, x, options);
+    const outputs = await this.predictAll(x, options);
     if (outputs.length !== 1) throw new ValueError(`model '${this.name}' has ${outputs.length} outputs: use predictAll`);
     return outputs[0]!;
   }
   /** Like predict, a list with one tensor for each output. */
-  predictAll(x: DataArgument, options: loops.PredictOptions = {}): Promise<Tensor[]> {
+  async predictAll(x: DataArgument, options: loops.PredictOptions = {}): Promise<Tensor[]> {
+    await this.prepare('predict', x);
     return loops.predict(this, x, options);
   }
 
   /** One step on one batch: loss and metrics of that batch. */
-  trainOnBatch(x: DataArgument, y?: DataArgument | null, options: loops.BatchOptions = {}): Promise<number | number[] | Record<string, number>> {
+  async trainOnBatch(x: DataArgument, y?: DataArgument | null, options: loops.BatchOptions = {}): Promise<number | number[] | Record<string, number>> {
+    await this.prepare('trainOnBatch', x);
     return loops.onBatch(this, 'train', x, y ?? null, options);
   }
   /** Loss and metrics of one batch, without an update. */
-  testOnBatch(x: DataArgument, y?: DataArgument | null, options: loops.BatchOptions = {}): Promise<number | number[] | Record<string, number>> {
+  async testOnBatch(x: DataArgument, y?: DataArgument | null, options: loops.BatchOptions = {}): Promise<number | number[] | Record<string, number>> {
+    await this.prepare('testOnBatch', x);
     return loops.onBatch(this, 'evaluate', x, y ?? null, options);
   }
 
   // ---- weights
 
   /** Values of all weights, in the order of `weights`. */
-  async getWeights(): Promise<Tensor[]> {
+  override async getWeights(): Promise<Tensor[]> {
     await this.settle();
     await this.current?.pull();
     return this.weights.map((w) => new Tensor(w.value.slice(), w.shape));
@@ -244,16 +276,13 @@ export abstract class ModelBase extends Layer {
   /** Shapes of the outputs without the batch; null where a size is unknown. */
   outputShapes(): KerasShape[] {
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
-    const x = this.inputSpecs.map((s, i) =>
-      t.tensor(
-        t.b.input(
-          `x${i}`,
-          s.dtype,
-          s.shape.map((d, a) => d ?? symbolOfAxis(a)),
-        ),
-      ),
+    const x = symbolicInputs(
+      t,
+      this.inputSpecs.map((s) => s.shape),
+      this.inputSpecs.map((s) => s.dtype),
     );
-    return listOf(this.call(x.length === 1 ? x[0]! : x, { training: false })).map((o) => o.shape.slice(1).map((d) => (isStatic(d) ? d : null)));
+    const out = this.invoke(t, x.length === 1 ? x[0]! : x, { training: false, mask: null }) as Tensors;
+    return listOf(out).map((o) => o.shape.slice(1).map((d) => (isStatic(d) ? d : null)));
   }
 
   /** What `fit` would be given when nothing else is known: targets of the outputs' shapes, class numbers for sparse losses. */
@@ -275,9 +304,9 @@ export abstract class ModelBase extends Layer {
     const data = this.impliedData(options);
     const wanted = (name: 'train' | 'evaluate' | 'predict') => only?.includes(name) ?? (name === 'predict' || this.compiledWith !== null);
     const graphs: Record<string, Graph> = {};
-    if (wanted('train')) graphs.train = trainGraph(this, layout, this.compiled, data, { batch, samples: null });
-    if (wanted('evaluate')) graphs.evaluate = evaluateGraph(this, layout, this.compiled, data, { batch, samples: null });
-    if (wanted('predict')) graphs.predict = predictGraph(this, layout, data.x, batch);
+    if (wanted('train')) graphs.train = compiledGraph(trainGraph(this, layout, this.compiled, data, { batch, samples: null }));
+    if (wanted('evaluate')) graphs.evaluate = compiledGraph(evaluateGraph(this, layout, this.compiled, data, { batch, samples: null }));
+    if (wanted('predict')) graphs.predict = compiledGraph(predictGraph(this, layout, data.x, batch));
     return graphs;
   }
 
@@ -315,7 +344,12 @@ export abstract class ModelBase extends Layer {
       this.optimizer && this.compiledWith?.resolved ? this.optimizer.allSlots().length * this.trainableWeights.reduce((n, w) => n + w.size, 0) + 2 : 0;
     printSummary(this.name, this.summaryRows(), { trainable: this.trainableWeights, other: this.nonTrainableWeights, optimizer: slots }, o);
   }
-  protected abstract summaryRows(): SummaryRow[];
+  protected summaryRows(): SummaryRow[] {
+    throw this.lacks('layers');
+  }
+  override call(_inputs: Tensors, _args: CallArguments): Tensors | Promise<Tensors> {
+    throw new UnsupportedError(`the model class ${this.className} has no call: write call(inputs, { training }) { … } in it, or give Model inputs and outputs`);
+  }
 
   /** The architecture as Keras writes it. */
   toJson(): string {
@@ -328,7 +362,6 @@ export abstract class ModelBase extends Layer {
       registered_name: functional ? 'Functional' : null,
     });
   }
-  abstract override getConfig(): JsonObject;
 
   /** Gives all device memory back. The model stays usable: it starts from the host's weights. */
   dispose(): void {

@@ -111,7 +111,7 @@ export class Compiled {
   }
 
   /** The metrics for these shapes; made once, as Keras does at the first batch. */
-  resolve(targets: readonly (Shape | null)[], predictions: readonly Shape[]): ResolvedMetrics {
+  resolve(targets: readonly (Shape | null)[], predictions: readonly Shape[], ofLayers: readonly metrics.Metric[] = []): ResolvedMetrics {
     if (this.found) return this.found;
     const several = this.outputNames.length > 1;
     const used = new Set<string>(['loss']);
@@ -143,7 +143,7 @@ export class Compiled {
     // Keras 2 lists all metrics of one output before those of the next
     if (this.semantics === 'keras2') made.sort((a, b) => a.output - b.output);
     const trackers = outputLosses.filter((m) => m !== null);
-    const all: metrics.Metric[] = [loss, ...trackers, ...made.map((m) => m.metric)];
+    const all: metrics.Metric[] = [loss, ...trackers, ...made.map((m) => m.metric), ...ofLayers];
     if (this.semantics === 'keras3') all.sort((a, b) => (a.name < b.name ? -1 : 1));
     this.found = { loss, outputLosses, metrics: made, all };
     return this.found;

@@ -34,6 +34,8 @@ export interface Executor {
   readonly description: string;
   /** Makes a graph ready to run. State that is not there yet is created with zeros. */
   load(name: string, graph: Graph): Promise<Program>;
+  /** Eager mode, instead of `load`: `build` is run anew at every run, and its graph is evaluated as it comes about. `initial` gives what a state slot starts with. */
+  loadEager?(build: () => Graph | Promise<Graph>, initial: (slot: string, dtype: DType, shape: readonly number[]) => TypedArray): Program;
   hasState(name: string): boolean;
   writeState(name: string, data: TypedArray): void;
   readState(name: string): Promise<TypedArray>;

@@ -27,7 +27,7 @@ export function dataSet(
 }
 
 export function buildFrom(what: string, model: ModelBase, x: unknown): void {
-  if (model.hasInputs || x === null || x === undefined) return;
+  if (model.hasInputs || x === null || x === undefined || model.buildOnData(what, x)) return;
   const [t] = inputArrays(what, x, [{ name: 'x', shape: shapeOf(x), dtype: 'float32' }]);
   model.buildFor([null, ...t!.shape.slice(1)]);
 }

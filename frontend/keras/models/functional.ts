@@ -8,10 +8,11 @@ import { InputLayerClass } from '../layers/core.js';
 import type { CallArguments, Layer, LayerOptions } from '../layers/layer.js';
 import { KerasTensor, type KerasTensors, type LayerNode } from '../layers/node.js';
 import { serialize } from '../layers/serialization.js';
-import { callable } from '../utils/callable.js';
-import { describe, resolveOptions, toSnake } from '../utils/options.js';
+import { describe, isPlainObject, resolveOptions, toSnake } from '../utils/options.js';
+import { drive } from '../utils/promises.js';
 import type { Json, JsonObject, Semantics } from '../utils/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
+import { SubclassedClass } from './subclassed.js';
 import { functionalRows, type SummaryRow } from './summary.js';
 
 interface Topology {
@@ -122,7 +123,8 @@ export class FunctionalClass extends ModelBase {
       if (other && other !== layer) throw new ValueError(`the model has two layers named '${layer.name}': names must be unique`);
       names.set(layer.name, layer);
     }
-    this.sublayers.push(...layers);
+    this.held.push(...layers);
+    if (o.trainable === false) this.trainable = false;
     this.nodes = nodes;
     this.built = true;
   }
@@ -140,7 +142,17 @@ export class FunctionalClass extends ModelBase {
     });
   }
 
-  override call(inputs: Tensors, args: CallArguments): Tensors {
+  override get sublayers(): readonly Layer[] {
+    return this.held;
+  }
+  protected override get namesInnerWeights(): boolean {
+    return false;
+  }
+
+  override call(inputs: Tensors, args: CallArguments): Tensors | Promise<Tensors> {
+    return drive(this.steps(inputs, args));
+  }
+  private *steps(inputs: Tensors, args: CallArguments): Generator<Tensors, Tensors, Tensors> {
     const values = new Map<KerasTensor, SymbolicTensor>();
     const list = listOf(inputs);
     if (list.length !== this.inputs.length) throw new ValueError(`model '${this.name}' takes ${this.inputs.length} inputs, got ${list.length}`);
@@ -151,7 +163,7 @@ export class FunctionalClass extends ModelBase {
       if (node.outputs.every((o) => values.has(o))) continue;
       const given = node.inputs.map((k) => values.get(k)!);
       const { inputs: own, named } = node.split(given);
-      const out = listOf(node.layer.compute(node.singleInput ? own[0]! : own, { training: args.training, ...node.args, ...named }));
+      const out = listOf(yield node.layer.compute(node.singleInput ? own[0]! : own, { training: args.training, ...node.args, ...named }));
       node.outputs.forEach((k, i) => {
         values.set(k, out[i]!);
       });
@@ -206,5 +218,37 @@ export class FunctionalClass extends ModelBase {
   }
 }
 
-export const Model = callable(FunctionalClass);
-export type Model = FunctionalClass;
+export interface ModelConstructor {
+  /** A functional model: `Model({ inputs, outputs })`. */
+  (config: ModelConfig): FunctionalClass;
+  /** With `new`, as a functional model; as a base class with `super({ name })`, for models with a `call` of their own. */
+  new (config?: ModelConfig | LayerOptions): ModelBase;
+  readonly prototype: ModelBase;
+  readonly className: string;
+}
+
+const isFunctional = (config: unknown): config is ModelConfig => isPlainObject(config) && 'inputs' in config && 'outputs' in config;
+
+/** As Keras does it: a class of one's own that is given inputs and outputs becomes a functional model. */
+function injectFunctional(cls: { readonly prototype: object }): void {
+  let at: object = cls.prototype;
+  while (Object.getPrototypeOf(at) !== SubclassedClass.prototype) {
+    at = Object.getPrototypeOf(at) as object;
+    if (at === null || at === FunctionalClass.prototype) return;
+  }
+  Object.setPrototypeOf(at, FunctionalClass.prototype);
+}
+
+/** The class `Model`: a functional model where it has inputs and outputs, the base of subclassed models elsewhere. Every model is an instance of it. */
+export const Model: ModelConstructor = new Proxy(SubclassedClass, {
+  apply: (_target, _self, [config]: [ModelConfig]) => new FunctionalClass(config),
+  construct: (target, args: [ModelConfig | LayerOptions | undefined], newTarget: { readonly prototype: object }) => {
+    if (newTarget === Model) return new FunctionalClass((args[0] ?? {}) as ModelConfig);
+    if (!isFunctional(args[0])) return Reflect.construct(target, args, newTarget as never) as SubclassedClass;
+    injectFunctional(newTarget);
+    return Reflect.construct(FunctionalClass, args, newTarget as never) as FunctionalClass;
+  },
+  get: (target, key, receiver) =>
+    key === Symbol.hasInstance && receiver === Model ? (x: unknown) => x instanceof ModelBase : (Reflect.get(target, key, receiver) as unknown),
+}) as unknown as ModelConstructor;
+export type Model = ModelBase;

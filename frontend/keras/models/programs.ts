@@ -1,15 +1,16 @@
 /** The graphs of a model: a training step, an evaluation step, a prediction. */
 
 import { gradients } from '../../../ir/autodiff.js';
-import { GraphBuilder } from '../../../ir/builder.js';
-import { type Dim, isStatic, type Shape, symbol } from '../../../ir/dim.js';
+import { type Dim, evalDim, isStatic, type Shape, symbol } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
-import { ValueError } from '../../../ir/errors.js';
+import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { Graph, Value } from '../../../ir/graph.js';
+import { programBuilder } from '../backend/eager.js';
 import * as ops from '../backend/ops.js';
 import { listOf, type SymbolicTensor, Trace } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import { symbolOfAxis } from '../layers/layer.js';
+import { after } from '../utils/promises.js';
 import type { ModelBase } from './base.js';
 import type { Compiled, ResolvedMetrics } from './compiled.js';
 import type { ModelLayout } from './layout.js';
@@ -50,19 +51,31 @@ interface Batch {
   readonly size: Dim;
 }
 
+/** The graph of a program; a promise of it where the model's call awaits values (eager mode alone). */
+export type ProgramGraph = Graph | Promise<Graph>;
+
+/** A program's graph that is compiled: a model that awaits values has none. */
+export function compiledGraph(graph: ProgramGraph): Graph {
+  if (!(graph instanceof Promise)) return graph;
+  throw new UnsupportedError('a model whose call is asynchronous runs eagerly only: it has no graph to compile');
+}
+
+/** A dimension, as the number that it is in an eager run. */
+const known = (t: Trace, d: Dim): Dim => (t.eager ? evalDim(d, t.eager.symbols) : d);
+
 /** The batch dimension: fixed by the model, or the symbol `batch`. */
-function batchDim(model: ModelBase): Dim {
-  return model.inputSpecs[0]!.shape[0] ?? symbolOfAxis(0);
+function batchDim(t: Trace, model: ModelBase): Dim {
+  return known(t, model.inputSpecs[0]!.shape[0] ?? symbolOfAxis(0));
 }
 
 /** The inputs of a program: given with each run, or gathered from data sets on the device. */
 function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: 'train' | 'evaluate', o: ProgramOptions): Batch {
   const { b } = t;
-  const size = batchDim(model);
+  const size = batchDim(t, model);
   b.declareSymbol('batch', isStatic(size) ? size : o.batch);
   let rows: ((name: string, a: ArraySpec) => Value) | null = null;
   if (o.samples !== null) {
-    const samples = symbol('samples');
+    const samples = known(t, symbol('samples'));
     b.declareSymbol('samples', o.samples);
     const slot = cursorSlot[mode];
     const cursor = b.stateSlot(slot, 'int32', []);
@@ -78,7 +91,7 @@ function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: 'train' | 'eva
   };
   const x = spec.x.map((a, i) => {
     const s = model.inputSpecs[i]!;
-    const declared = declaredShape(b, s.shape, a);
+    const declared = declaredShape(t, s.shape, a);
     return t.tensor(b.cast(of('x', a, i, spec.x.length, declared), s.dtype));
   });
   const optional = (kind: 'y' | 'sample_weight', list: readonly (ArraySpec | null)[]) =>
@@ -87,12 +100,12 @@ function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: 'train' | 'eva
 }
 
 /** Shape of one sample; sizes that the model leaves open are symbols. */
-function declaredShape(b: GraphBuilder, shape: readonly (number | null)[], a: ArraySpec): Shape {
+function declaredShape(t: Trace, shape: readonly (number | null)[], a: ArraySpec): Shape {
   return shape.slice(1).map((d, i) => {
     if (d !== null) return d;
     const s = symbolOfAxis(i + 1);
-    b.declareSymbol(`axis${i + 1}`, a.shape[i] ?? 1);
-    return s;
+    t.b.declareSymbol(`axis${i + 1}`, a.shape[i] ?? 1);
+    return known(t, s);
   });
 }
 
@@ -102,6 +115,7 @@ function lossAndMetrics(t: Trace, model: ModelBase, compiled: Compiled, batch: B
   const resolved = compiled.resolve(
     batch.y.map((y) => y?.shape ?? null),
     predictions.map((p) => p.shape),
+    model.layerMetrics,
   );
   try {
     return tracked(t, model, compiled, batch, predictions, resolved);
@@ -131,8 +145,8 @@ function tracked(
       trackOutputLoss(model, resolved, i, scalar, batch.size);
       parts.push(compiled.lossWeights[i] === 1 ? scalar : ops.multiply(scalar, compiled.lossWeights[i]!));
     });
-    if (parts.length === 0) throw new ValueError(`model '${model.name}' has no loss: give one to compile, or targets to fit`);
-    parts.push(...t.losses, ...regularization(t, model));
+    if (parts.length === 0 && t.losses.length === 0) throw new ValueError(`model '${model.name}' has no loss: give one to compile, or targets to fit`);
+    parts.push(...t.losses, ...model.weightLosses(t));
   });
   const total = parts.reduce((a, x) => ops.add(a, x));
   b.withOrigin('metrics', () => {
@@ -150,29 +164,27 @@ function trackOutputLoss(model: ModelBase, resolved: ResolvedMetrics, output: nu
   resolved.outputLosses[output]?.updateValues(value, model.semantics === 'keras2' ? ops.size(value, size) : null);
 }
 
-/** Penalties of all weights with a regularizer. */
-function regularization(t: Trace, model: ModelBase): SymbolicTensor[] {
-  return model.weights.flatMap((w) => (w.regularizer ? [t.b.withOrigin(w.path, () => w.regularizer!.call(t.read(w)))] : []));
+function trace(model: ModelBase, name: string, layout: ModelLayout, training: boolean, metrics = true): Trace {
+  return new Trace(programBuilder(`${model.name}/${name}`), { training, layout, metrics });
 }
 
-function trace(model: ModelBase, name: string, layout: ModelLayout, training: boolean): Trace {
-  return new Trace(new GraphBuilder(`${model.name}/${name}`), { training, layout });
-}
-
-function forward(t: Trace, model: ModelBase, x: readonly SymbolicTensor[]): readonly SymbolicTensor[] {
-  return listOf(model.call(x.length === 1 ? x[0]! : x, { training: t.training }));
+/** The model's outputs, handed to `next`. */
+function forward<R>(t: Trace, model: ModelBase, x: readonly SymbolicTensor[], next: (outputs: readonly SymbolicTensor[]) => R): R | Promise<Awaited<R>> {
+  return after(model.invoke(t, x.length === 1 ? x[0]! : x, { training: t.training, mask: null }), (out) => next(listOf(out)));
 }
 
 /** Forward pass, loss, gradients, optimizer update and metrics. */
-export function trainGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): Graph {
+export function trainGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): ProgramGraph {
   const t = trace(model, 'train', layout, true);
   const batch = inputs(t, model, spec, 'train', o);
-  const total = lossAndMetrics(t, model, compiled, batch, forward(t, model, batch.x));
-  const weights = layout.flat.parts.map((p) => t.read(p.variable).value);
-  const grads = weights.length > 0 ? gradients(t.b, total.value, weights) : [];
-  compiled.optimizer.apply(t, layout.flat, grads, compiled.optimizer.updatesTouchedRowsOnly ? touchedRows(t, layout) : undefined);
-  if (o.samples === null) t.b.output('loss', total.value);
-  return t.b.build();
+  return forward(t, model, batch.x, (predictions) => {
+    const total = lossAndMetrics(t, model, compiled, batch, predictions);
+    const weights = layout.flat.parts.map((p) => t.read(p.variable).value);
+    const grads = weights.length > 0 ? gradients(t.b, total.value, weights) : [];
+    compiled.optimizer.apply(t, layout.flat, grads, compiled.optimizer.updatesTouchedRowsOnly ? touchedRows(t, layout) : undefined);
+    if (o.samples === null) t.b.output('loss', total.value);
+    return t.b.build();
+  });
 }
 
 /** Rows of embedding tables that the batch reads. A table that is used otherwise too has a dense gradient. */
@@ -191,21 +203,24 @@ function touchedRows(t: Trace, layout: ModelLayout): Map<Variable, SymbolicTenso
 }
 
 /** Forward pass without training behaviour, loss and metrics. */
-export function evaluateGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): Graph {
+export function evaluateGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): ProgramGraph {
   const t = trace(model, 'evaluate', layout, false);
   const batch = inputs(t, model, spec, 'evaluate', o);
-  const total = lossAndMetrics(t, model, compiled, batch, forward(t, model, batch.x));
-  if (o.samples === null) t.b.output('loss', total.value);
-  return t.b.build();
+  return forward(t, model, batch.x, (predictions) => {
+    const total = lossAndMetrics(t, model, compiled, batch, predictions);
+    if (o.samples === null) t.b.output('loss', total.value);
+    return t.b.build();
+  });
 }
 
 /** Forward pass; the outputs are named by the output layers. */
-export function predictGraph(model: ModelBase, layout: ModelLayout, x: readonly ArraySpec[], batch: number): Graph {
-  const t = trace(model, 'predict', layout, false);
+export function predictGraph(model: ModelBase, layout: ModelLayout, x: readonly ArraySpec[], batch: number): ProgramGraph {
+  const t = trace(model, 'predict', layout, false, false);
   const given = inputs(t, model, { x, y: [], weights: [] }, 'evaluate', { batch, samples: null });
-  const outputs = forward(t, model, given.x);
-  outputs.forEach((o, i) => {
-    t.b.output(model.outputNames[i]!, o.value);
+  return forward(t, model, given.x, (outputs) => {
+    outputs.forEach((o, i) => {
+      t.b.output(model.outputNames[i]!, o.value);
+    });
+    return t.b.build();
   });
-  return t.b.build();
 }

@@ -6,7 +6,7 @@ import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import type { Executor, Program, ProgramRun, ResidentData } from './executor.js';
 
-class ReferenceData implements ResidentData {
+export class ReferenceData implements ResidentData {
   constructor(readonly tensor: TensorData) {}
   dispose(): void {
     // host memory is collected

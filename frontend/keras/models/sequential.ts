@@ -9,6 +9,7 @@ import { KerasTensor } from '../layers/node.js';
 import { serialize } from '../layers/serialization.js';
 import { callable } from '../utils/callable.js';
 import { describe, isPlainObject, resolveOptions } from '../utils/options.js';
+import { drive } from '../utils/promises.js';
 import type { JsonObject, Semantics } from '../utils/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
 import type { SummaryRow } from './summary.js';
@@ -32,6 +33,7 @@ export class SequentialClass extends ModelBase {
     super({ name: o.name, trainable: o.trainable, semantics: o.semantics }, 'sequential');
     if (!Array.isArray(o.layers)) throw new ValueError(`Sequential: expected a list of layers, got ${describe(o.layers)}`);
     for (const layer of o.layers as (Layer | KerasTensor)[]) this.add(layer);
+    if (o.trainable === false) this.trainable = false;
   }
 
   /** Adds a layer at the end. */
@@ -47,7 +49,7 @@ export class SequentialClass extends ModelBase {
     if (this.sublayers.some((l) => l.name === added.name))
       throw new ValueError(`Sequential: there is already a layer named '${added.name}': names must be unique`);
     const shape = this.sublayers.length === 0 && !this.input ? shapeOfFirst(added) : null;
-    this.sublayers.push(added);
+    this.held.push(added);
     if (shape) this.input = { name: `${added.name}_input`, shape, dtype: added.className === 'Embedding' ? 'int32' : 'float32' };
     this.built = false;
     if (this.input) this.ensureBuilt(this.input.shape);
@@ -97,8 +99,20 @@ export class SequentialClass extends ModelBase {
     });
   }
 
-  override call(inputs: Tensors, args: CallArguments): Tensors {
-    return this.sublayers.reduce<Tensors>((x, layer) => layer.compute(x, { training: args.training }), inputs);
+  override get sublayers(): readonly Layer[] {
+    return this.held;
+  }
+  protected override get namesInnerWeights(): boolean {
+    return false;
+  }
+
+  override call(inputs: Tensors, args: CallArguments): Tensors | Promise<Tensors> {
+    return drive(this.steps(inputs, args));
+  }
+  private *steps(inputs: Tensors, args: CallArguments): Generator<Tensors, Tensors, Tensors> {
+    let x = inputs;
+    for (const layer of this.sublayers) x = yield layer.compute(x, { training: args.training });
+    return x;
   }
 
   override getConfig(): JsonObject {

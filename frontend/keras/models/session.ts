@@ -1,13 +1,15 @@
 /** A model on a device: its state, its programs, and the way of weights between host and device. */
-import { hostArray, numbersOf, type TypedArray } from '../../../ir/dtype.js';
+import { type DType, hostArray, numbersOf, type TypedArray } from '../../../ir/dtype.js';
 import type { Graph } from '../../../ir/graph.js';
+import { sizeOf } from '../../../ir/tensor-data.js';
 import type { CompiledPlan } from '../../../runtime/plan.js';
 import { iterationSlot, seedSlot } from '../backend/trace.js';
-import type { Variable } from '../backend/variable.js';
+import type { Variable, VariableHome } from '../backend/variable.js';
 import type { Optimizer } from '../optimizers/index.js';
 import { learningRateSlot } from '../optimizers/optimizer.js';
 import type { Executor, Program } from './executor.js';
 import type { ModelLayout } from './layout.js';
+import { compiledGraph, type ProgramGraph } from './programs.js';
 
 /** Contents that a state slot starts with; null: zeros. */
 export function initialContents(slot: string, layout: ModelLayout, optimizer: Optimizer | null, seed: number): TypedArray | null {
@@ -23,7 +25,7 @@ export function initialContents(slot: string, layout: ModelLayout, optimizer: Op
   return variable ? variable.value : null;
 }
 
-export class ModelSession {
+export class ModelSession implements VariableHome {
   private readonly programs = new Map<string, Program>();
   private readonly initialized = new Set<string>();
   private writtenRate = Number.NaN;
@@ -36,32 +38,39 @@ export class ModelSession {
     private readonly optimizer: Optimizer | null,
     private readonly seed: number,
     private readonly release: () => void,
-  ) {}
+  ) {
+    for (const v of [...layout.flat.parts.map((p) => p.variable), ...layout.separate]) v.home = this;
+  }
+
+  get newer(): boolean {
+    return this.deviceIsNewer;
+  }
 
   /** The program of this key, made at first use. New state starts with its first contents. */
-  async program(key: string, name: string, build: () => Graph): Promise<Program> {
+  async program(key: string, name: string, build: () => ProgramGraph): Promise<Program> {
     const old = this.programs.get(key);
     if (old) return old;
-    const graph = build();
+    const program = this.executor.loadEager
+      ? this.executor.loadEager(build, (slot, dtype, shape) => this.firstContents(slot, dtype, shape))
+      : await this.compiledProgram(name, compiledGraph(build()));
+    this.programs.set(key, program);
+    return program;
+  }
+
+  private async compiledProgram(name: string, graph: Graph): Promise<Program> {
     const program = await this.executor.load(name, graph);
     for (const s of graph.state) {
       if (this.initialized.has(s.name)) continue;
-      this.initialized.add(s.name);
-      const contents = initialContents(s.name, this.layout, this.optimizer, this.seed);
-      this.executor.writeState(
-        s.name,
-        contents ??
-          numbersOf(
-            hostArray(
-              s.value.dtype,
-              (s.value.shape as readonly number[]).reduce((a, d) => a * d, 1),
-            ),
-          ),
-      );
-      if (s.name === learningRateSlot) this.writtenRate = this.optimizer!.learningRate;
+      this.executor.writeState(s.name, this.firstContents(s.name, s.value.dtype, s.value.shape as readonly number[]));
     }
-    this.programs.set(key, program);
     return program;
+  }
+
+  /** What a state slot starts with; it counts as being there from now on. */
+  private firstContents(slot: string, dtype: DType, shape: readonly number[]): TypedArray {
+    this.initialized.add(slot);
+    if (slot === learningRateSlot) this.writtenRate = this.optimizer!.learningRate;
+    return initialContents(slot, this.layout, this.optimizer, this.seed) ?? numbersOf(hostArray(dtype, sizeOf(shape)));
   }
 
   /** The plans of the programs made so far, the last of each name: train, evaluate, predict. */

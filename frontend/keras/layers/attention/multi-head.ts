@@ -13,8 +13,8 @@ import { positiveInteger, resolveOptions } from '../../utils/options.js';
 import type { Json, JsonObject } from '../../utils/serialization.js';
 import { maskedScores } from '../activation-layers.js';
 import { dropout } from '../core.js';
-import { type CallArguments, type InputShape, Layer, type LayerOptions, layerDefaults } from '../layer.js';
-import type { KerasTensor, KerasTensors } from '../node.js';
+import { type CallArguments, type InputShape, Layer, type LayerData, type LayerOptions, layerDefaults } from '../layer.js';
+import type { KerasTensor } from '../node.js';
 import { regularizerJson, type WeightFields, weightConfig, weightFields } from '../weight-fields.js';
 import { both, causalMask } from './masks.js';
 
@@ -90,7 +90,7 @@ abstract class HeadsAttention extends Layer {
     return ['value', 'key'];
   }
   /** `layer([query, value, key])`, or `layer(query, { value, key })`. */
-  override apply(inputs: KerasTensors | Tensors, args: CallArguments = {}): KerasTensors | Tensors {
+  override apply(inputs: LayerData, args: CallArguments = {}): LayerData {
     const { value, key, ...rest } = args;
     if (!value) return super.apply(inputs, rest);
     const query = (Array.isArray(inputs) ? inputs : [inputs]) as readonly KerasTensor[];

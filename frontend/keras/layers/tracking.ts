@@ -1,0 +1,28 @@
+/** What a layer holds in its fields: layers, weights and metrics, also within arrays, maps, sets and plain objects, in the order in which the fields were set, as Keras tracks them. */
+import { Variable } from '../backend/variable.js';
+import { isPlainObject } from '../utils/options.js';
+
+/** Fields of the base classes, which hold layers and weights for other purposes. */
+const internal = new Set(['sublayers', 'held', 'holder', 'ownWeights', 'stateVariables', 'inboundNodes', 'addedMetrics', 'lossFunctions', 'nodes', 'shapes']);
+
+/** Calls `found` with each object in the fields of `owner` that `wanted` accepts, once. */
+export function tracked<T extends object>(owner: object, wanted: (x: unknown) => x is T): T[] {
+  const out = new Set<T>();
+  const seen = new Set<object>();
+  const visit = (x: unknown): void => {
+    if ((typeof x !== 'object' && typeof x !== 'function') || x === null || seen.has(x)) return;
+    seen.add(x);
+    if (wanted(x)) out.add(x);
+    else if (Array.isArray(x) || x instanceof Set) for (const e of x) visit(e);
+    else if (x instanceof Map) for (const e of x.values()) visit(e);
+    else if (isPlainObject(x)) for (const e of Object.values(x)) visit(e);
+  };
+  seen.add(owner);
+  for (const [key, value] of Object.entries(owner)) if (!internal.has(key)) visit(value);
+  return [...out];
+}
+
+export const isVariable = (x: unknown): x is Variable => x instanceof Variable;
+
+/** Without repetitions, in order. */
+export const unique = <T>(list: readonly T[]): T[] => [...new Set(list)];
