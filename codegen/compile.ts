@@ -10,10 +10,12 @@ import { runPasses } from '../passes/pipeline.js';
 import type { FusedGraph, Region } from '../passes/regions.js';
 import { splitPrepared } from '../passes/split-prepared.js';
 import type { CompiledPlan } from '../runtime/plan.js';
+import type { LowerContext } from './lower/frame.js';
 import { type LoweredRegion, type LoweredStep, lowerRegion } from './lower/region.js';
 import { mergeKernels } from './merge-kernels.js';
 import { type Placement, place } from './place.js';
 import { PlanBuilder } from './plan-builder.js';
+import { Schedules } from './schedule-choice.js';
 import { lowerMap } from './schedules/map.js';
 import type { TargetInfo } from './target.js';
 
@@ -22,8 +24,12 @@ export interface CompileOptions {
   readonly name?: string;
   /** Called with the graph after each named pass. */
   readonly onPass?: (pass: string, program: string, graph: Graph) => void;
+  /** Called with all schedules when the programs are compiled. */
+  readonly onSchedules?: (schedules: Schedules) => void;
   /** Called with the regions of each program. */
   readonly onRegions?: (program: string, fused: FusedGraph) => void;
+  /** Schedules by region, as a plan stores them (`plan.schedules`): the same kernels again. Regions that have none here get their default. Throws ValueError where one does not fit. */
+  readonly schedules?: Readonly<Record<string, string>>;
   /** Verifies the graph after every pass. */
   readonly verify?: boolean;
 }
@@ -37,6 +43,7 @@ interface Part {
 /** Compiles the programs of one model (they share state by slot name) to one plan. */
 export function compile(programs: Readonly<Record<string, Graph>>, options: CompileOptions): CompiledPlan {
   const builder = new PlanBuilder(options.target);
+  const schedules = new Schedules(options.schedules);
   for (const [name, traced] of Object.entries(programs)) {
     const optimized = runPasses(traced, {
       target: options.target.kind,
@@ -45,18 +52,31 @@ export function compile(programs: Readonly<Record<string, Graph>>, options: Comp
       onPass: (pass, g) => options.onPass?.(pass, name, g),
     });
     const { prepare, main } = splitPrepared(optimized);
-    builder.addProgram(name, compilePart(name, main, options), prepare && compilePart(`${name}/prepare`, prepare, options));
+    builder.addProgram(name, compilePart(name, main, options, schedules), prepare && compilePart(`${name}/prepare`, prepare, options, schedules));
   }
-  return builder.finish(options.name ?? Object.values(programs)[0]?.name ?? 'model');
+  options.onSchedules?.(schedules);
+  return builder.finish(options.name ?? Object.values(programs)[0]?.name ?? 'model', schedules.used);
 }
 
-function compilePart(name: string, graph: Graph, options: CompileOptions): Part {
+function compilePart(name: string, graph: Graph, options: CompileOptions, schedules: Schedules): Part {
   const { target } = options;
   const isolated = isolateRoots(copyIntoConcat(narrowConcats(graph, target.maxStorageBuffers)));
   const regions = fuse(isolated, { ...defaultFuseOptions, maxBuffers: target.maxStorageBuffers });
   const fused = target.kind === 'webgpu' ? fuseTails(regions, { maxBuffers: target.maxStorageBuffers }) : regions;
   options.onRegions?.(name, fused);
-  const ctx = { target, symbols: maxBindings(isolated), bases: new Map<Value, never>(), unaligned: unalignedValues(fused), bufferOf: buffersBefore(fused) };
+  return lowerPart(isolated, fused, target, schedules);
+}
+
+/** Kernels and places of the regions of a graph. */
+export function lowerPart(isolated: Graph, fused: FusedGraph, target: TargetInfo, schedules: Schedules): Part {
+  const ctx: LowerContext = {
+    target,
+    symbols: maxBindings(isolated),
+    bases: new Map<Value, never>(),
+    unaligned: unalignedValues(fused),
+    bufferOf: buffersBefore(fused),
+    schedules,
+  };
   const lowered = new Map<Region, LoweredRegion>(fused.regions.map((r) => [r, lowerRegion(r, ctx)]));
   const placement = place({ fused, lowered, target });
   const steps = placement.groups.flatMap((group): readonly LoweredStep[] => {

@@ -284,7 +284,8 @@ export class PlanBuilder {
     return index;
   }
 
-  finish(name: string): CompiledPlan {
+  /** `schedules`: of all regions, by key. */
+  finish(name: string, schedules: Readonly<Record<string, string>>): CompiledPlan {
     const arenaBytes = align(this.arena, 256);
     const constantsAt = this.blobBytes;
     this.blob.push(...this.constantParts);
@@ -303,13 +304,14 @@ export class PlanBuilder {
     const built = this.target.kind === 'wasm' ? buildModule(this.code, { threads: this.target.threads > 1, relaxedSimd: this.target.relaxedSimd }) : null;
     const plan: Plan = {
       format: 'tenon-plan',
-      version: 1,
+      version: 2,
       name,
       target: this.target.kind,
       symbols,
       buffers,
       state: [...this.state.values()],
       kernels: this.kernels,
+      schedules,
       programs: this.programs,
       memory: this.memory,
       requiredLimits,

@@ -101,7 +101,7 @@ export interface PlanKernel {
   readonly args: readonly PlanArg[];
   readonly bindings: readonly PlanBinding[];
   readonly symbols: readonly string[];
-  /** Printed schedule, for people. */
+  /** Printed schedule; those of merged kernels with ` | ` between. */
   readonly schedule: string;
   readonly workgroupSize: readonly [number, number, number];
   /** WebGPU: index in CompiledPlan.wgsl. WASM: index in the module's kernel table. */
@@ -155,13 +155,15 @@ export interface MemoryFigures {
 
 export interface Plan {
   readonly format: 'tenon-plan';
-  readonly version: 1;
+  readonly version: 2;
   readonly name: string;
   readonly target: 'webgpu' | 'wasm';
   readonly symbols: readonly PlanSymbol[];
   readonly buffers: readonly PlanBuffer[];
   readonly state: readonly PlanState[];
   readonly kernels: readonly PlanKernel[];
+  /** Schedules by region, for the compiler: compiled with them, the model gives the same kernels. */
+  readonly schedules: Readonly<Record<string, string>>;
   readonly programs: readonly PlanProgram[];
   /** By program name. */
   readonly memory: Readonly<Record<string, MemoryFigures>>;

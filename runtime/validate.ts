@@ -107,10 +107,10 @@ class Validator {
   plan(json: unknown): Plan {
     const p = object(json, 'plan');
     if (p.format !== 'tenon-plan') fail('plan.format', `expected 'tenon-plan', found ${show(p.format)}: this is not a Tenon plan`);
-    if (p.version !== 1)
+    if (p.version !== 2)
       fail(
         'plan.version',
-        `expected 1, found ${show(p.version)}: the plan was made by ${typeof p.version === 'number' && p.version > 1 ? 'a newer' : 'another'} version of Tenon; compile the model again with this one`,
+        `expected 2, found ${show(p.version)}: the plan was made by ${typeof p.version === 'number' && p.version > 2 ? 'a newer' : 'another'} version of Tenon; compile the model again with this one`,
       );
     name(p.name, 'plan.name');
     this.webgpu = oneOf(p.target, ['webgpu', 'wasm'], 'plan.target') === 'webgpu';
@@ -130,6 +130,7 @@ class Validator {
       list(p.state, 'plan.state').map((v, i) => this.state(v, `plan.state[${i}]`)),
       'plan.state',
     );
+    for (const [key, s] of Object.entries(object(p.schedules, 'plan.schedules'))) text(s, `plan.schedules['${key}']`);
     this.kernels = list(p.kernels, 'plan.kernels').map((v, i) => this.kernel(v, `plan.kernels[${i}]`));
     unique(
       this.kernels.map((k) => k.name as string),

@@ -7,6 +7,8 @@ import { isContraction, type Region } from '../../passes/regions.js';
 import type { KernelFigures, SizeExpr } from '../../runtime/plan.js';
 import { type Expr, i32, varsOf } from '../kernel/expr.js';
 import { blocksOf, exprsOf, type Kernel, type Memory, type Stmt } from '../kernel/ir.js';
+import type { Family, ParametersOf, Slots } from '../schedule.js';
+import { type Choice, Schedules } from '../schedule-choice.js';
 import type { TargetInfo } from '../target.js';
 import { contractionIndices } from './contraction-indices.js';
 import { ElementEmitter, type Place } from './element.js';
@@ -23,7 +25,18 @@ export interface LowerContext {
   readonly unaligned?: ReadonlySet<Value>;
   /** The buffer that a value will lie in, by any name; scratch is in `arena`. Default: each value in one of its own. */
   readonly bufferOf?: (v: Value) => string;
+  /** The schedules handed in and those in use; default: every region has the default of its family. */
+  readonly schedules?: Schedules;
 }
+
+/** The schedule of a region. */
+export const scheduleFor = <S extends Slots>(
+  region: Region,
+  ctx: LowerContext,
+  family: Family<S>,
+  choose: () => ParametersOf<S>,
+  fits?: (p: ParametersOf<S>) => string | null,
+): Choice<S> => (ctx.schedules ?? new Schedules()).pick(region, ctx, family, choose, fits);
 
 /** Scratch in the arena that lives between two kernels of one region (partial sums). */
 export interface Temp {
@@ -40,7 +53,7 @@ export interface LoweredArg {
 export interface LoweredKernel {
   readonly kernel: Kernel;
   readonly args: readonly LoweredArg[];
-  /** The schedule in words, for `inspect`. */
+  /** The schedule as text (schedule.ts). */
   readonly schedule: string;
   readonly figures: KernelFigures;
   /** Worth splitting over threads. */
@@ -106,6 +119,7 @@ export class Frame {
   private readonly memories: { memory: Memory; arg: LoweredArg }[] = [];
   private readonly outs = new Map<Value | Temp, Memory>();
   private readonly locals: Memory[] = [];
+  private chosen: string | null = null;
 
   constructor(
     readonly region: Region,
@@ -150,7 +164,16 @@ export class Frame {
     return dimExpr(d, this.ctx.symbols);
   }
 
-  finish(body: readonly Stmt[], o: { grid: Kernel['grid']; workgroupSize?: Kernel['workgroupSize']; schedule: string; parallel?: boolean }): LoweredKernel {
+  /** Decides the region's schedule (`finish` names it in the kernel) and gives its parameters. */
+  schedule<S extends Slots>(family: Family<S>, choose: () => ParametersOf<S>, fits?: (p: ParametersOf<S>) => string | null): ParametersOf<S> {
+    const { p, text } = scheduleFor(this.region, this.ctx, family, choose, fits);
+    this.chosen = text;
+    return p;
+  }
+
+  finish(body: readonly Stmt[], o: { grid: Kernel['grid']; workgroupSize?: Kernel['workgroupSize']; parallel?: boolean }): LoweredKernel {
+    const schedule = this.chosen;
+    if (schedule === null) throw new InternalError(`a ${this.region.kind} region without schedule`);
     const read = new Set<Memory>();
     const written = new Set<Memory>();
     memoriesIn(body, read, written);
@@ -159,7 +182,7 @@ export class Frame {
     const work = workOf(this.region, this.ctx.symbols);
     const kernel: Kernel = {
       name: kernelName(this.region),
-      notes: [origins.length > 0 ? `fuses ${origins.join(', ')}` : 'no origin', o.schedule],
+      notes: [origins.length > 0 ? `fuses ${origins.join(', ')}` : 'no origin', schedule],
       args: used.map((m) => m.memory),
       symbols: [...symbolsIn(body)].sort(),
       grid: o.grid,
@@ -170,7 +193,7 @@ export class Frame {
     return {
       kernel,
       args: used.map((m) => m.arg),
-      schedule: o.schedule,
+      schedule,
       figures: figuresOf(this.region),
       parallel: o.parallel ?? work > 60000,
     };

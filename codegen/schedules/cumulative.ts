@@ -7,6 +7,7 @@ import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js'
 import { combine, identityOf } from '../lower/reduction.js';
 import { scalarOf } from '../lower/scalar.js';
 import { delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
+import { lineChunks, lineThreads } from '../schedule-families.js';
 import { linearGrid } from './grid.js';
 import { axesOf } from './map.js';
 
@@ -21,7 +22,9 @@ export function lowerCumulative(region: Region, ctx: LowerContext): LoweredKerne
   const lines = domain.filter((_, i) => i !== axis);
   const count = lines.reduce<Expr>((a, l) => mul(a, l.extent), i32(1));
   const gpu = ctx.target.kind === 'webgpu';
-  const per = gpu ? 64 : Math.max(1, Math.floor(4096 / Math.max(1, domain[axis]!.extent.hi)));
+  const per = gpu
+    ? f.schedule(lineThreads, () => ({ threads: 64 })).threads
+    : f.schedule(lineChunks, () => ({ lines: Math.max(1, Math.floor(4096 / Math.max(1, domain[axis]!.extent.hi))) })).lines;
   const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), per), Math.ceil(Math.max(1, count.hi) / per), ctx.target);
   const line = variable('line', gpu ? 'let' : 'loop', 'i32', [0, Math.max(0, count.hi - 1)]);
   const at = delinearize(
@@ -48,9 +51,8 @@ export function lowerCumulative(region: Region, ctx: LowerContext): LoweredKerne
     return f.finish([letVar(line, raw), ...ifThen(compare('lt', raw, count), body)], {
       grid,
       workgroupSize: [per, 1, 1],
-      schedule: 'cumulative, thread per line',
     });
   }
   const begin = mul(id, i32(per));
-  return f.finish([forLoop(line, begin, min(add(begin, i32(per)), count), body)], { grid, schedule: `cumulative lines(${per})` });
+  return f.finish([forLoop(line, begin, min(add(begin, i32(per)), count), body)], { grid });
 }

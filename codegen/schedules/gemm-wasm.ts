@@ -30,6 +30,8 @@ import {
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, dimExpr, exprSize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
+import type { ParametersOf } from '../schedule.js';
+import { matmulBlocks } from '../schedule-families.js';
 import type { ContractionSpec } from './contraction-spec.js';
 import { epilogueOfRegisters, epilogueStmt, type GemmEnv } from './gemm-epilogue.js';
 import { dimsOf, leftIndex, loopVar, nest, packLeftStmts, packRightStmts, packWholeRight, tileStride } from './gemm-pack.js';
@@ -53,22 +55,30 @@ interface Depth {
   readonly index: (inner: readonly Expr[]) => Expr[];
 }
 
-function cutDepth(f: GemmEnv, s: ContractionSpec): Depth {
+/** How many elements of the contracted axes a block takes at most: whole axes, or a part of one that is too long. */
+function chooseDepth(sizes: readonly number[]): number {
+  let from = sizes.length;
+  let size = 1;
+  while (from > 0 && size * sizes[from - 1]! <= (from === 1 || from === sizes.length ? maxDepth : preferredDepth)) size *= sizes[--from]!;
+  if (from === sizes.length && from > 0) return [512, 448, 576, 384, 640, 768, 1024, 256].find((c) => sizes[from - 1]! % c === 0) ?? 512;
+  const part = from > 0 ? Math.floor(preferredDepth / Math.max(1, size)) : 0;
+  if (part < 2) return Math.max(1, size);
+  // a part of the next axis, cut evenly
+  const whole = sizes[from - 1]!;
+  return Math.max(1, size * Math.ceil(whole / Math.ceil(whole / part)));
+}
+
+/** The contracted axes cut so that a block takes at most `most` elements. */
+function cutDepth(f: GemmEnv, s: ContractionSpec, most: number): Depth {
   const dim = (d: ContractionSpec['k'][number]): Expr => dimExpr(d, f.ctx.symbols);
   const sizes = s.k.map((d) => evalDim(d, f.ctx.symbols));
   let from = sizes.length;
   let size = 1;
-  while (from > 0 && size * sizes[from - 1]! <= (from === 1 || from === sizes.length ? maxDepth : preferredDepth)) size *= sizes[--from]!;
+  while (from > 0 && size * sizes[from - 1]! <= most) size *= sizes[--from]!;
   if (from === sizes.length && from > 0) {
     // the last axis alone is too long: cut it
     const last = sizes[from - 1]!;
-    let chunk = 512;
-    for (const c of [512, 448, 576, 384, 640, 768, 1024, 256]) {
-      if (last % c === 0) {
-        chunk = c;
-        break;
-      }
-    }
+    const chunk = most;
     const total = dim(s.k[from - 1]!);
     const blocks = Math.ceil(last / chunk);
     const block: Axis = { v: loopVar('kb', blocks), extent: total.kind === 'const' ? i32(blocks) : div(add(total, i32(chunk - 1)), i32(chunk)) };
@@ -83,23 +93,23 @@ function cutDepth(f: GemmEnv, s: ContractionSpec): Depth {
     };
   }
   const inner = s.k.slice(from).map((d): Axis => ({ v: loopVar('k', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
-  const part = from > 0 ? Math.floor(preferredDepth / size) : 0;
+  const part = from > 0 ? Math.floor(most / size) : 0;
   if (part >= 2) {
     // a part of the next axis belongs to the inner ones
     const whole = sizes[from - 1]!;
     const blocks = Math.ceil(whole / part);
-    const most = Math.ceil(whole / blocks);
+    const each = Math.ceil(whole / blocks);
     const total = dim(s.k[from - 1]!);
-    const block: Axis = { v: loopVar('kb', blocks), extent: total.kind === 'const' ? i32(blocks) : div(add(total, i32(most - 1)), i32(most)) };
+    const block: Axis = { v: loopVar('kb', blocks), extent: total.kind === 'const' ? i32(blocks) : div(add(total, i32(each - 1)), i32(each)) };
     const outer = s.k.slice(0, from - 1).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
-    const extent = total.kind === 'const' && whole % most === 0 ? i32(most) : min(i32(most), sub(total, mul(block.v, i32(most))));
-    const axes = [{ v: loopVar('k', most), extent }, ...inner];
+    const extent = total.kind === 'const' && whole % each === 0 ? i32(each) : min(i32(each), sub(total, mul(block.v, i32(each))));
+    const axes = [{ v: loopVar('k', each), extent }, ...inner];
     return {
       outer: [...outer, block],
-      size: size * most,
+      size: size * each,
       count: axes.reduce<Expr>((a, x) => mul(a, x.extent), i32(1)),
       inner: axes,
-      index: (ix) => [...outer.map((a) => a.v), add(mul(block.v, i32(most)), ix[0]!), ...ix.slice(1)],
+      index: (ix) => [...outer.map((a) => a.v), add(mul(block.v, i32(each)), ix[0]!), ...ix.slice(1)],
     };
   }
   const outer = s.k.slice(0, from).map((d): Axis => ({ v: loopVar('ko', evalDim(d, f.ctx.symbols)), extent: dim(d) }));
@@ -125,7 +135,7 @@ function chooseBlocks(m: number, n: number, k: number, batch: number, threads: n
   if (m === 1 && n >= 32) {
     // one row times a matrix: long pieces of the matrix's rows, one or two for each thread
     const parts = n * k < 30000 ? 1 : n >= 256 * threads ? 2 * threads : threads;
-    return { rows: 1, vectors: 2, mBlock: 1, nBlock: Math.ceil(n / parts / 8) * 8 };
+    return { rows: 1, vectors: 2, mBlock: 1, nBlock: Math.min(1 << 20, Math.ceil(n / parts / 8) * 8) };
   }
   const rows = m >= 3 ? 4 : m;
   const vectors = Math.max(1, Math.min(8 / (rows === 3 ? 4 : rows), Math.ceil(n / 4)));
@@ -170,10 +180,11 @@ export interface GemmShape {
 
 const totalOf = (ds: ContractionSpec['m'], env: GemmEnv): Expr => dimsOf(ds, env).reduce<Expr>((a, e) => mul(a, e), i32(1));
 
-export function analyseGemm(env: GemmEnv, s: ContractionSpec): GemmShape {
+/** `depth`: elements of the contracted axes in a block, at most. */
+export function analyseGemm(env: GemmEnv, s: ContractionSpec, wanted: number | null = null): GemmShape {
   const max = env.ctx.symbols;
   const [mMax, nMax] = [maxSize(s.m, max), maxSize(s.n, max)];
-  const depth = cutDepth(env, s);
+  const depth = cutDepth(env, s, wanted ?? chooseDepth(s.k.map((d) => evalDim(d, max))));
   const k = loopVar('k', depth.size);
   const kIndex = depth.index(
     delinearize(
@@ -335,6 +346,35 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
 
 const lanesOf = (w: number): (1 | 4)[] => [...Array<4>(Math.floor(w / 4)).fill(4), ...Array<1>(w % 4).fill(1)];
 
+type GemmParameters = ParametersOf<typeof matmulBlocks.slots>;
+
+/** Elements of the right operand, packed in panels. */
+const wholeRight = (g: GemmShape, width: number): number => Math.ceil(g.nMax / width) * width * g.depth.size;
+
+/** The default schedule of a product. */
+function chooseGemm(g: GemmShape, batch: number, threads: number): GemmParameters {
+  const unit = g.packLeft && g.kMajor ? evalDim(g.s.m.at(-1) ?? 1, g.env.ctx.symbols) : 1;
+  const { rows, vectors, mBlock, nBlock } = chooseBlocks(Math.max(1, g.mMax), Math.max(1, g.nMax), Math.max(1, g.depth.size), batch, threads, g.packLeft, unit);
+  const width = vectors * 4;
+  // Where the right operand is small and rows are many, a group packs all of it once and computes several blocks of rows with it.
+  const several =
+    g.depth.outer.length === 0 && g.nMax <= nBlock && rows > 1 && wholeRight(g, width) <= 32768
+      ? Math.max(1, Math.min(16, Math.floor((Math.ceil(g.mMax / mBlock) * batch) / (threads * 4))))
+      : 1;
+  const left = !g.packLeft ? 'direct' : g.kMajor ? 'tiles' : 'rows';
+  return { mBlock, nBlock, depth: Math.max(1, g.depth.size), rows, width, left, several };
+}
+
+function gemmFits(g: GemmShape, p: GemmParameters): string | null {
+  // a single row is walked in pieces of two vectors
+  const unit = p.rows === 1 && g.rightContiguous && g.nMax >= 32 ? 8 : p.width;
+  if (p.nBlock % unit !== 0) return `split(n) must be a multiple of ${unit}, found ${p.nBlock}`;
+  if (p.left === 'direct' && g.leftStride === null) return 'stage(left): the operand does not lie in memory at one stride, so it must be packed';
+  if (p.several > 1 && (g.depth.outer.length > 0 || g.nMax > p.nBlock || p.rows === 1))
+    return 'group(m) needs a right operand that is packed whole, and more than one row at a time';
+  return p.several > 1 && wholeRight(g, p.width) > 1048576 ? 'group(m): the right operand is too large to pack whole' : null;
+}
+
 export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const max = f.ctx.symbols;
   const env: GemmEnv = {
@@ -346,26 +386,23 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
     local: (name, scalar, size) => f.local(name, 'private', scalar, size),
   };
   if (readsPanels(env, s)) return lowerPanels(f, env, s);
-  const g = analyseGemm(env, s);
   const kMax = maxSize(s.k, max);
   const batchMax = maxSize(s.batch, max);
-  const { rows, vectors, mBlock, nBlock } = chooseBlocks(
-    g.mMax,
-    g.nMax,
-    g.depth.size,
-    batchMax,
-    f.ctx.target.threads,
-    g.packLeft,
-    g.packLeft && g.kMajor ? evalDim(s.m.at(-1) ?? 1, max) : 1,
+  const parameters = f.schedule(
+    matmulBlocks,
+    () => chooseGemm(analyseGemm(env, s), batchMax, f.ctx.target.threads),
+    (p) => gemmFits(analyseGemm(env, s, p.depth), p),
   );
+  const { rows, mBlock, nBlock, width, several } = parameters;
+  const vectors = width / 4;
+  const g: GemmShape = {
+    ...analyseGemm(env, s, parameters.depth),
+    packLeft: parameters.left !== 'direct',
+    kMajor: parameters.left === 'tiles',
+  };
   const nBlocks = Math.ceil(g.nMax / nBlock);
-  // Where the right operand is small and rows are many, a group packs all of it once and computes several blocks of rows with it.
-  const width = vectors * 4;
-  const whole = Math.ceil(g.nMax / width) * width * g.depth.size;
-  const blocksOfRows = Math.ceil(g.mMax / mBlock) * batchMax;
-  const several =
-    g.depth.outer.length === 0 && nBlocks === 1 && rows > 1 && whole <= 32768 ? Math.min(16, Math.floor(blocksOfRows / (f.ctx.target.threads * 4))) : 1;
-  const step = mBlock * Math.max(1, several);
+  const whole = wholeRight(g, width);
+  const step = mBlock * several;
   const groupsOfRows = typeof exprSize(g.mTotal) === 'number' ? i32(Math.ceil(g.mMax / step)) : div(add(g.mTotal, i32(step - 1)), i32(step));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const groupAt = delinearize(group, [...dimsOf(s.batch, env), i32(nBlocks), groupsOfRows]);
@@ -408,7 +445,6 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   return f.finish(block, {
     grid: [groups, 1, 1],
     parallel: g.mMax * g.nMax * kMax * batchMax > 150000,
-    schedule: `matmul ${several > 1 ? `${several} ` : ''}block(${mBlock}x${nBlock}x${g.depth.size}) tile(${rows}x${vectors * 4})${g.packLeft ? ` pack-left(${g.kMajor ? 'km' : 'mk'})` : ''}${g.depth.outer.length > 0 ? ' cut-k' : ''}`,
   });
 }
 

@@ -32,6 +32,7 @@ import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type St
 import { vectorize } from '../kernel/vectorize.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, dimExpr, exprSize, linearize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
+import { matmulFewRows, matmulTiles } from '../schedule-families.js';
 import type { ContractionSpec } from './contraction-spec.js';
 import { linearGrid } from './grid.js';
 
@@ -121,9 +122,11 @@ export function lowerGemmWebGpu(f: Frame, s: ContractionSpec): LoweredKernel {
 
 function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   const groups64 = Math.ceil(p.m / 64) * Math.ceil(p.n / 64) * maxSize(s.batch, p.max);
-  const tile = p.m > 32 && p.n > 32 && groups64 >= 8 ? 64 : 32;
+  const { mTile: tile, depth } = f.schedule(matmulTiles, () => {
+    const size = p.m > 32 && p.n > 32 && groups64 >= 8 ? 64 : 32;
+    return { mTile: size, nTile: size, depth: 16, mThreads: 16, nThreads: 16 };
+  });
   const per = tile / 16;
-  const depth = 16;
   const left = f.local('left_tile', 'workgroup', 'f32', (depth / 4) * quadStride(tile));
   const right = f.local('right_tile', 'workgroup', 'f32', (depth / 4) * quadStride(tile));
   const tx = variable('local0', 'local', 'i32', [0, 15]);
@@ -172,7 +175,6 @@ function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   return f.finish(block, {
     grid,
     workgroupSize: [16, 16, 1],
-    schedule: `matmul tile(${tile}x${tile}x${depth}) thread(${per}x${per}) stage(left transposed, right) vec4`,
   });
 }
 
@@ -249,8 +251,7 @@ function joinLoads(xs: readonly Expr[]): Expr {
 
 /** m <= 8: a thread owns one column and one sixteenth of k; partial sums meet in workgroup memory. */
 function fewRows(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
-  const columns = 16;
-  const slices = 16;
+  const { columns, slices } = f.schedule(matmulFewRows, () => ({ columns: 16, slices: 16 }));
   const shared = f.local('partial', 'workgroup', 'f32', columns * slices);
   const tx = variable('local0', 'local', 'i32', [0, columns - 1]);
   const ty = variable('local1', 'local', 'i32', [0, slices - 1]);
@@ -277,5 +278,5 @@ function fewRows(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   const finish: Stmt[] = [mutable(sum, acc), forLoop(sl, i32(1), i32(slices), [assign(sum, add(sum, load(shared, add(mul(sl, i32(columns)), tx))))])];
   finish.push(...p.epilogue(m, n, sum));
   block.push(...ifThen(and(compare('eq', ty, i32(0)), p.guard(n, p.nTotal, columns)), finish));
-  return f.finish(block, { grid, workgroupSize: [columns, slices, 1], schedule: `matmul few-rows columns(${columns}) split-k(${slices})` });
+  return f.finish(block, { grid, workgroupSize: [columns, slices, 1] });
 }

@@ -21,6 +21,7 @@ import {
   type LowerContext,
   type LoweredArg,
   type LoweredKernel,
+  scheduleFor,
   storageOf,
   symbolsIn,
   type Temp,
@@ -28,9 +29,10 @@ import {
 } from '../lower/frame.js';
 import type { LoweredRegion, LoweredStep } from '../lower/region.js';
 import { dimExpr, dimSize, exprSize, sizeMul } from '../lower/space.js';
+import { recurrentRows, recurrentWorkgroup } from '../schedule-families.js';
 import { linearGrid } from './grid.js';
 import { buffersOf, copyKernel, elements, placeIntermediates, retarget } from './nested.js';
-import { canRunInOneKernel, regionsOnGpu, regionsOnWasm, rowBlocks, rowsOf } from './recurrent.js';
+import { canRunInOneKernel, recurrentBlock, regionsOnGpu, regionsOnWasm, rowBlocks, rowsOf } from './recurrent.js';
 
 /** Multiply-adds a step and row above which a workgroup alone would be too slow on WebGPU. */
 const workgroupWork = 4_000_000;
@@ -177,16 +179,19 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
   let threads = 1;
   let schedule: string;
   if (gpu) {
-    threads = 256;
+    const { p, text } = scheduleFor(region, ctx, recurrentWorkgroup, () => ({ threads: 256 }));
+    threads = p.threads;
+    schedule = text;
     const { grid: g, id } = linearGrid(dimSize(rows.size), evalDim(rows.size, ctx.symbols), ctx.target);
     const row = variable('row', 'let', 'i32', [0, Math.max(0, evalDim(rows.size, ctx.symbols) - 1)]);
     const thread = variable('local0', 'local', 'i32', [0, threads - 1]);
     const edge = around(row, i32(1), thread, threads);
     body = [letVar(row, id), ...edge.before, barrier, forLoop(i, i32(0), total, regionsOnGpu(block, row, thread, threads)), ...edge.after];
     grid = g;
-    schedule = `recurrent, a workgroup(${threads}) walks ${steps} steps for one row`;
   } else {
-    const blocks = rowBlocks(rows.size, ctx);
+    const { p, text } = scheduleFor(region, ctx, recurrentRows, () => ({ rows: recurrentBlock(rows.size, ctx) }));
+    schedule = text;
+    const blocks = rowBlocks(rows.size, p.rows, ctx);
     const group = variable('group0', 'group', 'i32', [0, 2147483646]);
     const r0 = variable('r0', 'let', 'i32', [0, Math.max(0, evalDim(rows.size, ctx.symbols) - 1)]);
     const count = variable('rows', 'let', 'i32', [1, blocks.rows]);
@@ -195,7 +200,6 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
     const edge = around(r0, count, null, 1);
     body = [letVar(r0, blocks.begin(group)), letVar(count, blocks.countFrom(r0)), ...before, ...edge.before, forLoop(i, i32(0), total, inside), ...edge.after];
     grid = [exprSize(blocks.groups), 1, 1];
-    schedule = `recurrent, a group walks ${steps} steps for ${blocks.rows} rows`;
   }
   const count = dimSize(length);
   const inner = layout.fused.regions

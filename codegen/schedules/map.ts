@@ -11,10 +11,8 @@ import { vectorize } from '../kernel/vectorize.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, maxSize, shapeSize, sizeCeilDiv } from '../lower/space.js';
+import { mapChunks, mapScalar, mapThreads } from '../schedule-families.js';
 import { linearGrid, mergeAxes } from './grid.js';
-
-/** Elements that one WASM group computes, about. */
-const chunk = 8192;
 
 /** Loop axes over a shape. */
 export function axesOf(shape: Shape, f: Pick<Frame, 'dim'>, hint = 'i'): Axis[] {
@@ -41,13 +39,15 @@ export function lowerMap(region: Region, ctx: LowerContext): LoweredKernel {
 
 function onWasm(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: Shape): LoweredKernel {
   const inner = axes.at(-1);
-  if (!inner) return f.finish(stmts, { grid: [1, 1, 1], schedule: 'map scalar' });
+  if (!inner) return scalar(f, stmts);
+  // elements that a group computes, about
+  const { chunk } = f.schedule(mapChunks, () => ({ chunk: 8192 }));
   const outer = axes.slice(0, -1);
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   if (outer.length === 0) {
     const begin = mul(group, i32(chunk));
     const body = forLoop(inner.v, begin, min(add(begin, i32(chunk)), inner.extent), stmts, { parallel: true });
-    return f.finish([body], { grid: [sizeCeilDiv(shapeSize(domain), chunk), 1, 1], schedule: `map chunk(${chunk}) vectorize(4)` });
+    return f.finish([body], { grid: [sizeCeilDiv(shapeSize(domain), chunk), 1, 1] });
   }
   const innerMax = inner.extent.hi;
   const rows = Math.max(1, Math.floor(chunk / Math.max(1, innerMax)));
@@ -61,14 +61,17 @@ function onWasm(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain:
   const begin = mul(group, i32(rows));
   return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], {
     grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
-    schedule: `map rows(${rows}) vectorize(4)`,
   });
 }
 
+function scalar(f: Frame, stmts: readonly Stmt[]): LoweredKernel {
+  f.schedule(mapScalar, () => ({}));
+  return f.finish(stmts, { grid: [1, 1, 1] });
+}
+
 function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: Shape, ctx: LowerContext): LoweredKernel {
-  const size = 256;
   const inner = axes.at(-1);
-  if (!inner) return f.finish(stmts, { grid: [1, 1, 1], schedule: 'map scalar' });
+  if (!inner) return scalar(f, stmts);
   const lane = variable('lane', 'loop', 'i32', [0, 3]);
   const thread = (width: 1 | 4): VarExpr => variable('i', 'let', 'i32', [0, Math.max(0, Math.ceil(product(axes).hi / width) - 1)]);
   /** What a thread does for `width` neighbours, the first of them at `width` times the thread's number. */
@@ -84,15 +87,19 @@ function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: 
   };
   const four = inner.extent.kind === 'const' && inner.extent.value % 4 === 0 ? { v: thread(4), width: 4 as const } : null;
   const wide = four && work(four.v, 4);
-  const { v, width } = four && wide ? four : { v: thread(1), width: 1 as const };
+  const { threads: size, width } = f.schedule(
+    mapThreads,
+    () => ({ threads: 256, width: wide ? (4 as const) : (1 as const) }),
+    (p) => (p.width === 4 && !wide ? 'neighbours cannot be computed four at a time' : null),
+  );
+  const v = four && width === 4 ? four.v : thread(1);
   const total = div(product(axes), i32(width));
   const { grid, id } = linearGrid(sizeCeilDiv(sizeCeilDiv(shapeSize(domain), width), size), Math.ceil(maxSize(domain, ctx.symbols) / width / size), ctx.target);
   const local = variable('local0', 'local', 'i32', [0, size - 1]);
   // The guard asks the unbounded expression: the variable's range holds only behind the guard.
   const raw = add(mul(id, i32(size)), local);
-  return f.finish([{ kind: 'let', v, value: raw }, ...ifThen(compare('lt', raw, total), wide ?? work(v, 1)!)], {
+  return f.finish([{ kind: 'let', v, value: raw }, ...ifThen(compare('lt', raw, total), wide && width === 4 ? wide : work(v, 1)!)], {
     grid,
     workgroupSize: [size, 1, 1],
-    schedule: `map threads(${size})${width === 4 ? ' vectorize(4)' : ''}`,
   });
 }

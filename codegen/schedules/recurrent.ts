@@ -236,10 +236,19 @@ export function regionsOnGpu(b: BlockRegions, row: Expr, thread: Expr, threads: 
   return out;
 }
 
-/** Rows that one WASM group owns, and the number of groups. */
-export function rowBlocks(size: Dim, ctx: LowerContext): { rows: number; countFrom: (r0: Expr) => Expr; begin: (group: Expr) => Expr; groups: Expr } {
+/** Rows that one WASM group owns: enough groups for the threads. */
+export function recurrentBlock(size: Dim, ctx: LowerContext): number {
   const most = evalDim(size, ctx.symbols);
-  const per = Math.min(32, Math.max(1, Math.ceil(most / ctx.target.threads / 4) * 4));
+  return Math.max(1, Math.min(32, Math.ceil(most / ctx.target.threads / 4) * 4, most));
+}
+
+/** Blocks of rows, one for each WASM group, and their number. */
+export function rowBlocks(
+  size: Dim,
+  per: number,
+  ctx: LowerContext,
+): { rows: number; countFrom: (r0: Expr) => Expr; begin: (group: Expr) => Expr; groups: Expr } {
+  const most = evalDim(size, ctx.symbols);
   const rows = Math.min(per, most);
   const total = dimExpr(size, ctx.symbols);
   return {

@@ -16,6 +16,7 @@ import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js'
 import { argStep, beats, combine, identityOf } from '../lower/reduction.js';
 import { scalarOf } from '../lower/scalar.js';
 import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv, sizeMul } from '../lower/space.js';
+import { rowColumns, rowColumnTiles, rowThread, rowWalk, rowWorkgroup } from '../schedule-families.js';
 import { linearGrid, mergeAxes } from './grid.js';
 import { axesOf } from './map.js';
 
@@ -256,13 +257,11 @@ function reducedLoops(p: RowPlan, body: readonly Stmt[], parallel = false): read
   return [...fresh].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallel && i === 0 })], inner);
 }
 
-const hasArg = (p: RowPlan): boolean => p.levels.some((l) => l.some((n) => n.op === 'arg_reduce'));
-
 function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const keptAxes = p.kept.map((a) => p.domain[a]!);
   const count = product(keptAxes);
   const length = product(p.reduced.map((a) => p.domain[a]!));
-  const rows = Math.max(1, Math.floor(8192 / Math.max(1, maxOf(length))));
+  const { rows } = f.schedule(rowWalk, () => ({ rows: Math.max(1, Math.floor(8192 / Math.max(1, maxOf(length)))) }));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const row = variable('row', 'loop', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const block: Stmt[] = [];
@@ -275,17 +274,27 @@ function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const begin = mul(group, i32(rows));
   return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), [...named, ...block])], {
     grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
-    schedule: `rows per-group(${rows})${hasArg(p) ? '' : ' vectorize(4)'}`,
   });
 }
 
 /** A part of the reduced range instead of the whole: the last factor of the grid. */
 export interface ColumnsPart {
+  /** Columns of a block. */
+  readonly block: number;
   readonly parts: Expr;
   /** The reduced elements of a part, around `body`. */
   readonly loops: (part: Expr, body: readonly Stmt[]) => readonly Stmt[];
   /** Stores the results of a part; `column` is the index over all kept axes. */
   readonly store: (part: Expr, column: Expr, values: readonly Expr[]) => readonly Stmt[];
+}
+
+/** Columns are cut in blocks: for threads where rows are few, and so that the accumulators stay in cache. */
+export function columnBlock(f: RowEnv, p: RowPlan): number {
+  const lastReduced = Math.max(...p.reduced);
+  const axes = (which: (a: number) => boolean): number => Math.max(1, maxOf(product(p.kept.filter(which).map((a) => p.domain[a]!))));
+  const [width, count] = [axes((a) => a > lastReduced), maxOf(product(p.kept.filter((a) => a < lastReduced).map((a) => p.domain[a]!)))];
+  const work = count * width * maxOf(product(p.reduced.map((a) => p.domain[a]!)));
+  return Math.min(width, count < 4 && work > 60000 ? Math.max(16, Math.ceil(width / f.ctx.target.threads / 16) * 16) : 2048);
 }
 
 export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = null): LoweredKernel {
@@ -297,10 +306,7 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
   const extents = product(inner);
   const width = Math.max(1, maxOf(extents));
   const count = product(outer);
-  const work = maxOf(count) * width * maxOf(product(p.reduced.map((a) => p.domain[a]!)));
-  // columns are cut in blocks: for threads where rows are few, and so that the accumulators stay in cache
-  const wanted = maxOf(count) < 4 && work > 60000 ? Math.max(16, Math.ceil(width / f.ctx.target.threads / 16) * 16) : 2048;
-  const blockWidth = Math.min(width, wanted);
+  const blockWidth = Math.min(width, split?.block ?? f.schedule(rowColumns, () => ({ block: columnBlock(f, p) })).block);
   const blocks = Math.ceil(width / blockWidth);
   const memories = accs.map((a, i) => ({
     value: f.local(`acc${i}`, 'private', a.scalar, blockWidth),
@@ -377,7 +383,7 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
     block.push(over(c, body));
   }
   const groups = sizeMul(exprSize(count), sizeMul(blocks, split ? exprSize(split.parts) : 1));
-  return f.finish(block, { grid: [groups, 1, 1], schedule: `columns block(${blockWidth}) vectorize(4)` });
+  return f.finish(block, { grid: [groups, 1, 1] });
 }
 
 const divBy = (e: Expr, n: number): Expr => delinearize(e, [i32(1), i32(n)])[0]!;
@@ -407,7 +413,7 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const length = product(p.reduced.map((a) => p.domain[a]!));
   if (maxOf(length) <= 32) {
     // row in registers: a thread walks its row
-    const size = 64;
+    const { threads: size } = f.schedule(rowThread, () => ({ threads: 64 }));
     const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), size), Math.ceil(maxOf(count) / size), f.ctx.target);
     const local = variable('local0', 'local', 'i32', [0, size - 1]);
     const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
@@ -422,17 +428,19 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
     return f.finish([letVar(row, raw), ...ifThen(compare('lt', raw, count), [...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!)), ...block])], {
       grid,
       workgroupSize: [size, 1, 1],
-      schedule: 'row in registers, thread per row',
     });
   }
   // row in a workgroup
-  let threads = 32;
-  while (threads < 256 && threads * 4 < maxOf(length)) threads *= 2;
+  const { threads } = f.schedule(rowWorkgroup, () => {
+    let wanted = 32;
+    while (wanted < 256 && wanted * 4 < maxOf(length)) wanted *= 2;
+    return { threads: wanted };
+  });
   const { grid, id } = linearGrid(exprSize(count), maxOf(count), f.ctx.target);
   const local = variable('local0', 'local', 'i32', [0, threads - 1]);
   // a folded grid has a few groups too many: they repeat the last row
   const row = grid[1] === 1 ? id : min(id, sub(count, i32(1)));
-  return f.finish(rowInWorkgroup(f, p, row, local, threads), { grid, workgroupSize: [threads, 1, 1], schedule: `row in workgroup(${threads})` });
+  return f.finish(rowInWorkgroup(f, p, row, local, threads), { grid, workgroupSize: [threads, 1, 1] });
 }
 
 /** One row (given by its linear index over the kept axes) on all threads of a workgroup. */
@@ -533,8 +541,7 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const keptAxes = p.kept.map((a) => p.domain[a]!);
   const count = product(keptAxes);
   const length = product(p.reduced.map((a) => p.domain[a]!));
-  const slices = maxOf(length) >= 64 ? 8 : 1;
-  const wide = 32;
+  const { wide, slices } = f.schedule(rowColumnTiles, () => ({ wide: 32, slices: maxOf(length) >= 64 ? 8 : 1 }));
   const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), wide), Math.ceil(maxOf(count) / wide), f.ctx.target);
   const lx = variable('local0', 'local', 'i32', [0, wide - 1]);
   const ly = variable('local1', 'local', 'i32', [0, slices - 1]);
@@ -597,5 +604,5 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   storeRow(f, p, rowBlock);
   const mine = slices === 1 ? inside : andExpr(inside, compare('eq', ly, i32(0)));
   block.push(...ifThen(mine, rowBlock));
-  return f.finish(block, { grid, workgroupSize: [wide, slices, 1], schedule: `columns tile(${wide}x${slices})` });
+  return f.finish(block, { grid, workgroupSize: [wide, slices, 1] });
 }

@@ -9,6 +9,7 @@ import { forLoop, ifThen, letVar, type Stmt, store } from '../kernel/ir.js';
 import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { combine } from '../lower/reduction.js';
 import { delinearize, exprSize, linearize, maxSize } from '../lower/space.js';
+import { scatterOwners } from '../schedule-families.js';
 import { linearGrid } from './grid.js';
 import { axesOf } from './map.js';
 
@@ -28,7 +29,11 @@ export function lowerScatter(region: Region, ctx: LowerContext): LoweredKernel {
   const others = domain.filter((_, i) => i !== axis);
   const inner = gpu ? [] : others.slice(axis);
   const outer = gpu ? others : others.slice(0, axis);
-  const parts = gpu ? Math.min(64, Math.max(1, size.hi)) : Math.max(1, Math.min(ctx.target.threads * 2, size.hi));
+  const { parts, threads } = f.schedule(
+    scatterOwners,
+    () => ({ parts: Math.max(1, Math.min(gpu ? 64 : ctx.target.threads * 2, size.hi)), threads: gpu ? 64 : 1 }),
+    (p) => (p.parts <= Math.max(1, size.hi) ? null : `the axis has ${size.hi} elements`),
+  );
   const per = Math.ceil(Math.max(1, size.hi) / parts);
   const block: Stmt[] = [];
   const part = variable('part', 'let', 'i32', [0, parts - 1]);
@@ -36,7 +41,6 @@ export function lowerScatter(region: Region, ctx: LowerContext): LoweredKernel {
   const to = variable('to', 'let', 'i32', [0, Math.max(0, size.hi)]);
   const count = outer.reduce<Expr>((a, x) => mul(a, x.extent), i32(parts));
   const total = Math.max(1, count.hi);
-  const threads = gpu ? 64 : 1;
   const { grid, id } = linearGrid(
     threads === 1 ? exprSize(count) : { op: 'ceildiv', args: [exprSize(count), threads] },
     Math.ceil(total / threads),
@@ -96,5 +100,5 @@ export function lowerScatter(region: Region, ctx: LowerContext): LoweredKernel {
   // The guard asks the unbounded expression: the variable's range holds only behind the guard.
   const raw = add(mul(id, i32(threads)), variable('local0', 'local', 'i32', [0, threads - 1]));
   const whole = gpu ? [letVar(thread, raw), ...ifThen(compare('lt', raw, count), block)] : [letVar(thread, id), ...block];
-  return f.finish(whole, { grid, workgroupSize: [threads, 1, 1], schedule: `scatter owners(${parts})`, parallel: maxSize(updates.shape, ctx.symbols) > 20000 });
+  return f.finish(whole, { grid, workgroupSize: [threads, 1, 1], parallel: maxSize(updates.shape, ctx.symbols) > 20000 });
 }

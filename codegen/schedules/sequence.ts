@@ -9,13 +9,12 @@ import { isContraction, type Region } from '../../passes/regions.js';
 import { add, and, compare, constant, div, type Expr, i32, load, mad, min, mul, rem, sub, variable } from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, type Kernel, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { ElementEmitter, type Place } from '../lower/element.js';
-import { figuresOf, globalMemory, kernelName, type LowerContext, type LoweredArg, type LoweredKernel, symbolsIn } from '../lower/frame.js';
-import { delinearize, dimExpr, exprSize, linearize } from '../lower/space.js';
+import { figuresOf, globalMemory, kernelName, type LowerContext, type LoweredArg, type LoweredKernel, scheduleFor, symbolsIn } from '../lower/frame.js';
+import { delinearize, dimExpr, exprSize, linearize, maxSize } from '../lower/space.js';
+import { sequence } from '../schedule-families.js';
 import { contractionSpec } from './contraction-spec.js';
 import { linearGrid } from './grid.js';
 import { type RowEnv, rowStatements } from './row.js';
-
-const threads = 256;
 
 export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel {
   const [product, row] = region.parts ?? [];
@@ -48,12 +47,24 @@ export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel 
   const hero = product.hero;
   if (!hero || !isContraction(hero)) throw new InternalError('sequence without product');
   const rows = dimExpr(hero.outputs[0]!.shape[0]!, ctx.symbols);
+  const size = maxSize(hero.outputs[0]!.shape.slice(1), ctx.symbols);
+  const { p, text: schedule } = scheduleFor(
+    region,
+    ctx,
+    sequence,
+    () => {
+      let columns = 1;
+      while (columns < size && columns < 256) columns *= 2;
+      return { threads: 256, columns };
+    },
+    (c) => (c.columns >= size || c.columns === c.threads ? null : `bind(n) is less than both the ${size} columns and bind(row)`),
+  );
+  const { threads } = p;
   const { grid, id } = linearGrid(exprSize(rows), Math.max(1, rows.hi), ctx.target);
   const local = variable('local0', 'local', 'i32', [0, threads - 1]);
   const m = variable('row', 'let', 'i32', [0, Math.max(0, rows.hi - 1)]);
   const body: Stmt[] = [letVar(m, grid[1] === 1 ? id : min(id, sub(rows, i32(1))))];
-  body.push(...productRow(envOf(product), m, local), barrier, ...rowStatements(envOf(row), m, local, threads));
-  const schedule = `matmul row in workgroup(${threads}), then row in workgroup(${threads})`;
+  body.push(...productRow(envOf(product), m, local, p), barrier, ...rowStatements(envOf(row), m, local, threads));
   const origins = [...new Set(region.nodes.map((n) => n.origin).filter(Boolean))];
   const used = args.filter((a) => memories.has(a.value as Value));
   const kernel: Kernel = {
@@ -70,7 +81,7 @@ export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel 
 }
 
 /** One row of the product by a workgroup. */
-function productRow(f: RowEnv, m: Expr, local: Expr): Stmt[] {
+function productRow(f: RowEnv, m: Expr, local: Expr, { threads, columns }: { readonly threads: number; readonly columns: number }): Stmt[] {
   const hero = f.region.hero;
   if (!hero || !isContraction(hero)) throw new InternalError('no product');
   const s = contractionSpec(f, hero);
@@ -78,8 +89,6 @@ function productRow(f: RowEnv, m: Expr, local: Expr): Stmt[] {
   const dims = (ds: typeof s.n): Expr[] => ds.map((d) => dimExpr(d, f.ctx.symbols));
   const total = (ds: typeof s.n): Expr => dims(ds).reduce<Expr>((a, e) => mul(a, e), i32(1));
   const [nTotal, kTotal] = [total(s.n), total(s.k)];
-  let columns = 1;
-  while (columns < nTotal.hi && columns < threads) columns *= 2;
   const slices = threads / columns;
   const column = variable('n', slices === 1 ? 'loop' : 'let', 'i32', [0, Math.max(0, nTotal.hi - 1)]);
   const k = variable('k', 'loop', 'i32', [0, Math.max(0, kTotal.hi - 1)]);

@@ -11,11 +11,23 @@ import { Frame, figuresOf, type LowerContext, type LoweredKernel, type Temp } fr
 import { combine } from '../lower/reduction.js';
 import type { LoweredRegion } from '../lower/region.js';
 import { delinearize, exprSize, shapeSize, sizeAdd, sizeCeilDiv, sizeMul } from '../lower/space.js';
+import { twoStepColumns, twoStepColumnTiles, twoStepRows, twoStepRowTiles } from '../schedule-families.js';
 import { linearGrid, mergeAxes } from './grid.js';
-import { at, columnsOnWasm, declare, indexOf, maxOf, planRow, product, type Reduction, type RowPlan, storeFull, storeRow, treeReduce } from './row.js';
-
-/** Elements that a WASM lane loop adds up before it goes on with a new sum. */
-const blockLength = 512;
+import {
+  at,
+  columnBlock,
+  columnsOnWasm,
+  declare,
+  indexOf,
+  maxOf,
+  planRow,
+  product,
+  type Reduction,
+  type RowPlan,
+  storeFull,
+  storeRow,
+  treeReduce,
+} from './row.js';
 
 interface Split {
   readonly p: RowPlan;
@@ -23,6 +35,12 @@ interface Split {
   readonly columns: boolean;
   /** Reduced elements in a chunk. */
   readonly chunk: number;
+  /** WASM: elements (of rows) that a lane loop adds up before it goes on with a new sum, or columns of a block. WebGPU: threads of the first step, along the kept and the reduced axes. */
+  readonly block: number;
+  readonly wide: number;
+  readonly slices: number;
+  /** Rows (WASM) or threads (WebGPU) of a group of the second step. */
+  readonly finish: number;
   readonly temps: readonly Temp[];
 }
 
@@ -49,8 +67,25 @@ function choose(f: Frame, region: Region, ctx: LowerContext): Split | null {
     chunk = columns ? 128 : 16384;
   }
   if (count === 0 || length <= chunk) return null;
-  const temps = reductions.map((n, i): Temp => ({ name: `partial${i}`, dtype: n.outputs[0]!.dtype, shape: [Math.ceil(length / chunk), count] }));
-  return { p, columns, chunk, temps };
+  const s = parameters(f, p, columns, chunk, count, length);
+  const temps = reductions.map((n, i): Temp => ({ name: `partial${i}`, dtype: n.outputs[0]!.dtype, shape: [Math.ceil(length / s.chunk), count] }));
+  return { p, columns, ...s, temps };
+}
+
+/** The schedule's parameters, by whatever family fits target and form. */
+function parameters(f: Frame, p: RowPlan, columns: boolean, chunk: number, count: number, length: number): Omit<Split, 'p' | 'columns' | 'temps'> {
+  const fits = (s: { readonly chunk: number }): string | null => (s.chunk < length ? null : `split must be less than the ${length} elements`);
+  const rows = (): number => Math.max(1, Math.floor(8192 / Math.ceil(length / chunk)));
+  const wide = tileWidth(count);
+  if (f.ctx.target.kind === 'wasm') {
+    const s = columns
+      ? f.schedule(twoStepColumns, () => ({ chunk, block: columnBlock(f, p), finish: rows() }), fits)
+      : f.schedule(twoStepRows, () => ({ chunk, block: 512, finish: rows() }), fits);
+    return { ...s, wide: 1, slices: 1 };
+  }
+  if (columns) return { ...f.schedule(twoStepColumnTiles, () => ({ chunk, wide, slices: 256 / wide, finish: 64 }), fits), block: 0 };
+  const s = f.schedule(twoStepRowTiles, () => ({ chunk, threads: 256, finish: 64 }), fits);
+  return { ...s, block: 0, wide: 1, slices: s.threads };
 }
 
 /** Columns that a workgroup takes side by side. */
@@ -65,6 +100,7 @@ export function splitReduce(region: Region, ctx: LowerContext): LoweredRegion | 
   if (!probe) return null;
   const gpu = ctx.target.kind === 'webgpu';
   const first = new Frame(region, ctx, { writes: probe.temps });
+  choose(first, region, ctx);
   const split = { ...probe, p: planRow(first) };
   const partial = split.columns
     ? gpu
@@ -74,6 +110,7 @@ export function splitReduce(region: Region, ctx: LowerContext): LoweredRegion | 
       ? rowChunksOnGpu(first, split)
       : rowChunksOnWasm(first, split);
   const second = new Frame(region, ctx, { reads: probe.temps });
+  choose(second, region, ctx);
   const final = finish(second, { ...probe, p: planRow(second) });
   // each kernel's own figures: together those of the region and the partial results twice
   const whole = figuresOf(region);
@@ -156,17 +193,15 @@ function rowChunksOnWasm(f: Frame, s: Split): LoweredKernel {
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const [row, chunk] = delinearize(group, [i32(1), chunksOf(s)]) as [Expr, Expr];
   const r = range(s, chunk);
-  const blocks = inBlocks(sums(p), r.begin, r.end, maxOf(product(reducedOf(p))), blockLength, (accs, from, to) => [
-    overRange(p, from, to, accumulate(f, p, accs)),
-  ]);
+  const blocks = inBlocks(sums(p), r.begin, r.end, maxOf(product(reducedOf(p))), s.block, (accs, from, to) => [overRange(p, from, to, accumulate(f, p, accs))]);
   return f.finish([...named(p, row), ...r.lets, ...blocks.stmts, ...storePartials(f, s, slot(s, chunk, row), blocks.totals)], {
     grid: [exprSize(mul(product(keptOf(p)), chunksOf(s))), 1, 1],
-    schedule: `two-step rows chunk(${s.chunk}) block(${blockLength}) vectorize(4)`,
   });
 }
 
 function columnChunksOnWasm(f: Frame, s: Split): LoweredKernel {
-  const k = columnsOnWasm(f, s.p, {
+  return columnsOnWasm(f, s.p, {
+    block: s.block,
     parts: chunksOf(s),
     loops: (chunk, body) => {
       const r = range(s, chunk);
@@ -174,8 +209,6 @@ function columnChunksOnWasm(f: Frame, s: Split): LoweredKernel {
     },
     store: (chunk, column, values) => storePartials(f, s, slot(s, chunk, column), values),
   });
-  const schedule = `two-step ${k.schedule} chunk(${s.chunk})`;
-  return { ...k, schedule, kernel: { ...k.kernel, notes: [k.kernel.notes[0]!, schedule] } };
 }
 
 /** A named workgroup array of one element a thread. */
@@ -190,7 +223,7 @@ function sharedArrays(f: Frame, size: number): (name: string, scalar: Memory['sc
 
 function rowChunksOnGpu(f: Frame, s: Split): LoweredKernel {
   const { p } = s;
-  const threads = 256;
+  const threads = s.slices;
   const total = mul(product(keptOf(p)), chunksOf(s));
   const { grid, id } = linearGrid(exprSize(total), maxOf(total), f.ctx.target);
   const local = variable('local0', 'local', 'i32', [0, threads - 1]);
@@ -204,14 +237,13 @@ function rowChunksOnGpu(f: Frame, s: Split): LoweredKernel {
   const shared = sharedArrays(f, threads);
   const values = accs.map((a) => treeReduce(a, shared, local, threads, body));
   body.push(...ifThen(compare('eq', local, i32(0)), storePartials(f, s, slot(s, chunk, row), values)));
-  return f.finish(body, { grid, workgroupSize: [threads, 1, 1], schedule: `two-step rows chunk(${s.chunk}) in workgroup(${threads})` });
+  return f.finish(body, { grid, workgroupSize: [threads, 1, 1] });
 }
 
 function columnChunksOnGpu(f: Frame, s: Split): LoweredKernel {
   const { p } = s;
   const count = product(keptOf(p));
-  const wide = tileWidth(maxOf(count));
-  const slices = 256 / wide;
+  const { wide, slices } = s;
   const tiles = div(add(count, i32(wide - 1)), i32(wide));
   const total = mul(tiles, chunksOf(s));
   const { grid, id } = linearGrid(exprSize(total), maxOf(total), f.ctx.target);
@@ -229,7 +261,7 @@ function columnChunksOnGpu(f: Frame, s: Split): LoweredKernel {
   body.push(...ifThen(inside, [overRange(p, add(r.begin, ly), r.end, accumulate(f, p, accs), slices)]));
   const own = add(mul(ly, i32(wide)), lx);
   const values = sums(p).map((n, i) => {
-    const m = f.local(`shared${i}`, 'workgroup', accs[i]!.acc.scalar, 256);
+    const m = f.local(`shared${i}`, 'workgroup', accs[i]!.acc.scalar, wide * slices);
     body.push(store(m, own, accs[i]!.value), { kind: 'barrier' });
     for (let half = slices / 2; half >= 1; half /= 2)
       body.push(...ifThen(compare('lt', ly, i32(half)), [store(m, own, combine(n.attrs.fn, load(m, own), load(m, add(own, i32(half * wide)))))]), {
@@ -238,7 +270,7 @@ function columnChunksOnGpu(f: Frame, s: Split): LoweredKernel {
     return load(m, lx);
   });
   body.push(...ifThen(compare('eq', ly, i32(0)), ifThen(inside, storePartials(f, s, slot(s, chunk, column), values))));
-  return f.finish(body, { grid, workgroupSize: [wide, slices, 1], schedule: `two-step columns chunk(${s.chunk}) tile(${wide}x${slices})` });
+  return f.finish(body, { grid, workgroupSize: [wide, slices, 1] });
 }
 
 /** The second step: partial results to results, and what is computed of them per row. */
@@ -259,17 +291,16 @@ function finish(f: Frame, s: Split): LoweredKernel {
   };
   if (f.ctx.target.kind === 'wasm') {
     const group = variable('group0', 'group', 'i32', [0, 2147483646]);
-    const rows = Math.max(1, Math.floor(8192 / maxOf(chunks)));
+    const rows = s.finish;
     const blocks = inBlocks(reductions, i32(0), chunks, maxOf(chunks), 32, (accs, from, to) => [forLoop(k, from, to, add1(accs))]);
     const begin = mul(group, i32(rows));
     const body = [...named(p, row), ...blocks.stmts, ...results(blocks.totals)];
     return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], {
       grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
-      schedule: `two-step, finish rows(${rows})`,
       parallel: maxOf(count) * maxOf(chunks) > 60000,
     });
   }
-  const threads = 64;
+  const threads = s.finish;
   const { grid, id } = linearGrid(exprSize(count), maxOf(count), f.ctx.target);
   const local = variable('local0', 'local', 'i32', [0, threads - 1]);
   const body: Stmt[] = [letVar(row, grid[1] === 1 ? id : min(id, sub(count, i32(1)))), ...named(p, row)];
@@ -278,5 +309,5 @@ function finish(f: Frame, s: Split): LoweredKernel {
   const shared = sharedArrays(f, threads);
   const values = accs.map((a) => treeReduce(a, shared, local, threads, body));
   body.push(...ifThen(compare('eq', local, i32(0)), results(values)));
-  return f.finish(body, { grid, workgroupSize: [threads, 1, 1], schedule: `two-step, finish in workgroup(${threads})` });
+  return f.finish(body, { grid, workgroupSize: [threads, 1, 1] });
 }

@@ -15,9 +15,10 @@ import { add, cast, compare, type Expr, i32, load, mul, rem, resetExpressions, s
 import { assign, barrier, forLoop, ifThen, type Kernel, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { ElementEmitter, type Place } from '../lower/element.js';
-import { figuresOf, globalMemory, kernelName, type LowerContext, type LoweredArg, storageOf, symbolsIn, type Temp } from '../lower/frame.js';
+import { figuresOf, globalMemory, kernelName, type LowerContext, type LoweredArg, scheduleFor, storageOf, symbolsIn, type Temp } from '../lower/frame.js';
 import type { LoweredRegion, LoweredStep } from '../lower/region.js';
 import { delinearize, dimExpr, linearize, sizeAdd } from '../lower/space.js';
+import { whileGroup } from '../schedule-families.js';
 import { mergeAxes } from './grid.js';
 import { axesOf } from './map.js';
 import { buffersOf, copyKernel, elements, placeIntermediates, retarget } from './nested.js';
@@ -285,11 +286,17 @@ export function lowerWhile(region: Region, ctx: LowerContext): LoweredRegion {
     }
     resetExpressions();
   }
-  const threads = gpu ? 256 : 1;
+  const { p, text: schedule } = scheduleFor(
+    region,
+    ctx,
+    whileGroup,
+    () => ({ threads: gpu ? 256 : 1 }),
+    ({ threads: t }) => (gpu || t === 1 ? null : 'one thread runs it'),
+  );
+  const { threads } = p;
   const group = new OneGroup(ctx, gpu ? variable('local0', 'local', 'i32', [0, threads - 1]) : null, threads, new Set(region.outputs));
   for (const v of [...n.inputs, ...region.outputs]) group.outer(v, copies.get(v) ?? v);
   const body = group.loop(n);
-  const schedule = gpu ? `while, a workgroup(${threads}) runs all steps` : 'while, one thread runs all steps';
   const kernel: Kernel = {
     name: kernelName(region),
     notes: [group.origins.size > 0 ? `fuses ${[...group.origins].join(', ')}` : 'no origin', schedule],

@@ -11,6 +11,7 @@ import { add, and, compare, type Expr, i32, min, mul, type VarExpr, variable } f
 import { forLoop, ifThen, letVar, type Stmt, storeAll } from '../kernel/ir.js';
 import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { delinearize, exprSize, linearize, sizeCeilDiv } from '../lower/space.js';
+import { windowRows } from '../schedule-families.js';
 
 /** Elements that one group computes, about. */
 const chunk = 8192;
@@ -61,7 +62,13 @@ export function lowerWindow(region: Region, ctx: LowerContext): LoweredKernel | 
   if (!isStatic(channels) || !isStatic(width) || channels < 4) return null;
   const outer = domain.slice(0, across).map((d) => f.dim(d));
   const rowElements = channels * width;
-  const rows = Math.max(1, Math.floor(chunk / rowElements));
+  const [inFirst, inLast] = window.interior.get(across) ?? [0, -1];
+  const interior = Math.max(0, inLast - inFirst + 1);
+  const { rows, together } = f.schedule(
+    windowRows,
+    () => ({ rows: Math.max(1, Math.floor(chunk / rowElements)), together: interior >= 8 ? 4 : interior >= 2 ? 2 : 1 }),
+    (p) => (p.together <= Math.max(1, interior) ? null : `${interior} positions lie inside`),
+  );
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const count = outer.reduce<Expr>((a, e) => mul(a, e), i32(1));
   const row = variable('row', 'loop', 'i32', [0, Math.max(0, count.hi - 1)]);
@@ -84,8 +91,6 @@ export function lowerWindow(region: Region, ctx: LowerContext): LoweredKernel | 
     return forLoop(c, i32(0), i32(channels), body, { parallel: true });
   };
   const span = (from: number, to: number): VarExpr => variable('x', 'loop', 'i32', [from, to]);
-  const [inFirst, inLast] = window.interior.get(across) ?? [0, -1];
-  const together = inLast - inFirst + 1 >= 8 ? 4 : inLast - inFirst + 1 >= 2 ? 2 : 1;
   /** A whole row of positions. */
   const line = (before: readonly Expr[]): Stmt[] => {
     const out: Stmt[] = [];
@@ -125,6 +130,5 @@ export function lowerWindow(region: Region, ctx: LowerContext): LoweredKernel | 
   const body: Stmt[] = [...names.map((n, i) => letVar(n, at[i]!)), ...(bounds.length > 0 ? ifThen(test, fast, line(names)) : line(names))];
   return f.finish([forLoop(row, begin, min(add(begin, i32(rows)), count), body)], {
     grid: [sizeCeilDiv(exprSize(count), rows), 1, 1],
-    schedule: `window rows(${rows}) positions(${together}) interior vectorize(4)`,
   });
 }

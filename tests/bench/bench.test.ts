@@ -132,7 +132,8 @@ test('figures of a plan with a loop', () => {
   const compiled: CompiledPlan = {
     plan: {
       format: 'tenon-plan',
-      version: 1,
+      version: 2,
+      schedules: {},
       name: 'm',
       target: 'webgpu',
       symbols: [{ name: 'batch', max: 8 }],

@@ -40,7 +40,9 @@ test('a good plan passes, from memory and from JSON', () => {
 test('messages name the field, what was expected and what was found', () => {
   const cases: [Path, unknown, RegExp][] = [
     [['format'], 'onnx', /plan\.format: expected 'tenon-plan', found 'onnx'/],
-    [['version'], 2, /plan\.version: expected 1, found 2: the plan was made by a newer version/],
+    [['version'], 3, /plan\.version: expected 2, found 3: the plan was made by a newer version/],
+    [['version'], 1, /plan\.version: expected 2, found 1: the plan was made by another version/],
+    [['schedules'], { a: 1 }, /plan\.schedules\['a'\]: expected a string/],
     [['target'], 'metal', /plan\.target: expected one of webgpu, wasm, found 'metal'/],
     [['symbols', 0, 'max'], 0, /symbols\[0\]\.max: expected an integer of at least 1, found 0/],
     [['symbols', 1, 'name'], 'batch', /plan\.symbols: the name 'batch' occurs twice/],

@@ -113,7 +113,8 @@ export function linearPlan(changes: Partial<Plan> = {}): CompiledPlan {
   const loop: PlanStep = { kind: 'loop', symbol: 't', count: 3, reverse: true, body: [dispatch(3, 'update', 1, [0, 1], [0, 256])] };
   const plan: Plan = {
     format: 'tenon-plan',
-    version: 1,
+    version: 2,
+    schedules: {},
     name: 'linear',
     target: 'webgpu',
     symbols: [

@@ -16,8 +16,9 @@ export async function runOnDevice(
   args: { inputs?: Arrays; state?: Arrays; bindings?: Record<string, number> },
   device: Device,
   target = targetFor(device),
+  schedules?: Readonly<Record<string, string>>,
 ): Promise<{ outputs: Arrays; updates: Arrays }> {
-  const compiled = compile({ main: graph }, { target, verify: true });
+  const compiled = compile({ main: graph }, { target, verify: true, schedules });
   const session = device.createSession();
   try {
     const plan = await session.load(compiled);
