@@ -1,5 +1,5 @@
 // fuses conv
-// matmul tile(64x64x16) thread(4x4) stage(left transposed, right) vec4
+// matmul-tiles split(m, 64) split(n, 64) split(k, 16) bind(m, 16) bind(n, 16)
 
 @group(0) @binding(0) var<storage, read> in0: array<f32>;
 @group(0) @binding(1) var<storage, read> in1: array<vec4<f32>>;
