@@ -46,6 +46,19 @@ export const matmulBlocks = family(
   (p, t) =>
     multiple(p.width, 4, 'vectorize(n)') ?? multiple(p.mBlock, p.rows, 'split(m)') ?? tooLarge(4 * (p.depth * (p.mBlock + p.width) + p.mBlock * p.nBlock), t),
 );
+/** WASM: 3x3 windows by Winograd's way: features and tiles of a block, and blocks of a group. */
+export const winogradBlocks = family(
+  'winograd-blocks',
+  { nBlock: numberSlot('split', 'n'), block: numberSlot('split', 'tiles', 4, 256), several: numberSlot('group', 'tiles', 1, 256) },
+  (p) => multiple(p.nBlock, 8, 'split(n)') ?? multiple(p.block, 4, 'split(tiles)'),
+);
+/** WASM: gradients for 3x3 kernels by Winograd's way: channels, features and tiles of a block. */
+export const winogradSums = family(
+  'winograd-sums',
+  { cBlock: numberSlot('split', 'm'), nBlock: numberSlot('split', 'n'), block: numberSlot('split', 'tiles', 1, 256) },
+  (p, t) =>
+    multiple(p.cBlock, 4, 'split(m)') ?? multiple(p.nBlock, 8, 'split(n)') ?? tooLarge(4 * 16 * (p.block * (p.cBlock + p.nBlock) + p.cBlock * p.nBlock), t),
+);
 /** WebGPU: a workgroup stages a tile of both operands and each thread keeps a square of sums. */
 export const matmulTiles = family(
   'matmul-tiles',
@@ -147,6 +160,8 @@ export const families: readonly Family[] = [
   mapThreads,
   mapScalar,
   matmulBlocks,
+  winogradBlocks,
+  winogradSums,
   matmulTiles,
   matmulFewRows,
   sequence,

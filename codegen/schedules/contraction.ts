@@ -2,6 +2,7 @@
 import { InternalError } from '../../ir/errors.js';
 import { isContraction, type Region } from '../../passes/regions.js';
 import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
+import { matmulBlocks } from '../schedule-families.js';
 import { contractionSpec } from './contraction-spec.js';
 import { lowerGemmWasm } from './gemm-wasm.js';
 import { lowerGemmWebGpu } from './gemm-webgpu.js';
@@ -15,7 +16,9 @@ export function lowerContraction(region: Region, ctx: LowerContext): LoweredKern
   const direct = ctx.target.kind === 'wasm' && region.hero.op === 'conv' ? lowerWindow(region, ctx) : null;
   if (direct) return direct;
   const f = new Frame(region, ctx);
-  const fast = ctx.target.kind === 'wasm' ? (lowerWinograd(f) ?? lowerWinogradGradient(f)) : null;
+  // a schedule that was handed in may ask for the plain product
+  const plain = ctx.schedules?.wanted(region, ctx)?.family === matmulBlocks.name;
+  const fast = ctx.target.kind === 'wasm' && !plain ? (lowerWinograd(f) ?? lowerWinogradGradient(f)) : null;
   if (fast) return fast;
   const spec = contractionSpec(f, region.hero, ctx.target.kind === 'wasm');
   if (spec) return ctx.target.kind === 'wasm' ? lowerGemmWasm(f, spec) : lowerGemmWebGpu(f, spec);

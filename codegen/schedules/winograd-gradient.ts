@@ -8,6 +8,7 @@ import { add, and, compare, constant, div, type Expr, i32, load, mad, min, mul, 
 import { assign, forLoop, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, dimExpr, linearize } from '../lower/space.js';
+import { winogradSums } from '../schedule-families.js';
 import { type ContractionSpec, contractionSpec } from './contraction-spec.js';
 import { loopVar } from './gemm-pack.js';
 import { both, type Four, insideTiles, matrix, placeOf, rows, type Tiles, tapOf, transformImage, width } from './winograd-tiles.js';
@@ -79,9 +80,17 @@ const sumColumn = ([a, b, c, d]: Four): readonly Expr[] => {
 export function lowerWinogradGradient(f: Frame): LoweredKernel | null {
   const node = f.region.hero;
   const s = node?.op === 'conv' ? contractionSpec(f, node) : null;
-  const cut = s && cutOf(f, s);
-  if (!s || !cut) return null;
-  const { cBlock, nBlock, block } = cut;
+  const chosen = s && cutOf(f, s);
+  if (!s || !chosen) return null;
+  const { cBlock, nBlock, block } = f.schedule(
+    winogradSums,
+    () => chosen,
+    (p) =>
+      chosen.channels % p.cBlock !== 0 || chosen.features % p.nBlock !== 0
+        ? `${chosen.channels} channels and ${chosen.features} features are no multiples of split(m) and split(n)`
+        : null,
+  );
+  const cut = { ...chosen, cBlock, nBlock, block };
   const total = mul(dimExpr(s.k[2]!, f.ctx.symbols), i32(cut.across[0] * cut.across[1]));
   const [imageStride, windowStride, sumStride] = [block * cBlock + 16, block * nBlock + 16, cBlock * nBlock + 16];
   const image = f.local('image', 'private', 'f32', 16 * imageStride);
@@ -121,7 +130,6 @@ export function lowerWinogradGradient(f: Frame): LoweredKernel | null {
   return f.finish(body, {
     grid: [nBlocks * cBlocks, 1, 1],
     parallel: true,
-    schedule: `winograd-gradient(3x3) block(${cBlock}x${nBlock}x${block}) tile(${rows}x${width})`,
   });
 }
 

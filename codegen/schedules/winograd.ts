@@ -9,6 +9,7 @@ import { add, compare, constant, div, type Expr, i32, load, mad, min, mul, splat
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store, storeAll } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, dimExpr, exprSize, linearize, sizeCeilDiv, sizeMul } from '../lower/space.js';
+import { winogradBlocks } from '../schedule-families.js';
 import { type ContractionSpec, contractionSpec } from './contraction-spec.js';
 import { loopVar } from './gemm-pack.js';
 import { both, insideTiles, matrix, placeOf, resultColumn, rows, type Tiles, tapOf, transformImage, weightColumn, width } from './winograd-tiles.js';
@@ -68,13 +69,24 @@ function cutOf(f: Frame, s: ContractionSpec): Cut | null {
   return { across, inside, channels, features, nBlock, block, several };
 }
 
+function scratchFits(channels: number, p: { readonly nBlock: number; readonly block: number }): string | null {
+  const most = 4 * (2 * mostWeights + mostTiles + 64 * 16 * rows);
+  return 16 * (channels * p.nBlock + p.block * (channels + p.nBlock)) > most ? `more than ${most} elements of scratch memory` : null;
+}
+
 /** Null where the convolution is not of this kind. */
 export function lowerWinograd(f: Frame): LoweredKernel | null {
   const node = f.region.hero;
   const s = node?.op === 'conv' ? contractionSpec(f, node) : null;
-  const cut = s && cutOf(f, s);
-  if (!s || !cut) return null;
-  const { across, channels, nBlock, block, several } = cut;
+  const chosen = s && cutOf(f, s);
+  if (!s || !chosen) return null;
+  const { nBlock, block, several } = f.schedule(
+    winogradBlocks,
+    () => chosen,
+    (p) => (chosen.features % p.nBlock !== 0 ? `${chosen.features} features are no multiple of split(n)` : scratchFits(chosen.channels, p)),
+  );
+  const cut = { ...chosen, nBlock, block, several };
+  const { across, channels } = cut;
   const { em } = f;
   const max = f.ctx.symbols;
   const nBlocks = cut.features / nBlock;
@@ -110,7 +122,6 @@ export function lowerWinograd(f: Frame): LoweredKernel | null {
   return f.finish(out, {
     grid: [sizeMul(nBlocks, sizeCeilDiv(exprSize(tiles), perGroup)), 1, 1],
     parallel: true,
-    schedule: `winograd(2x2) ${several > 1 ? `${several} ` : ''}block(${block}x${nBlock}x${channels}) tile(${rows}x${width})`,
   });
 }
 
