@@ -46,6 +46,8 @@ export const matmulBlocks = family(
   (p, t) =>
     multiple(p.width, 4, 'vectorize(n)') ?? multiple(p.mBlock, p.rows, 'split(m)') ?? tooLarge(4 * (p.depth * (p.mBlock + p.width) + p.mBlock * p.nBlock), t),
 );
+/** WASM, few rows and a matrix that is packed in panels at load: so many panels a group. */
+export const matmulPanels = family('matmul-panels', { perGroup: numberSlot('split', 'panels', 1, 65536) });
 /** WASM: 3x3 windows by Winograd's way: features and tiles of a block, and blocks of a group. */
 export const winogradBlocks = family(
   'winograd-blocks',
@@ -160,6 +162,7 @@ export const families: readonly Family[] = [
   mapThreads,
   mapScalar,
   matmulBlocks,
+  matmulPanels,
   winogradBlocks,
   winogradSums,
   matmulTiles,

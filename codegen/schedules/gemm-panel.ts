@@ -7,6 +7,7 @@ import { add, coefficient, compare, constant, type Expr, i32, load, mad, min, mu
 import { assign, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, maxSize } from '../lower/space.js';
+import { matmulPanels } from '../schedule-families.js';
 import type { ContractionSpec } from './contraction-spec.js';
 import { epilogueStmt, type GemmEnv } from './gemm-epilogue.js';
 import { dimsOf, loopVar } from './gemm-pack.js';
@@ -51,7 +52,8 @@ export function lowerPanels(f: Frame, env: GemmEnv, s: ContractionSpec): Lowered
   const [rows, n, depth] = [maxSize(s.m, max), maxSize(s.n, max), maxSize(s.k, max)];
   const mTotal = dimsOf(s.m, env).reduce<Expr>((a, e) => mul(a, e), i32(1));
   const panels = Math.ceil(n / columns);
-  const perGroup = env.ctx.target.threads === 1 ? Math.min(panels, 64) : Math.max(1, Math.ceil(panels / (env.ctx.target.threads * 4)));
+  const { threads } = env.ctx.target;
+  const { perGroup } = f.schedule(matmulPanels, () => ({ perGroup: threads === 1 ? Math.min(panels, 64) : Math.max(1, Math.ceil(panels / (threads * 4))) }));
   const groups = Math.ceil(panels / perGroup);
   const width = perGroup * columns;
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
@@ -76,7 +78,6 @@ export function lowerPanels(f: Frame, env: GemmEnv, s: ContractionSpec): Lowered
   return f.finish(block, {
     grid: [groups, 1, 1],
     parallel: rows * n * depth > worthThreads,
-    schedule: `matmul rows(${rows}) panels(${perGroup}x${columns}) packed`,
   });
 }
 
