@@ -1,0 +1,393 @@
+/**
+ * A model's graph to the graph IR: names to values, functions inlined, subgraphs to sub-graphs with their captured values as operands, every node carrying its ONNX name. Nodes that are
+ * not supported are gathered and reported together. Shapes of inputs, and contents where shapes depend on them, are given (model.ts asks again with more contents on NeedsValue).
+ */
+import { GraphBuilder } from '../../ir/builder.js';
+import { type Shape, isStatic } from '../../ir/dim.js';
+import { isFloat } from '../../ir/dtype.js';
+import { TenonError, UnsupportedError, ValueError } from '../../ir/errors.js';
+import type { Graph, Value } from '../../ir/graph.js';
+import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
+import { NodeContext, type Padding } from './context.js';
+import { dtypeOf } from './element-types.js';
+import { findOp } from './ops/index.js';
+import { type Attr, isValue, type Item, type OpEntry, Nothing, Sequence } from './registry.js';
+import { FormatError, intOf } from './schema/codec.js';
+import type { AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto } from './schema/types.js';
+import { NeedsValue, type Source, StaticEvaluator } from './static.js';
+import { readSparse, readTensor } from './tensors.js';
+
+/** What a graph input is bound to: a shape, or its contents. */
+export interface InputBinding {
+  readonly shape: Shape;
+  readonly data?: TensorData;
+}
+
+export interface ImportOptions {
+  readonly inputs: Readonly<Record<string, InputBinding>>;
+  /** Largest values of the symbols in the shapes. */
+  readonly symbols?: Readonly<Record<string, number>>;
+  /** Whether float initializers are trainable state; default: state that no run changes. */
+  readonly trainable?: (name: string) => boolean;
+  /** Declares the functions of domains that are not built in. */
+  readonly customOps?: readonly OpEntry[];
+}
+
+export interface ImportedOutput {
+  readonly name: string;
+  /** The graph outputs of a padded result: axis and the output that holds the count. */
+  readonly padding: { readonly axis: number; readonly count: string } | null;
+}
+
+export interface Imported {
+  readonly graph: Graph;
+  readonly outputs: readonly ImportedOutput[];
+}
+
+export const domainOf = (d: string | null | undefined): string => (!d || d === 'ai.onnx' ? '' : d);
+const functionKey = (domain: string, name: string, overload: string): string => `${domain}\u0000${name}\u0000${overload}`;
+
+/** The value of a node that could not be lowered; why is recorded elsewhere. */
+class Broken {}
+/** Thrown where a broken value is met: the node is skipped. */
+class Skipped extends Error {}
+
+/** A model as the importer uses it: tensors decoded once, functions and opsets by name. */
+export class ModelData {
+  readonly functions = new Map<string, FunctionProto>();
+  readonly opsets: ReadonlyMap<string, number>;
+  readonly initializers = new Map<string, TensorProto | SparseTensorProto>();
+  private readonly tensors = new Map<TensorProto | SparseTensorProto, TensorData>();
+
+  constructor(
+    readonly proto: ModelProto,
+    readonly customOps: readonly OpEntry[] = [],
+  ) {
+    this.opsets = opsetsOf(proto.opset_import, 'the model');
+    for (const f of proto.functions ?? []) this.functions.set(functionKey(domainOf(f.domain), f.name ?? '', f.overload ?? ''), f);
+    for (const t of this.graph.initializer ?? []) this.declare(t.name ?? '', t);
+    for (const s of this.graph.sparse_initializer ?? []) this.declare(s.values?.name ?? '', s);
+  }
+
+  get graph(): GraphProto {
+    return this.proto.graph!;
+  }
+
+  private declare(name: string, t: TensorProto | SparseTensorProto): void {
+    if (name === '' || this.initializers.has(name)) throw new FormatError(`ONNX model: two initializers are named '${name}', or one has no name`);
+    this.initializers.set(name, t);
+  }
+
+  tensor(t: TensorProto | SparseTensorProto, where: string): TensorData {
+    const old = this.tensors.get(t);
+    if (old) return old;
+    const data = 'values' in t || 'indices' in t ? readSparse(t as SparseTensorProto, where) : readTensor(t as TensorProto, where);
+    this.tensors.set(t, data);
+    return data;
+  }
+
+  functionOf(node: NodeProto): FunctionProto | undefined {
+    return this.functions.get(functionKey(domainOf(node.domain), node.op_type ?? '', node.overload ?? ''));
+  }
+}
+
+export function opsetsOf(list: ModelProto['opset_import'], what: string): Map<string, number> {
+  const map = new Map<string, number>();
+  for (const o of list ?? []) {
+    const domain = domainOf(o.domain);
+    const version = intOf(o.version);
+    if (map.has(domain) && map.get(domain) !== version) throw new FormatError(`ONNX: ${what} imports domain '${domain}' twice`);
+    map.set(domain, version);
+  }
+  return map;
+}
+
+/** Names and what they stand for. A body of If, Loop or Scan has a builder of its own; what it takes from outside becomes an operand. */
+export class Scope {
+  private readonly names = new Map<string, Item | Broken>();
+  /** Values of outer builders and the inputs of this builder that stand for them, in order. */
+  readonly captured: { readonly outer: Value; readonly inner: Value }[] = [];
+  private readonly captures = new Map<Value, Value>();
+
+  constructor(
+    readonly importer: Importer,
+    readonly builder: GraphBuilder,
+    readonly parent: Scope | null,
+    readonly opsets: ReadonlyMap<string, number>,
+    /** Attributes of the function call that this is the body of. */
+    readonly attributes: ReadonlyMap<string, AttributeProto> | null,
+    readonly calls: readonly string[],
+  ) {}
+
+  /** A scope for a subgraph, in this builder or in one of its own. */
+  child(builder: GraphBuilder = this.builder): Scope {
+    return new Scope(this.importer, builder, this, this.opsets, this.attributes, this.calls);
+  }
+
+  define(name: string, item: Item | Broken, where: string): void {
+    if (this.names.has(name)) throw new FormatError(`${where}: the name '${name}' is defined twice`);
+    this.names.set(name, item);
+  }
+
+  find(name: string): Item | Broken | undefined {
+    const own = this.names.get(name);
+    if (own !== undefined || !this.parent) return own;
+    const outer = this.parent.find(name);
+    if (outer === undefined || outer instanceof Broken || outer instanceof Nothing || this.builder === this.parent.builder) return outer;
+    return outer instanceof Sequence ? new Sequence(outer.items.map((v) => this.capture(v))) : this.capture(outer);
+  }
+
+  /** The value of this builder that stands for one of the parent's. */
+  capture(outer: Value): Value {
+    const old = this.captures.get(outer);
+    if (old) return old;
+    const p = outer.producer;
+    let inner: Value;
+    if (p?.op === 'constant') inner = this.builder.constant(p.attrs.value);
+    else if (p?.op === 'dim_size') inner = this.builder.emit('dim_size', [], p.attrs);
+    else {
+      if (this.importer.padding.has(outer)) throw new UnsupportedError('a subgraph uses a tensor whose size depends on the data');
+      inner = this.builder.input(`captured${this.captured.length}`, outer.dtype, outer.shape);
+      this.captured.push({ outer, inner });
+      this.importer.outerOf.set(inner, outer);
+    }
+    this.captures.set(outer, inner);
+    return inner;
+  }
+}
+
+export class Importer {
+  /** Values whose axis is longer than their data. */
+  readonly padding = new Map<Value, Padding>();
+  /** Inputs of sub-graphs and the values outside that they stand for. */
+  readonly outerOf = new Map<Value, Value>();
+  readonly statics: StaticEvaluator;
+  private readonly inputNames = new Map<Value, string>();
+  private readonly slots = new Map<Value, TensorData>();
+  private readonly problems: string[] = [];
+  private readonly needed = new Set<string>();
+
+  constructor(
+    readonly model: ModelData,
+    private readonly options: ImportOptions,
+  ) {
+    this.statics = new StaticEvaluator((v) => this.source(v));
+  }
+
+  private source(v: Value): Source {
+    const name = this.inputNames.get(v);
+    if (name !== undefined) return { kind: 'input', name };
+    const data = this.slots.get(v);
+    if (data) return { kind: 'data', data };
+    const outer = this.outerOf.get(v);
+    if (outer) return { kind: 'outer', value: outer };
+    return { kind: 'step', what: 'the step of a loop' };
+  }
+
+  tryData(v: Value): TensorData | null {
+    try {
+      return this.statics.data(v);
+    } catch (e) {
+      if (e instanceof NeedsValue || e instanceof UnsupportedError) return null;
+      throw e;
+    }
+  }
+
+  run(): Imported {
+    const { model } = this;
+    const b = new GraphBuilder(model.graph.name || 'onnx');
+    for (const [s, max] of Object.entries(this.options.symbols ?? {})) b.declareSymbol(s, max);
+    const scope = new Scope(this, b, null, model.opsets, null, []);
+    for (const info of model.graph.input ?? []) {
+      const name = info.name ?? '';
+      if (model.initializers.has(name)) continue;
+      const binding = this.options.inputs[name];
+      if (!binding) throw new ValueError(`ONNX model: no shape for input '${name}'`);
+      if (binding.data) scope.define(name, b.constant(binding.data), `input '${name}'`);
+      else {
+        const v = b.input(name, dtypeOf(info.type?.tensor_type?.elem_type ?? 0, `input '${name}'`), binding.shape);
+        this.inputNames.set(v, name);
+        scope.define(name, v, `input '${name}'`);
+      }
+    }
+    for (const [name, t] of model.initializers) scope.define(name, this.initializer(b, name, t), `initializer '${name}'`);
+    this.lowerNodes(model.graph.node ?? [], scope);
+    const outputs = (model.graph.output ?? []).map((o) => ({ name: o.name ?? '', item: scope.find(o.name ?? '') }));
+    this.report();
+    const result: ImportedOutput[] = [];
+    for (const { name, item } of outputs) {
+      if (item === undefined) throw new FormatError(`ONNX model: output '${name}' is not computed by any node`);
+      if (item instanceof Broken || !isValue(item)) throw new UnsupportedError(`ONNX model: output '${name}' is a sequence or an optional; only tensors can be outputs`);
+      const pad = this.padding.get(item);
+      b.output(name, item);
+      if (pad) b.output(`${name}\u0000count`, pad.count);
+      result.push({ name, padding: pad ? { axis: pad.axis, count: `${name}\u0000count` } : null });
+    }
+    return { graph: b.build(), outputs: result };
+  }
+
+  /** Tries a lowering; where it meets something that is not supported, what it reported is taken back and the result is null. */
+  attempt<T>(f: () => T | null): T | null {
+    const mark = this.problems.length;
+    let result: T | null = null;
+    try {
+      result = f();
+    } catch (e) {
+      if (!(e instanceof Skipped) && !(e instanceof UnsupportedError)) throw e;
+    }
+    if (this.problems.length === mark && result !== null) return result;
+    this.problems.length = mark;
+    return null;
+  }
+
+  private report(): void {
+    if (this.needed.size > 0) throw new NeedsValue([...this.needed]);
+    if (this.problems.length > 0) throw unsupportedNodes(this.problems);
+  }
+
+  private initializer(b: GraphBuilder, name: string, t: TensorProto | SparseTensorProto): Value {
+    const data = this.model.tensor(t, `initializer '${name}'`);
+    const trainable = this.options.trainable?.(name) ?? false;
+    if (!isFloat(data.dtype) || data.data.length === 0 || (sizeOf(data.shape) === 1 && !trainable)) return b.constant(data);
+    const v = b.stateSlot(name, data.dtype, data.shape, { initial: data, trainable });
+    this.slots.set(v, data);
+    return v;
+  }
+
+  lowerNodes(nodes: readonly NodeProto[], scope: Scope): void {
+    for (const [i, node] of nodes.entries()) {
+      const where = nodeName(node);
+      let results: readonly (Item | Broken | null)[];
+      try {
+        results = scope.builder.withOrigin(node.name || node.output?.find((o) => o) || `${node.op_type}_${i}`, () => this.lowerNode(node, scope, nodes));
+      } catch (e) {
+        if (e instanceof NeedsValue) for (const n of e.inputs) this.needed.add(n);
+        else if (e instanceof UnsupportedError) this.problems.push(e.message.startsWith(where) ? e.message : `${where}: ${e.message}`);
+        else if (!(e instanceof Skipped)) {
+          if (e instanceof TenonError && !e.message.includes(where)) e.message = `${where}: ${e.message}`;
+          throw e;
+        }
+        results = (node.output ?? []).map(() => new Broken());
+      }
+      for (const [o, name] of (node.output ?? []).entries()) {
+        if (name === '') continue;
+        const item = results[o];
+        if (item === undefined || item === null) throw new FormatError(`${where}: output ${o} ('${name}') is not an output of this op`);
+        scope.define(name, item, where);
+      }
+    }
+  }
+
+  private lowerNode(node: NodeProto, scope: Scope, siblings: readonly NodeProto[]): readonly (Item | null)[] {
+    const where = nodeName(node);
+    const inputs = (node.input ?? []).map((name): Item | null => {
+      if (name === '') return null;
+      const item = scope.find(name);
+      if (item === undefined) {
+        const later = siblings.some((n) => n.output?.includes(name));
+        throw new FormatError(`${where}: its input '${name}' ${later ? 'is computed by a later node: the nodes form a cycle or are not sorted' : 'is not defined'}`);
+      }
+      if (item instanceof Broken) throw new Skipped();
+      return item;
+    });
+    const body = this.model.functionOf(node);
+    if (body) return this.call(body, node, inputs, scope);
+    const { entry, version } = resolveOp(node, scope.opsets, this.model.customOps);
+    const c = new NodeContext(this, scope, node, version, inputs, where, entry.padded);
+    const result = entry.lower(c, readAttributes(entry, node, scope, where));
+    return Array.isArray(result) ? (result as readonly (Item | null)[]) : [result as Item];
+  }
+
+  /** Inlines a function of the model. */
+  private call(f: FunctionProto, node: NodeProto, inputs: readonly (Item | null)[], scope: Scope): readonly (Item | null)[] {
+    const where = nodeName(node);
+    const key = functionKey(domainOf(f.domain), f.name ?? '', f.overload ?? '');
+    if (scope.calls.includes(key)) throw new FormatError(`${where}: the function '${f.name}' calls itself`);
+    if (scope.calls.length >= 64) throw new FormatError(`${where}: functions are nested deeper than 64`);
+    const given = new Map<string, AttributeProto>();
+    for (const a of f.attribute_proto ?? []) given.set(a.name ?? '', a);
+    for (const a of node.attribute ?? []) {
+      const resolved = resolveAttribute(a, scope);
+      if (resolved) given.set(a.name ?? '', resolved);
+    }
+    const inner = new Scope(this, scope.builder, null, opsetsOf(f.opset_import, `function '${f.name}'`), given, [...scope.calls, key]);
+    if (inputs.length > (f.input ?? []).length) throw new FormatError(`${where}: ${inputs.length} inputs, the function takes ${(f.input ?? []).length}`);
+    for (const [i, name] of (f.input ?? []).entries()) inner.define(name, inputs[i] ?? new Nothing(), where);
+    this.lowerNodes(f.node ?? [], inner);
+    return (f.output ?? []).map((name) => {
+      const item = inner.find(name);
+      if (item === undefined) throw new FormatError(`${where}: output '${name}' of the function '${f.name}' is not computed`);
+      if (item instanceof Broken) throw new Skipped();
+      return item;
+    });
+  }
+
+  /** Lowers a subgraph into a scope, with `inputs` for its inputs; gives its outputs. */
+  lowerBody(graph: GraphProto, scope: Scope, inputs: readonly Item[], where: string): Item[] {
+    const names = (graph.input ?? []).map((i) => i.name ?? '');
+    if (names.length !== inputs.length) throw new FormatError(`${where}: its subgraph '${graph.name ?? ''}' takes ${names.length} inputs, ${inputs.length} are given`);
+    for (const [i, name] of names.entries()) scope.define(name, inputs[i]!, where);
+    for (const t of graph.initializer ?? []) scope.define(t.name ?? '', scope.builder.constant(this.model.tensor(t, `initializer '${t.name}'`)), where);
+    for (const s of graph.sparse_initializer ?? [])
+      scope.define(s.values?.name ?? '', scope.builder.constant(this.model.tensor(s, `initializer '${s.values?.name}'`)), where);
+    this.lowerNodes(graph.node ?? [], scope);
+    return (graph.output ?? []).map((o) => {
+      const item = scope.find(o.name ?? '');
+      if (item === undefined) throw new FormatError(`${where}: output '${o.name}' of its subgraph is not computed`);
+      if (item instanceof Broken) throw new Skipped();
+      return item;
+    });
+  }
+}
+
+export const nodeName = (n: NodeProto): string => `${n.op_type ?? 'node'} '${n.name || n.output?.find((o) => o) || ''}'`;
+
+export const unsupportedNodes = (problems: readonly string[]): UnsupportedError =>
+  new UnsupportedError(`${problems.length} node${problems.length === 1 ? ' is' : 's are'} not supported:\n${problems.map((p) => `  ${p}`).join('\n')}`);
+
+/** The entry and version for a node; throws UnsupportedError where there is none. */
+export function resolveOp(node: NodeProto, opsets: ReadonlyMap<string, number>, customOps: readonly OpEntry[] = []): { entry: OpEntry; version: number } {
+  const domain = domainOf(node.domain);
+  const name = node.op_type ?? '';
+  const entry = customOps.find((e) => e.name === name && e.domain === domain) ?? findOp(domain, name);
+  if (!entry) throw new UnsupportedError(`the op ${domain ? `${domain}.` : ''}${name} is not supported`);
+  const opset = opsets.get(domain) ?? (domain === '' ? undefined : Math.max(...entry.versions));
+  if (opset === undefined) throw new FormatError(`${nodeName(node)}: the model does not import an opset of the default domain`);
+  const version = Math.max(...entry.versions.filter((v) => v <= opset));
+  if (!Number.isFinite(version) || (entry.until !== null && opset > entry.until))
+    throw new UnsupportedError(`${name} is not an op of opset ${opset}${entry.until !== null ? ` (it was removed after opset ${entry.until})` : ` (it came with opset ${Math.min(...entry.versions)})`}`);
+  return { entry, version };
+}
+
+function resolveAttribute(a: AttributeProto, scope: Scope): AttributeProto | null {
+  if (!a.ref_attr_name) return a;
+  const given = scope.attributes?.get(a.ref_attr_name);
+  return given ? { ...given, name: a.name } : null;
+}
+
+function readAttributes(entry: OpEntry, node: NodeProto, scope: Scope, where: string): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  const given = new Map<string, AttributeProto>();
+  for (const a of node.attribute ?? []) {
+    const name = a.name ?? '';
+    if (!Object.hasOwn(entry.attributes, name)) throw new ValueError(`${where}: ${entry.name} has no attribute '${name}'; it has ${Object.keys(entry.attributes).join(', ') || 'none'}`);
+    if (given.has(name)) throw new FormatError(`${where}: attribute '${name}' is given twice`);
+    const resolved = resolveAttribute(a, scope);
+    if (resolved) given.set(name, resolved);
+  }
+  for (const [name, spec] of Object.entries(entry.attributes)) {
+    const a = given.get(name);
+    if (a) result[name] = readAttribute(name, spec, a, where);
+    else if (spec.required) throw new ValueError(`${where}: attribute '${name}' (${spec.kind}) is missing`);
+    else result[name] = spec.fallback;
+  }
+  return result;
+}
+
+function readAttribute(name: string, spec: Attr<unknown>, a: AttributeProto, where: string): unknown {
+  if (a.type && a.type !== spec.type) throw new ValueError(`${where}: attribute '${name}' has type ${a.type}, expected ${spec.type} (${spec.kind})`);
+  return spec.read(a, where);
+}
+
+/** Whether every dimension is a number. */
+export const isStaticShape = (s: Shape): s is readonly number[] => s.every(isStatic);
