@@ -1,7 +1,7 @@
 /** What the lowering of one node sees: its inputs as IR values, the builder, the version of the op, compile-time contents, and errors that name the node. */
 import type { GraphBuilder } from '../../ir/builder.js';
 import { type Dim, isStatic, type Shape } from '../../ir/dim.js';
-import { type DType, hostArray } from '../../ir/dtype.js';
+import { type DType, type HostArray, hostArray, numbersOf } from '../../ir/dtype.js';
 import { ShapeError, UnsupportedError, ValueError } from '../../ir/errors.js';
 import type { Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
@@ -96,7 +96,7 @@ export class NodeContext {
   }
   /** The contents as numbers. */
   numbers(v: Value): number[] {
-    return Array.from(this.data(v).data as ArrayLike<number | bigint>, Number);
+    return Array.from(numbersOf(this.data(v).data));
   }
   number(v: Value): number {
     const list = this.numbers(v);
@@ -127,7 +127,7 @@ export class NodeContext {
   }
   constant(dtype: DType, shape: readonly number[], values: ArrayLike<number>): Value {
     if (values.length !== sizeOf(shape)) this.fail(`internal: ${values.length} values for shape [${shape.join(',')}]`);
-    return this.b.constant({ dtype, shape: [...shape], data: hostArray(dtype, values) });
+    return this.b.constant({ dtype, shape: [...shape], data: hostArray(dtype, values) as HostArray });
   }
   /** An int64 result from dimensions: a vector, or a scalar. */
   dimensions(dims: readonly Dim[], scalar = false): Value {

@@ -13,19 +13,19 @@ const table: Readonly<Record<number, ElementType>> = {
   1: { name: 'float', dtype: 'float32', bits: 32 },
   2: { name: 'uint8', dtype: 'uint8', bits: 8 },
   3: { name: 'int8', dtype: 'int8', bits: 8 },
-  4: { name: 'uint16', dtype: null, bits: 16 },
-  5: { name: 'int16', dtype: null, bits: 16 },
+  4: { name: 'uint16', dtype: 'uint16', bits: 16 },
+  5: { name: 'int16', dtype: 'int16', bits: 16 },
   6: { name: 'int32', dtype: 'int32', bits: 32 },
-  7: { name: 'int64', dtype: 'int32', bits: 64 },
+  7: { name: 'int64', dtype: 'int64', bits: 64 },
   8: { name: 'string', dtype: null, bits: 0 },
   9: { name: 'bool', dtype: 'bool', bits: 8 },
   10: { name: 'float16', dtype: 'float16', bits: 16 },
   11: { name: 'double', dtype: 'float64', bits: 64 },
   12: { name: 'uint32', dtype: 'uint32', bits: 32 },
-  13: { name: 'uint64', dtype: null, bits: 64 },
+  13: { name: 'uint64', dtype: 'uint64', bits: 64 },
   14: { name: 'complex64', dtype: null, bits: 64 },
   15: { name: 'complex128', dtype: null, bits: 128 },
-  16: { name: 'bfloat16', dtype: null, bits: 16 },
+  16: { name: 'bfloat16', dtype: 'bfloat16', bits: 16 },
   17: { name: 'float8e4m3fn', dtype: null, bits: 8 },
   18: { name: 'float8e4m3fnuz', dtype: null, bits: 8 },
   19: { name: 'float8e5m2', dtype: null, bits: 8 },
@@ -41,7 +41,7 @@ const table: Readonly<Record<number, ElementType>> = {
 };
 
 /** ONNX's number of a type. */
-export const elementType = { float: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, string: 8, bool: 9, float16: 10, double: 11, uint32: 12 } as const;
+export const elementType = { float: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, string: 8, bool: 9, float16: 10, double: 11, uint32: 12, uint64: 13, bfloat16: 16 } as const;
 
 export const elementName = (t: number): string => table[t]?.name ?? `element type ${t}`;
 export const elementBits = (t: number): number => table[t]?.bits ?? 0;
@@ -55,3 +55,8 @@ export function dtypeOf(t: number, where: string): DType {
 }
 
 export const isSupportedType = (t: number): boolean => (table[t]?.dtype ?? null) !== null;
+
+/** ONNX's number for a type of Tenon. */
+export function elementTypeOf(dtype: DType): number {
+  return Number(Object.keys(table).find((k) => table[Number(k)]!.dtype === dtype));
+}

@@ -220,8 +220,8 @@ export class Importer {
       if (item instanceof Broken || !isValue(item)) throw new UnsupportedError(`ONNX model: output '${name}' is a sequence or an optional; only tensors can be outputs`);
       const pad = this.padding.get(item);
       b.output(name, item);
-      if (pad) b.output(`${name}\u0000count`, pad.count);
-      result.push({ name, padding: pad ? { axis: pad.axis, count: `${name}\u0000count` } : null });
+      if (pad) b.output(`${name}#count`, pad.count);
+      result.push({ name, padding: pad ? { axis: pad.axis, count: `${name}#count` } : null });
     }
     return { graph: b.build(), outputs: result };
   }

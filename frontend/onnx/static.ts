@@ -4,7 +4,7 @@
  * compiles a plan for that input's contents.
  */
 import { type Dim, dimToString, divDimExact, isStatic, mulDim, addDim, subDim, floorDivDim, equalDim } from '../../ir/dim.js';
-import { isFloat } from '../../ir/dtype.js';
+import { type HostArray, hostArray, isFloat, numbersOf } from '../../ir/dtype.js';
 import { TenonError, UnsupportedError } from '../../ir/errors.js';
 import { evaluateContext, evaluateNode, toFloat64, toHost } from '../../ir/evaluate.js';
 import type { Node, Value } from '../../ir/graph.js';
@@ -34,7 +34,7 @@ export type Source =
   | { readonly kind: 'outer'; readonly value: Value }
   | { readonly kind: 'step'; readonly what: string };
 
-const dimsOfKnown = (k: Known): readonly Dim[] => (isData(k) ? Array.from(k.data as ArrayLike<number | bigint>, Number) : k.dims);
+const dimsOfKnown = (k: Known): readonly Dim[] => (isData(k) ? Array.from(numbersOf(k.data)) : k.dims);
 const symbolicScalar = (k: Known): boolean => !isData(k);
 
 /** Integer functions on dimensions; null where the result is not affine. */
@@ -96,7 +96,7 @@ export class StaticEvaluator {
 
   private toData(v: Value, k: Symbolic): TensorData {
     const values = k.dims.map(Number);
-    return toHost({ dtype: v.dtype, shape: k.shape, data: Float64Array.from(values) });
+    return { dtype: v.dtype, shape: k.shape, data: hostArray(v.dtype, values) as HostArray };
   }
 
   private resolve(v: Value): Known {
@@ -167,8 +167,7 @@ export class StaticEvaluator {
       inputs.map((k) => k as TensorData),
       evaluateContext({}, { precision: 'dtype' }),
     );
-    for (const [i, r] of results.entries())
-      this.known.set(node.outputs[i]!, isFloat(r.dtype) && r.dtype !== 'float64' ? toFloat64(toHost(r)) : r);
+    for (const [i, r] of results.entries()) this.known.set(node.outputs[i]!, isFloat(r.dtype) && r.dtype !== 'float64' ? toFloat64(toHost(r)) : r);
     return this.known.get(want)!;
   }
 }

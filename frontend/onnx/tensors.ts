@@ -1,5 +1,5 @@
 /** TensorProto in every encoding to host tensors, exact; and back. Sizes are checked before anything is allocated. */
-import { type DType, hostArray, type TypedArray } from '../../ir/dtype.js';
+import { type DType, hostArray, type HostArray } from '../../ir/dtype.js';
 import { UnsupportedError } from '../../ir/errors.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { dtypeOf, elementBits, elementName, elementType } from './element-types.js';
@@ -50,6 +50,9 @@ export function halfOf(x: number): number {
   return sign | ((e + 15) << 10) | Math.round((value / 2 ** e - 1) * 1024);
 }
 
+/** bfloat16 is the upper half of a float32. */
+const brain = (bits: Uint16Array): Float32Array => new Float32Array(Uint32Array.from(bits, (h) => h << 16).buffer);
+
 /** Packed elements of 2 or 4 bits, the first in the lowest bits. */
 function unpack(bytes: Uint8Array, n: number, bits: 2 | 4, signed: boolean): number[] {
   const per = 8 / bits;
@@ -62,7 +65,7 @@ function unpack(bytes: Uint8Array, n: number, bits: 2 | 4, signed: boolean): num
 }
 
 /** Little-endian bytes to the host array of an element type. */
-function fromRaw(type: number, n: number, raw: Uint8Array): TypedArray | null {
+function fromRaw(type: number, n: number, raw: Uint8Array): HostArray | null {
   const copy = (): ArrayBuffer => {
     const b = new ArrayBuffer(raw.byteLength);
     new Uint8Array(b).set(raw);
@@ -85,6 +88,8 @@ function fromRaw(type: number, n: number, raw: Uint8Array): TypedArray | null {
       return Uint8Array.from(raw, (x) => (x ? 1 : 0));
     case elementType.float16:
       return Float32Array.from(new Uint16Array(copy()), half);
+    case elementType.bfloat16:
+      return brain(new Uint16Array(copy()));
     case elementType.int64:
       return new BigInt64Array(copy());
     case 21:
@@ -94,9 +99,9 @@ function fromRaw(type: number, n: number, raw: Uint8Array): TypedArray | null {
     case 26:
       return Int8Array.from(unpack(raw, n, type === 22 ? 4 : 2, true));
     case elementType.uint16:
-      return hostArray('uint16', new Uint16Array(copy()));
+      return new Uint16Array(copy());
     case elementType.int16:
-      return hostArray('int16', new Int16Array(copy()));
+      return new Int16Array(copy());
     case 13:
       return new BigUint64Array(copy());
     default:
@@ -105,7 +110,7 @@ function fromRaw(type: number, n: number, raw: Uint8Array): TypedArray | null {
 }
 
 /** Values from the field that the element type uses. */
-function fromField(type: number, n: number, t: TensorProto, where: string): TypedArray | null {
+function fromField(type: number, n: number, t: TensorProto, where: string): HostArray | null {
   const need = (list: readonly unknown[] | null | undefined, field: string, count = n): void => {
     if ((list ?? []).length !== count) throw new FormatError(`${where}: ${field} holds ${(list ?? []).length} values, the shape wants ${count}`);
   };
@@ -148,10 +153,12 @@ function fromField(type: number, n: number, t: TensorProto, where: string): Type
           return Uint8Array.from(list, (x) => (x ? 1 : 0));
         case elementType.float16:
           return Float32Array.from(list, half);
+        case elementType.bfloat16:
+          return brain(Uint16Array.from(list));
         case elementType.uint16:
-          return hostArray('uint16', list);
+          return Uint16Array.from(list);
         case elementType.int16:
-          return hostArray('int16', list);
+          return Int16Array.from(list);
         default:
           return null;
       }
@@ -170,7 +177,7 @@ export function readTensor(t: TensorProto, where: string): TensorData {
   if (t.segment) throw new UnsupportedError(`${where}: tensors in segments are not supported`);
   if (t.data_location === 1) throw new FormatError(`${where}: its data is in an external file that was not given`);
   const dtype = storedType(type, where);
-  let data: TypedArray | null;
+  let data: HostArray | null;
   if (t.raw_data && t.raw_data.length > 0) {
     const bytes = Math.ceil((n * elementBits(type)) / 8);
     if (t.raw_data.length !== bytes)

@@ -1,5 +1,6 @@
 /** Gathers, scatters, one-hot, top-k, and ops whose result has a size that depends on the data. */
 import { isStatic } from '../../../ir/dim.js';
+import { numbersOf } from '../../../ir/dtype.js';
 import type { Value } from '../../../ir/graph.js';
 import { sizeOf } from '../../../ir/tensor-data.js';
 import type { NodeContext } from '../context.js';
@@ -83,7 +84,7 @@ export const indexingOps: readonly OpEntry[] = [
       const known = c.known(indices);
       const { b } = c;
       // Indices that are known to be in range need no wrapping.
-      const direct = known !== null && Array.from(known.data as ArrayLike<number | bigint>, Number).every((k) => k >= 0);
+      const direct = known !== null && Array.from(numbersOf(known.data)).every((k) => k >= 0);
       const at = direct ? i : b.select(b.compare('lt', i, 0), b.add(i, b.dimSize(d)), i);
       const y = b.gather(x, at, axis);
       const p = c.padding(indices);
