@@ -1,7 +1,13 @@
 /** JavaScript builds; types come from `tsc` (see scripts/build.mjs). Two folders, so that each may have its own module type. */
 import { defineConfig, type Options } from 'tsup';
 
-const entry = { index: 'frontend/keras/index.ts', runtime: 'runtime/index.ts', ir: 'ir/index.ts', compiler: 'codegen/index.ts' };
+const entry = {
+  index: 'frontend/keras/index.ts',
+  runtime: 'runtime/index.ts',
+  ir: 'ir/index.ts',
+  compiler: 'codegen/index.ts',
+  onnx: 'frontend/onnx/index.ts',
+};
 const common: Options = { target: 'es2022', platform: 'neutral', splitting: true, sourcemap: true, clean: false, dts: false, external: ['webgpu', /^node:/] };
 
 export default defineConfig([

@@ -6,7 +6,7 @@ import { FormatError } from './schema/codec.js';
 import type { FunctionProto, GraphProto, NodeProto, TypeProto } from './schema/types.js';
 
 /** Opsets of the default domain that are read. */
-export const opsetVersions = { lowest: 6, highest: 28 } as const;
+export const opsetVersions = { lowest: 1, highest: 28 } as const;
 
 function typeProblem(type: TypeProto | null | undefined): string | null {
   if (!type) return null;
@@ -14,7 +14,17 @@ function typeProblem(type: TypeProto | null | undefined): string | null {
     const t = type.tensor_type.elem_type ?? 0;
     return isSupportedType(t) ? null : `tensors of ${elementName(t)} are not supported`;
   }
-  const kind = type.sequence_type ? 'sequence' : type.map_type ? 'map' : type.optional_type ? 'optional' : type.sparse_tensor_type ? 'sparse tensor' : type.opaque_type ? 'opaque value' : null;
+  const kind = type.sequence_type
+    ? 'sequence'
+    : type.map_type
+      ? 'map'
+      : type.optional_type
+        ? 'optional'
+        : type.sparse_tensor_type
+          ? 'sparse tensor'
+          : type.opaque_type
+            ? 'opaque value'
+            : null;
   return kind === null ? null : `a ${kind} cannot be an input or output; only tensors can`;
 }
 
@@ -63,4 +73,3 @@ export function checkSupport(model: ModelData): void {
   for (const f of model.functions.values()) visitFunction(f, [], `function '${f.name}'`);
   if (problems.length > 0) throw unsupportedNodes(problems);
 }
-

@@ -7,7 +7,7 @@ import type { Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { dtypeOf } from './element-types.js';
 import type { Importer, Scope } from './import.js';
-import { isValue, type Item, Nothing, Sequence } from './registry.js';
+import { type Item, isValue, Nothing, Sequence } from './registry.js';
 import type { NodeProto } from './schema/types.js';
 
 /** A value whose axis is longer than its data: only the first `count` (int32 scalar) entries along `axis` count. */
@@ -135,10 +135,12 @@ export class NodeContext {
     const dtype = dtypeOf(7, this.where);
     if (dims.every(isStatic)) return this.constant(dtype, scalar ? [] : [dims.length], dims as number[]);
     const parts = dims.map((d) => b.dimSize(d, dtype));
-    return scalar ? parts[0]! : b.concat(
-      parts.map((p) => b.reshape(p, [1])),
-      0,
-    );
+    return scalar
+      ? parts[0]!
+      : b.concat(
+          parts.map((p) => b.reshape(p, [1])),
+          0,
+        );
   }
   /** Indices for gather and scatter. */
   index(v: Value): Value {

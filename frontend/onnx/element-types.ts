@@ -41,7 +41,22 @@ const table: Readonly<Record<number, ElementType>> = {
 };
 
 /** ONNX's number of a type. */
-export const elementType = { float: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, string: 8, bool: 9, float16: 10, double: 11, uint32: 12, uint64: 13, bfloat16: 16 } as const;
+export const elementType = {
+  float: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  string: 8,
+  bool: 9,
+  float16: 10,
+  double: 11,
+  uint32: 12,
+  uint64: 13,
+  bfloat16: 16,
+} as const;
 
 export const elementName = (t: number): string => table[t]?.name ?? `element type ${t}`;
 export const elementBits = (t: number): number => table[t]?.bits ?? 0;

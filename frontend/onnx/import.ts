@@ -3,7 +3,7 @@
  * not supported are gathered and reported together. Shapes of inputs, and contents where shapes depend on them, are given (model.ts asks again with more contents on NeedsValue).
  */
 import { GraphBuilder } from '../../ir/builder.js';
-import { type Shape, isStatic } from '../../ir/dim.js';
+import { isStatic, type Shape } from '../../ir/dim.js';
 import { isFloat } from '../../ir/dtype.js';
 import { TenonError, UnsupportedError, ValueError } from '../../ir/errors.js';
 import type { Graph, Value } from '../../ir/graph.js';
@@ -11,7 +11,7 @@ import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { NodeContext, type Padding } from './context.js';
 import { dtypeOf } from './element-types.js';
 import { findOp } from './ops/index.js';
-import { type Attr, isValue, type Item, type OpEntry, Nothing, Sequence } from './registry.js';
+import { type Attr, type Item, isValue, Nothing, type OpEntry, Sequence } from './registry.js';
 import { FormatError, intOf } from './schema/codec.js';
 import type { AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto } from './schema/types.js';
 import { NeedsValue, type Source, StaticEvaluator } from './static.js';
@@ -217,7 +217,8 @@ export class Importer {
     const result: ImportedOutput[] = [];
     for (const { name, item } of outputs) {
       if (item === undefined) throw new FormatError(`ONNX model: output '${name}' is not computed by any node`);
-      if (item instanceof Broken || !isValue(item)) throw new UnsupportedError(`ONNX model: output '${name}' is a sequence or an optional; only tensors can be outputs`);
+      if (item instanceof Broken || !isValue(item))
+        throw new UnsupportedError(`ONNX model: output '${name}' is a sequence or an optional; only tensors can be outputs`);
       const pad = this.padding.get(item);
       b.output(name, item);
       if (pad) b.output(`${name}#count`, pad.count);
@@ -285,7 +286,9 @@ export class Importer {
       const item = scope.find(name);
       if (item === undefined) {
         const later = siblings.some((n) => n.output?.includes(name));
-        throw new FormatError(`${where}: its input '${name}' ${later ? 'is computed by a later node: the nodes form a cycle or are not sorted' : 'is not defined'}`);
+        throw new FormatError(
+          `${where}: its input '${name}' ${later ? 'is computed by a later node: the nodes form a cycle or are not sorted' : 'is not defined'}`,
+        );
       }
       if (item instanceof Broken) throw new Skipped();
       return item;
@@ -325,7 +328,8 @@ export class Importer {
   /** Lowers a subgraph into a scope, with `inputs` for its inputs; gives its outputs. */
   lowerBody(graph: GraphProto, scope: Scope, inputs: readonly Item[], where: string): Item[] {
     const names = (graph.input ?? []).map((i) => i.name ?? '');
-    if (names.length !== inputs.length) throw new FormatError(`${where}: its subgraph '${graph.name ?? ''}' takes ${names.length} inputs, ${inputs.length} are given`);
+    if (names.length !== inputs.length)
+      throw new FormatError(`${where}: its subgraph '${graph.name ?? ''}' takes ${names.length} inputs, ${inputs.length} are given`);
     for (const [i, name] of names.entries()) scope.define(name, inputs[i]!, where);
     for (const t of graph.initializer ?? []) scope.define(t.name ?? '', scope.builder.constant(this.model.tensor(t, `initializer '${t.name}'`)), where);
     for (const s of graph.sparse_initializer ?? [])
@@ -355,7 +359,9 @@ export function resolveOp(node: NodeProto, opsets: ReadonlyMap<string, number>, 
   if (opset === undefined) throw new FormatError(`${nodeName(node)}: the model does not import an opset of the default domain`);
   const version = Math.max(...entry.versions.filter((v) => v <= opset));
   if (!Number.isFinite(version) || (entry.until !== null && opset > entry.until))
-    throw new UnsupportedError(`${name} is not an op of opset ${opset}${entry.until !== null ? ` (it was removed after opset ${entry.until})` : ` (it came with opset ${Math.min(...entry.versions)})`}`);
+    throw new UnsupportedError(
+      `${name} is not an op of opset ${opset}${entry.until !== null ? ` (it was removed after opset ${entry.until})` : ` (it came with opset ${Math.min(...entry.versions)})`}`,
+    );
   return { entry, version };
 }
 
@@ -370,7 +376,8 @@ function readAttributes(entry: OpEntry, node: NodeProto, scope: Scope, where: st
   const given = new Map<string, AttributeProto>();
   for (const a of node.attribute ?? []) {
     const name = a.name ?? '';
-    if (!Object.hasOwn(entry.attributes, name)) throw new ValueError(`${where}: ${entry.name} has no attribute '${name}'; it has ${Object.keys(entry.attributes).join(', ') || 'none'}`);
+    if (!Object.hasOwn(entry.attributes, name))
+      throw new ValueError(`${where}: ${entry.name} has no attribute '${name}'; it has ${Object.keys(entry.attributes).join(', ') || 'none'}`);
     if (given.has(name)) throw new FormatError(`${where}: attribute '${name}' is given twice`);
     const resolved = resolveAttribute(a, scope);
     if (resolved) given.set(name, resolved);

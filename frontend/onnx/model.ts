@@ -13,7 +13,7 @@ import type { Device, LoadedPlan, Session } from '../../runtime/device.js';
 import { type DeviceName, openDevice } from '../../runtime/open.js';
 import { checkSupport } from './check.js';
 import { dtypeOf } from './element-types.js';
-import { Importer, type Imported, type InputBinding, ModelData } from './import.js';
+import { type Imported, Importer, type InputBinding, ModelData } from './import.js';
 import { type OnnxSource, type ReadOptions, readModel } from './read.js';
 import type { OpEntry } from './registry.js';
 import { bigOf, intOf } from './schema/codec.js';
@@ -41,7 +41,12 @@ export interface TensorInfo {
 }
 
 /** Data for an input: a tensor, or its elements alone where the model says the shape. */
-export type OnnxInput = TensorData | { readonly shape: readonly number[]; readonly data: HostArray | readonly number[] } | HostArray | readonly number[] | number;
+export type OnnxInput =
+  | TensorData
+  | { readonly shape: readonly number[]; readonly data: HostArray | readonly number[] }
+  | HostArray
+  | readonly number[]
+  | number;
 
 interface LoadedGraph {
   readonly imported: Imported;
@@ -56,7 +61,15 @@ function infoOf(info: ValueInfoProto, what: string): TensorInfo {
   return {
     name,
     dtype: dtypeOf(type?.elem_type ?? 0, `${what} '${name}'`),
-    shape: dims ? dims.map((d) => (d.dim_param ? d.dim_param : d.dim_value === null || d.dim_value === undefined || !Object.hasOwn(d, 'dim_value') ? null : dimsOf([d.dim_value], `${what} '${name}'`)[0]!)) : null,
+    shape: dims
+      ? dims.map((d) =>
+          d.dim_param
+            ? d.dim_param
+            : d.dim_value === null || d.dim_value === undefined || !Object.hasOwn(d, 'dim_value')
+              ? null
+              : dimsOf([d.dim_value], `${what} '${name}'`)[0]!,
+        )
+      : null,
   };
 }
 
@@ -106,7 +119,13 @@ export class OnnxModel {
   }
 
   /** Name and version of the default domain's opset, and other facts of the file. */
-  get info(): { readonly irVersion: number; readonly opsets: Readonly<Record<string, number>>; readonly producer: string; readonly modelVersion: bigint; readonly metadata: Readonly<Record<string, string>> } {
+  get info(): {
+    readonly irVersion: number;
+    readonly opsets: Readonly<Record<string, number>>;
+    readonly producer: string;
+    readonly modelVersion: bigint;
+    readonly metadata: Readonly<Record<string, string>>;
+  } {
     const { proto } = this.data;
     return {
       irVersion: intOf(proto.ir_version),
@@ -140,7 +159,8 @@ export class OnnxModel {
 
   private accept(feeds: Readonly<Record<string, OnnxInput>>): Record<string, TensorData> {
     for (const name of Object.keys(feeds))
-      if (!this.inputs.some((i) => i.name === name)) throw new ValueError(`the model has no input '${name}'; it has ${this.inputs.map((i) => `'${i.name}'`).join(', ') || 'none'}`);
+      if (!this.inputs.some((i) => i.name === name))
+        throw new ValueError(`the model has no input '${name}'; it has ${this.inputs.map((i) => `'${i.name}'`).join(', ') || 'none'}`);
     return Object.fromEntries(
       this.inputs.map((info) => {
         const given = Object.hasOwn(feeds, info.name) ? feeds[info.name] : undefined;
@@ -210,7 +230,8 @@ function referencePlan(imported: Imported): LoadedGraph {
   };
 }
 
-const pick = (graph: Graph, feeds: Readonly<Record<string, TensorData>>): Record<string, TensorData> => Object.fromEntries(graph.inputs.map((i) => [i.name, feeds[i.name]!]));
+const pick = (graph: Graph, feeds: Readonly<Record<string, TensorData>>): Record<string, TensorData> =>
+  Object.fromEntries(graph.inputs.map((i) => [i.name, feeds[i.name]!]));
 
 /** Reads the outputs and cuts those whose size depends on the data. */
 async function collect(imported: Imported, read: (output: string) => Promise<TensorData>): Promise<Record<string, TensorData>> {
@@ -258,8 +279,13 @@ function tensorFor(info: TensorInfo, given: OnnxInput): TensorData {
     ({ shape, data } = t);
   }
   const fits = !info.shape || (info.shape.length === shape.length && info.shape.every((d, i) => typeof d !== 'number' || d === shape[i]));
-  if (!fits || shape.some((d) => !Number.isSafeInteger(d) || d < 0)) throw new ShapeError(`input '${name}': expected ${expected}, found shape [${shape.join(',')}]`);
-  if (data.length !== sizeOf(shape)) throw new ShapeError(`input '${name}': shape [${shape.join(',')}] has ${sizeOf(shape)} elements, the data has ${data.length}`);
-  const host = ArrayBuffer.isView(data) && data.constructor === hostArray(dtype, 0).constructor && isWide(dtype) === isBigArray(data as HostArray) ? (data as HostArray) : (hostArray(dtype, data as ArrayLike<number>) as HostArray);
+  if (!fits || shape.some((d) => !Number.isSafeInteger(d) || d < 0))
+    throw new ShapeError(`input '${name}': expected ${expected}, found shape [${shape.join(',')}]`);
+  if (data.length !== sizeOf(shape))
+    throw new ShapeError(`input '${name}': shape [${shape.join(',')}] has ${sizeOf(shape)} elements, the data has ${data.length}`);
+  const host =
+    ArrayBuffer.isView(data) && data.constructor === hostArray(dtype, 0).constructor && isWide(dtype) === isBigArray(data as HostArray)
+      ? (data as HostArray)
+      : (hostArray(dtype, data as ArrayLike<number>) as HostArray);
   return { dtype, shape, data: host };
 }

@@ -3,13 +3,13 @@
  * here as numbers or as affine dimensions; nothing of them is left for the run. What depends on the data of a graph input throws NeedsValue with the input's name: the model then
  * compiles a plan for that input's contents.
  */
-import { type Dim, dimToString, divDimExact, isStatic, mulDim, addDim, subDim, floorDivDim, equalDim } from '../../ir/dim.js';
+import { addDim, type Dim, dimToString, divDimExact, equalDim, floorDivDim, isStatic, mulDim, subDim } from '../../ir/dim.js';
 import { type HostArray, hostArray, isFloat, numbersOf } from '../../ir/dtype.js';
 import { TenonError, UnsupportedError } from '../../ir/errors.js';
 import { evaluateContext, evaluateNode, toFloat64, toHost } from '../../ir/evaluate.js';
 import type { Node, Value } from '../../ir/graph.js';
-import { sizeOf, stridesOf, type TensorData } from '../../ir/tensor-data.js';
 import { forEachIndex } from '../../ir/ops/loops.js';
+import { sizeOf, stridesOf, type TensorData } from '../../ir/tensor-data.js';
 
 /** The contents of these graph inputs are needed to compile. */
 export class NeedsValue extends TenonError {

@@ -1,5 +1,5 @@
 /** TensorProto in every encoding to host tensors, exact; and back. Sizes are checked before anything is allocated. */
-import { type DType, hostArray, type HostArray } from '../../ir/dtype.js';
+import { type DType, type HostArray, hostArray } from '../../ir/dtype.js';
 import { UnsupportedError } from '../../ir/errors.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { dtypeOf, elementBits, elementName, elementType } from './element-types.js';
@@ -167,7 +167,8 @@ function fromField(type: number, n: number, t: TensorProto, where: string): Host
 }
 
 /** The type that a stored tensor has once read: 2- and 4-bit integers are held in 8 bits. */
-export const storedType = (t: number, where: string): DType => dtypeOf(t === 21 || t === 25 ? elementType.uint8 : t === 22 || t === 26 ? elementType.int8 : t, where);
+export const storedType = (t: number, where: string): DType =>
+  dtypeOf(t === 21 || t === 25 ? elementType.uint8 : t === 22 || t === 26 ? elementType.int8 : t, where);
 
 /** A tensor as host data. `where` names it in errors. External data must have been put into raw_data (read.ts). */
 export function readTensor(t: TensorProto, where: string): TensorData {
@@ -196,7 +197,10 @@ export function readSparse(s: SparseTensorProto, where: string): TensorData {
   const count = values.shape[0] ?? 0;
   const n = sizeOf(shape);
   const linear = indices.shape.length === 1;
-  if (values.shape.length !== 1 || (linear ? indices.shape[0] !== count : indices.shape.length !== 2 || indices.shape[0] !== count || indices.shape[1] !== shape.length))
+  if (
+    values.shape.length !== 1 ||
+    (linear ? indices.shape[0] !== count : indices.shape.length !== 2 || indices.shape[0] !== count || indices.shape[1] !== shape.length)
+  )
     throw new FormatError(`${where}: ${count} values of shape [${values.shape.join(',')}] and indices of shape [${indices.shape.join(',')}] do not fit`);
   const data = hostArray(values.dtype, n);
   for (let i = 0; i < count; i++) {

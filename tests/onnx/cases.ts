@@ -28,7 +28,10 @@ export function compare(name: string, actual: TensorData | undefined, expected: 
   let first = '';
   for (let i = 0; i < expected.data.length; i++) {
     const [a, e] = [Number(actual.data[i]), Number(expected.data[i])];
-    const same = actual.data[i] === expected.data[i] || (Number.isNaN(a) && Number.isNaN(e)) || (Number.isFinite(e) && Math.abs(a - e) <= tolerance.absolute + tolerance.relative * Math.abs(e));
+    const same =
+      actual.data[i] === expected.data[i] ||
+      (Number.isNaN(a) && Number.isNaN(e)) ||
+      (Number.isFinite(e) && Math.abs(a - e) <= tolerance.absolute + tolerance.relative * Math.abs(e));
     if (same) continue;
     if (bad++ === 0) first = `element ${i} is ${a}, expected ${e}`;
   }

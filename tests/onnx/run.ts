@@ -14,11 +14,23 @@ const byNumber = (a: string, b: string): number => Number(/\d+/.exec(a)?.[0]) - 
 /** The cases of a folder: folders with a model.onnx and data sets, and light models beside their expected output. */
 export function casesIn(dir: string): CaseFiles[] {
   if (existsSync(path.join(dir, 'model.onnx'))) {
-    const sets = readdirSync(dir).filter((n) => n.startsWith('test_data_set_')).sort(byNumber);
+    const sets = readdirSync(dir)
+      .filter((n) => n.startsWith('test_data_set_'))
+      .sort(byNumber);
     return sets.map((set): CaseFiles => {
       const all = readdirSync(path.join(dir, set));
-      const files = (kind: string): string[] => all.filter((n) => n.startsWith(`${kind}_`) && n.endsWith('.pb')).sort(byNumber).map((n) => path.join(dir, set, n));
-      return { name: path.basename(dir).replace(/^test_/, ''), model: path.join(dir, 'model.onnx'), inputs: files('input'), outputs: files('output'), ramp: false };
+      const files = (kind: string): string[] =>
+        all
+          .filter((n) => n.startsWith(`${kind}_`) && n.endsWith('.pb'))
+          .sort(byNumber)
+          .map((n) => path.join(dir, set, n));
+      return {
+        name: path.basename(dir).replace(/^test_/, ''),
+        model: path.join(dir, 'model.onnx'),
+        inputs: files('input'),
+        outputs: files('output'),
+        ramp: false,
+      };
     });
   }
   const names = readdirSync(dir).sort();
@@ -27,7 +39,10 @@ export function casesIn(dir: string): CaseFiles[] {
     if (statSync(at).isDirectory()) return casesIn(at);
     if (!n.endsWith('.onnx')) return [];
     const stem = n.slice(0, -'.onnx'.length);
-    const outputs = names.filter((o) => o.startsWith(`${stem}_output_`) && o.endsWith('.pb')).sort(byNumber).map((o) => path.join(dir, o));
+    const outputs = names
+      .filter((o) => o.startsWith(`${stem}_output_`) && o.endsWith('.pb'))
+      .sort(byNumber)
+      .map((o) => path.join(dir, o));
     return [{ name: stem, model: at, inputs: [], outputs, ramp: true }];
   });
 }

@@ -1,7 +1,7 @@
 /** Operand broadcasting as the versions of ONNX define it. */
 import type { Value } from '../../../ir/graph.js';
-import { type NodeContext } from '../context.js';
-import { opt, int } from '../registry.js';
+import type { NodeContext } from '../context.js';
+import { int, opt } from '../registry.js';
 
 /** Attributes of binary ops before opset 7: the second operand is aligned at `axis`. `consumed_inputs` is a hint of opset 1. */
 export const legacyBroadcast = { axis: opt.int, broadcast: int(0), consumed_inputs: opt.ints } as const;

@@ -1,5 +1,5 @@
 /** Flat positions for gathers and scatters, ranks by counting, and compaction of what a mask selects. */
-import { sizeDim, type Shape } from '../../../ir/dim.js';
+import { type Shape, sizeDim } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph.js';
 import { stridesOf } from '../../../ir/tensor-data.js';
 import type { NodeContext } from '../context.js';

@@ -2,12 +2,13 @@
  * Loops of ONNX as `scan` and `while`: a bounded number of steps is a scan (steps after the condition failed leave the state as it is, and results are counted); without a bound it is a
  * while, which has no stacked results. A body that needs to know its step is unrolled.
  */
-import { equalShape, isStatic } from '../../../ir/dim.js';
+
 import type { GraphBuilder } from '../../../ir/builder.js';
+import { equalShape, isStatic } from '../../../ir/dim.js';
 import type { Graph, Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
 import type { Scope } from '../import.js';
-import { isValue, type Item, Sequence } from '../registry.js';
+import { type Item, isValue, Sequence } from '../registry.js';
 import type { GraphProto } from '../schema/types.js';
 
 /** Steps that are unrolled at most. */
@@ -15,7 +16,8 @@ const maxUnrolled = 1024;
 /** More steps than this are not stacked in memory: the loop must be a while. */
 const maxSteps = 2 ** 24;
 
-const asValues = (c: NodeContext, items: readonly Item[]): Value[] => items.map((x) => (isValue(x) ? x : c.unsupported('a sequence is carried by a loop that is not unrolled')));
+const asValues = (c: NodeContext, items: readonly Item[]): Value[] =>
+  items.map((x) => (isValue(x) ? x : c.unsupported('a sequence is carried by a loop that is not unrolled')));
 
 interface Body {
   readonly scope: Scope;
@@ -24,7 +26,12 @@ interface Body {
 }
 
 /** Lowers the body into a builder of its own with inputs of the given types; what it captures comes after them. */
-function lowerBody(c: NodeContext, body: GraphProto, groups: readonly (readonly { readonly dtype: Value['dtype']; readonly shape: Value['shape'] }[])[], wrap: (inputs: Value[][], s: GraphBuilder) => Value[]): Body {
+function lowerBody(
+  c: NodeContext,
+  body: GraphProto,
+  groups: readonly (readonly { readonly dtype: Value['dtype']; readonly shape: Value['shape'] }[])[],
+  wrap: (inputs: Value[][], s: GraphBuilder) => Value[],
+): Body {
   const builder = c.b.child(body.name || 'body');
   const scope = c.scope.child(builder);
   const inputs = groups.map((group, g) => group.map((t, i) => builder.input(`in${g}_${i}`, t.dtype, t.shape)));
@@ -126,7 +133,17 @@ function asWhile(c: NodeContext, p: LoopParts, limit: Value | null): Item[] {
   const inputs = operands.map((v, i) => test.input(`in${i}`, v.dtype, v.shape));
   const boundAt = bound ? x.scope.captured.findIndex((q) => q.inner === bound) : -1;
   let go = inputs[1]!;
-  if (bound) go = test.and(go, test.compare('lt', inputs[0]!, boundAt >= 0 ? inputs[carries.length + boundAt]! : test.constant(bound.producer!.op === 'constant' ? bound.producer!.attrs.value : c.unsupported('the trip count of a loop'))));
+  if (bound)
+    go = test.and(
+      go,
+      test.compare(
+        'lt',
+        inputs[0]!,
+        boundAt >= 0
+          ? inputs[carries.length + boundAt]!
+          : test.constant(bound.producer!.op === 'constant' ? bound.producer!.attrs.value : c.unsupported('the trip count of a loop')),
+      ),
+    );
   test.output('go', go);
   return b.emitAll('while', operands, { cond: test.build(), body, carries: carries.length }).slice(2);
 }

@@ -18,6 +18,7 @@ export function matmul(c: NodeContext, x: Value, y: Value): Value {
   const n = batch.length;
   const spread = (v: Value): Value => b.broadcastTo(v, [...batch, ...v.shape.slice(-2)]);
   const axes = batch.map((_, i) => i);
-  if (!equalDim(x.shape.at(-1)!, y.shape.at(-2)!)) c.failShape(`[${x.shape.join(',')}] @ [${y.shape.join(',')}]: ${x.shape.at(-1)} columns meet ${y.shape.at(-2)} rows`);
+  if (!equalDim(x.shape.at(-1)!, y.shape.at(-2)!))
+    c.failShape(`[${x.shape.join(',')}] @ [${y.shape.join(',')}]: ${x.shape.at(-1)} columns meet ${y.shape.at(-2)} rows`);
   return b.dot(spread(x), spread(y), { batchLeft: axes, batchRight: axes, contractLeft: [n + 1], contractRight: [n] });
 }

@@ -51,7 +51,11 @@ export interface Cell {
   readonly states: number;
   readonly defaults: readonly string[];
   /** Constants of the steps of direction d: recurrent weights, biases, peepholes. And the projection of the input [T, B, I] to [T, B, gates * H]. */
-  readonly prepare: (d: number, x: Value, act: readonly Activation[]) => { readonly projected: Value; readonly constants: readonly Value[]; readonly step: Step };
+  readonly prepare: (
+    d: number,
+    x: Value,
+    act: readonly Activation[],
+  ) => { readonly projected: Value; readonly constants: readonly Value[]; readonly step: Step };
 }
 
 /** Part d of a tensor whose first axis is the direction. */
@@ -88,12 +92,16 @@ export function recurrent(c: NodeContext, a: RecurrentOptions, cell: Cell, lengt
       return directionOf(c, a.layout ? b.transpose(v, [1, 0, 2]) : v, d);
     });
     const masks = lengths ? [b.compare('lt', b.iota([steps, batch], 0), b.broadcast(c.index(lengths), [steps, batch], [1]))] : [];
-    const r = scan(b, { name: 'step', carries: start, xs: [projected, ...masks.map((m) => b.cast(m, 'int32'))], constants, length: steps, reverse: backward }, (s, state, xs, own) => {
-      const next = step(s, xs[0]!, state, own);
-      if (!lengths) return { carries: next, ys: [next[0]!] };
-      const live = s.broadcast(s.compare('ne', xs[1]!, 0), [batch, hidden], [0]);
-      return { carries: next.map((v, i) => s.select(live, v, state[i]!)), ys: [s.select(live, next[0]!, 0)] };
-    });
+    const r = scan(
+      b,
+      { name: 'step', carries: start, xs: [projected, ...masks.map((m) => b.cast(m, 'int32'))], constants, length: steps, reverse: backward },
+      (s, state, xs, own) => {
+        const next = step(s, xs[0]!, state, own);
+        if (!lengths) return { carries: next, ys: [next[0]!] };
+        const live = s.broadcast(s.compare('ne', xs[1]!, 0), [batch, hidden], [0]);
+        return { carries: next.map((v, i) => s.select(live, v, state[i]!)), ys: [s.select(live, next[0]!, 0)] };
+      },
+    );
     ys.push(b.expandDims(r.ys[0]!, 1));
     finals.push(r.carries);
   }

@@ -103,14 +103,29 @@ function alongAxis(c: NodeContext, x: Value, o: ResizeOptions, a: ResizeAxis): {
     for (const [i, t] of all.entries()) for (const [k, w] of t) matrix[i * size + k] = w;
     const last = x.shape.length - 1;
     const perm = [...x.shape.map((_, i) => i).filter((i) => i !== a.axis), a.axis];
-    const y = b.dot(b.transpose(x, perm), c.constant(x.dtype, [a.output, size], matrix), { batchLeft: [], batchRight: [], contractLeft: [last], contractRight: [1] });
-    return { value: b.transpose(y, perm.map((_, i) => perm.indexOf(i))), outside };
+    const y = b.dot(b.transpose(x, perm), c.constant(x.dtype, [a.output, size], matrix), {
+      batchLeft: [],
+      batchRight: [],
+      contractLeft: [last],
+      contractRight: [1],
+    });
+    return {
+      value: b.transpose(
+        y,
+        perm.map((_, i) => perm.indexOf(i)),
+      ),
+      outside,
+    };
   }
   let sum: Value | null = null;
   for (let j = 0; j < most; j++) {
     const part = all.map((t) => [...t][j] ?? ([0, 0] as const));
     const weights = b.broadcast(
-      c.constant(x.dtype, [a.output], part.map(([, w]) => w)),
+      c.constant(
+        x.dtype,
+        [a.output],
+        part.map(([, w]) => w),
+      ),
       x.shape.map((d, i) => (i === a.axis ? a.output : d)),
       [a.axis],
     );

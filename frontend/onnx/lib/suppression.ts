@@ -58,6 +58,9 @@ export function nonMaxSuppression(c: NodeContext, centred: boolean): Value {
   const { positions, count } = selected(c, b.compare('ne', valid, 0));
   const total = batch * classes * steps;
   const column = (v: Value): Value => b.reshape(v, [total, 1]);
-  const triples = b.concat([column(b.div(positions, classes * steps)), column(b.binary('rem', b.div(positions, steps), classes)), column(b.gather(index, positions, 0))], 1);
+  const triples = b.concat(
+    [column(b.div(positions, classes * steps)), column(b.binary('rem', b.div(positions, steps), classes)), column(b.gather(index, positions, 0))],
+    1,
+  );
   return c.padded(b.cast(triples, long), 0, count);
 }

@@ -3,15 +3,13 @@ import { isStatic } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph.js';
 import { gelu, logSoftmax, softmax } from '../../../ir/math.js';
 import type { NodeContext } from '../context.js';
-import { float, int, op, type OpEntry, opt, text } from '../registry.js';
+import { float, int, type OpEntry, op, opt, text } from '../registry.js';
 
 /** log(1 + exp(x)), without overflow. */
-export const softplus = (c: NodeContext, x: Value): Value =>
-  c.b.add(c.b.max(x, 0), c.b.unary('log1p', c.b.exp(c.b.neg(c.b.unary('abs', x)))));
+export const softplus = (c: NodeContext, x: Value): Value => c.b.add(c.b.max(x, 0), c.b.unary('log1p', c.b.exp(c.b.neg(c.b.unary('abs', x)))));
 
 /** alpha * (exp(min(x, 0) * rate) - 1) for x < 0, else x. */
-const exponentialTail = (c: NodeContext, x: Value, alpha: number, rate = 1): Value =>
-  c.b.mul(c.b.unary('expm1', c.b.mul(c.b.min(x, 0), rate)), alpha);
+const exponentialTail = (c: NodeContext, x: Value, alpha: number, rate = 1): Value => c.b.mul(c.b.unary('expm1', c.b.mul(c.b.min(x, 0), rate)), alpha);
 
 /** Applies `f` over the axis; before opset 13 over all axes from it on, as one. */
 function overAxis(c: NodeContext, axis: number | null, f: (x: Value, axis: number) => Value): Value {

@@ -3,7 +3,7 @@ import type { Value } from '../../../ir/graph.js';
 import { scan } from '../../../ir/subgraph.js';
 import type { NodeContext } from '../context.js';
 import { attend, causalMask, joinHeads, repeatHeads, splitHeads, totalLength, widenMask } from '../lib/attention.js';
-import { float, int, op, type OpEntry, opt, text } from '../registry.js';
+import { float, int, type OpEntry, op, opt, text } from '../registry.js';
 
 const attentionAttributes = {
   is_causal: int(0),
@@ -48,7 +48,12 @@ export const attentionOps: readonly OpEntry[] = [
       bias: mask && mask.dtype !== 'bool' ? b.cast(mask, q.dtype) : null,
       precision: a.softmax_precision === null ? q.dtype : c.dtype(a.softmax_precision),
     });
-    return [flat ? joinHeads(c, y) : y, k, v, c.wants(3) ? b.cast(stages[a.qk_matmul_output_mode] ?? c.fail(`qk_matmul_output_mode ${a.qk_matmul_output_mode}`), q.dtype) : null];
+    return [
+      flat ? joinHeads(c, y) : y,
+      k,
+      v,
+      c.wants(3) ? b.cast(stages[a.qk_matmul_output_mode] ?? c.fail(`qk_matmul_output_mode ${a.qk_matmul_output_mode}`), q.dtype) : null,
+    ];
   }),
   op('RotaryEmbedding', [23], { interleaved: int(0), num_heads: opt.int, rotary_embedding_dim: int(0) }, (c, a) => {
     const { b } = c;
@@ -104,43 +109,38 @@ export const attentionOps: readonly OpEntry[] = [
     if (!['none', 'silu', 'swish'].includes(a.activation)) c.fail(`activation '${a.activation}', expected none, silu or swish`);
     return [a.activation === 'none' ? biased : silu(c, biased), k === 1 ? b.full([n, ch, 0], 0, x.dtype) : b.sliceAxis(long, 2, length - k + 1, length)];
   }),
-  op(
-    'LinearAttention',
-    [27],
-    { chunk_size: int(64), kv_num_heads: int(), q_num_heads: int(), scale: float(0), update_rule: text('gated_delta') },
-    (c, a) => {
-      const { b } = c;
-      const rules = ['linear', 'gated', 'delta', 'gated_delta'];
-      if (!rules.includes(a.update_rule)) c.fail(`update_rule '${a.update_rule}', expected ${rules.join(', ')}`);
-      const [hq, hk] = [a.q_num_heads, a.kv_num_heads];
-      const [q, k, v] = [splitHeads(c, c.in(0), hq), splitHeads(c, c.in(1), hk), splitHeads(c, c.in(2), hk)];
-      const [n, t] = [q.shape[0]!, q.shape[2]!];
-      const [dk, dv] = [c.size(k.shape[3]!), c.size(v.shape[3]!)];
-      const gated = a.update_rule.startsWith('gated');
-      const delta = a.update_rule.endsWith('delta');
-      const dtype = q.dtype === 'float16' ? 'float32' : q.dtype;
-      const state = c.opt(3) ? b.cast(c.in(3), dtype) : b.full([n, hk, dk, dv], 0, dtype);
-      const stepFirst = (x: Value): Value => b.cast(b.transpose(x, [2, 0, 1, 3]), dtype);
-      const decay = gated ? splitHeads(c, c.in(4), hk) : null;
-      const beta = delta ? c.in(5) : null;
-      const rates = beta && b.broadcastTo(b.expandDims(b.cast(b.transpose(beta, [1, 0, 2]), dtype), 3), [t, n, hk, 1]);
-      const xs = [stepFirst(repeatHeads(c, k, hk)), stepFirst(v), stepFirst(q), ...(decay ? [b.exp(stepFirst(decay))] : []), ...(rates ? [rates] : [])];
-      const scale = a.scale || 1 / Math.sqrt(c.size(q.shape[3]!));
-      const r = scan(b, { name: 'token', carries: [state], xs, length: t }, (s, [old], all) => {
-        const [key, value, query] = all as [Value, Value, Value];
-        const gate = decay ? all[3]! : null;
-        const rate = rates ? all.at(-1)! : null;
-        const kept = gate ? s.mul(old!, s.expandDims(gate, 3)) : old!;
-        // [B, H, dv]: what the state answers to the key.
-        const recall = (): Value => s.dot(key, kept, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [2], contractRight: [2] });
-        const write = rate ? s.mul(s.sub(value, recall()), rate) : value;
-        const next = s.add(kept, s.mul(s.expandDims(key, 3), s.expandDims(write, 2)));
-        const groups = hq / hk;
-        const grouped = s.reshape(query, [n, hk, groups, dk]);
-        const out = s.dot(grouped, next, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [3], contractRight: [2] });
-        return { carries: [next], ys: [s.mul(s.reshape(out, [n, hq * dv]), scale)] };
-      });
-      return [b.cast(b.transpose(r.ys[0]!, [1, 0, 2]), q.dtype), b.cast(r.carries[0]!, c.opt(3)?.dtype ?? q.dtype)];
-    },
-  ),
+  op('LinearAttention', [27], { chunk_size: int(64), kv_num_heads: int(), q_num_heads: int(), scale: float(0), update_rule: text('gated_delta') }, (c, a) => {
+    const { b } = c;
+    const rules = ['linear', 'gated', 'delta', 'gated_delta'];
+    if (!rules.includes(a.update_rule)) c.fail(`update_rule '${a.update_rule}', expected ${rules.join(', ')}`);
+    const [hq, hk] = [a.q_num_heads, a.kv_num_heads];
+    const [q, k, v] = [splitHeads(c, c.in(0), hq), splitHeads(c, c.in(1), hk), splitHeads(c, c.in(2), hk)];
+    const [n, t] = [q.shape[0]!, q.shape[2]!];
+    const [dk, dv] = [c.size(k.shape[3]!), c.size(v.shape[3]!)];
+    const gated = a.update_rule.startsWith('gated');
+    const delta = a.update_rule.endsWith('delta');
+    const dtype = q.dtype === 'float16' ? 'float32' : q.dtype;
+    const state = c.opt(3) ? b.cast(c.in(3), dtype) : b.full([n, hk, dk, dv], 0, dtype);
+    const stepFirst = (x: Value): Value => b.cast(b.transpose(x, [2, 0, 1, 3]), dtype);
+    const decay = gated ? splitHeads(c, c.in(4), hk) : null;
+    const beta = delta ? c.in(5) : null;
+    const rates = beta && b.broadcastTo(b.expandDims(b.cast(b.transpose(beta, [1, 0, 2]), dtype), 3), [t, n, hk, 1]);
+    const xs = [stepFirst(repeatHeads(c, k, hk)), stepFirst(v), stepFirst(q), ...(decay ? [b.exp(stepFirst(decay))] : []), ...(rates ? [rates] : [])];
+    const scale = a.scale || 1 / Math.sqrt(c.size(q.shape[3]!));
+    const r = scan(b, { name: 'token', carries: [state], xs, length: t }, (s, [old], all) => {
+      const [key, value, query] = all as [Value, Value, Value];
+      const gate = decay ? all[3]! : null;
+      const rate = rates ? all.at(-1)! : null;
+      const kept = gate ? s.mul(old!, s.expandDims(gate, 3)) : old!;
+      // [B, H, dv]: what the state answers to the key.
+      const recall = (): Value => s.dot(key, kept, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [2], contractRight: [2] });
+      const write = rate ? s.mul(s.sub(value, recall()), rate) : value;
+      const next = s.add(kept, s.mul(s.expandDims(key, 3), s.expandDims(write, 2)));
+      const groups = hq / hk;
+      const grouped = s.reshape(query, [n, hk, groups, dk]);
+      const out = s.dot(grouped, next, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [3], contractRight: [2] });
+      return { carries: [next], ys: [s.mul(s.reshape(out, [n, hq * dv]), scale)] };
+    });
+    return [b.cast(b.transpose(r.ys[0]!, [1, 0, 2]), q.dtype), b.cast(r.carries[0]!, c.opt(3)?.dtype ?? q.dtype)];
+  }),
 ];

@@ -3,7 +3,7 @@ import { equalShape } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
 import { loop, type ScanAttributes, scanOnce } from '../lib/loop.js';
-import { graph, int, isValue, type Item, op, type OpEntry, opt, Sequence } from '../registry.js';
+import { graph, type Item, int, isValue, type OpEntry, op, opt, Sequence } from '../registry.js';
 import type { GraphProto } from '../schema/types.js';
 
 /** Both branches as sub-graphs with the same operands; null where their results differ in type. */

@@ -5,7 +5,7 @@ import type { Pair } from '../../../ir/op-attrs.js';
 import type { NodeContext } from '../context.js';
 import { perChannel } from '../lib/broadcast.js';
 import { listOf, type WindowOptions, windowAttributes, windowsOf } from '../lib/window.js';
-import { int, op, type OpEntry, opt } from '../registry.js';
+import { int, type OpEntry, op, opt } from '../registry.js';
 
 interface ConvOptions extends WindowOptions {
   readonly group: number;
@@ -15,9 +15,11 @@ interface ConvOptions extends WindowOptions {
 /** Channels-first convolution of x [N, C, ...] with w [M, C / group, ...]. */
 export function convolve(c: NodeContext, x: Value, w: Value, a: ConvOptions): Value {
   const n = x.shape.length - 2;
-  if (n < 1 || w.shape.length !== n + 2) c.failShape(`input of rank ${x.shape.length} and weights of rank ${w.shape.length}, expected the same rank of at least 3`);
+  if (n < 1 || w.shape.length !== n + 2)
+    c.failShape(`input of rank ${x.shape.length} and weights of rank ${w.shape.length}, expected the same rank of at least 3`);
   const kernel = w.shape.slice(2).map((d) => c.size(d));
-  if (a.kernel_shape && a.kernel_shape.join() !== kernel.join()) c.failShape(`kernel_shape [${a.kernel_shape.join(',')}], the weights have [${kernel.join(',')}]`);
+  if (a.kernel_shape && a.kernel_shape.join() !== kernel.join())
+    c.failShape(`kernel_shape [${a.kernel_shape.join(',')}], the weights have [${kernel.join(',')}]`);
   const win = windowsOf(c, a, x.shape.slice(2), kernel);
   const spatial = kernel.map((_, i) => i + 2);
   const roles = { batch: 0, feature: 1, spatial };
@@ -101,9 +103,7 @@ export function centred(c: NodeContext, x: Value, zero: Value | null, axis: numb
 export const convolutionOps: readonly OpEntry[] = [
   op('Conv', [1, 11, 22], { ...windowAttributes, group: int(1) }, (c, a) => addBias(c, convolve(c, c.in(0), c.in(1), a), c.opt(2))),
   op('ConvTranspose', [1, 11, 22], transposeAttributes, (c, a) => addBias(c, transposed(c, a), c.opt(2))),
-  op('ConvInteger', [10], { ...windowAttributes, group: int(1) }, (c, a) =>
-    convolve(c, centred(c, c.in(0), c.opt(2), 1), centred(c, c.in(1), c.opt(3), 0), a),
-  ),
+  op('ConvInteger', [10], { ...windowAttributes, group: int(1) }, (c, a) => convolve(c, centred(c, c.in(0), c.opt(2), 1), centred(c, c.in(1), c.opt(3), 0), a)),
   op('Col2Im', [18], { dilations: opt.ints, pads: opt.ints, strides: opt.ints }, (c, a) => {
     // Each column block is a window; adding them up is a scatter of every element to its place in the padded image.
     const { b } = c;
@@ -114,7 +114,8 @@ export const convolutionOps: readonly OpEntry[] = [
     const [batch, rows, columns] = c.shape(x) as [number, number, number];
     const blockSize = block.reduce((p, d) => p * d, 1);
     const places = win.counts as readonly number[];
-    if (places.reduce((p, d) => p * d, 1) !== columns || rows % blockSize !== 0) c.failShape(`input [${batch},${rows},${columns}] does not fit image [${image.join(',')}] and block [${block.join(',')}]`);
+    if (places.reduce((p, d) => p * d, 1) !== columns || rows % blockSize !== 0)
+      c.failShape(`input [${batch},${rows},${columns}] does not fit image [${image.join(',')}] and block [${block.join(',')}]`);
     const at: number[] = [];
     const size = image.reduce((p, d) => p * d, 1);
     for (let k = 0; k < blockSize; k++) {

@@ -5,7 +5,7 @@ import type { BinaryFunction, CompareFunction, UnaryFunction } from '../../../ir
 import type { NodeContext, Padding } from '../context.js';
 import { legacyBroadcast, operands } from '../lib/broadcast.js';
 import { castTo } from '../lib/cast.js';
-import { int, op, type OpEntry, opt, text } from '../registry.js';
+import { int, type OpEntry, op, opt, text } from '../registry.js';
 
 /** Carries the padding of an operand over to the result, where the other operands do not run along the padded axis. */
 export function follow(c: NodeContext, result: Value, inputs: readonly Value[]): Value {
@@ -59,7 +59,10 @@ const variadic = (name: string, versions: readonly number[], finish: (c: NodeCon
     if (xs.length === 0) c.fail('it needs at least one input');
     return finish(c, xs);
   });
-const fold = (fn: BinaryFunction) => (c: NodeContext, xs: Value[]): Value => xs.reduce((x, y) => c.b.binary(fn, x, y));
+const fold =
+  (fn: BinaryFunction) =>
+  (c: NodeContext, xs: Value[]): Value =>
+    xs.reduce((x, y) => c.b.binary(fn, x, y));
 
 /** Remainder with the sign of the divisor. */
 function flooredMod(c: NodeContext, x: Value, y: Value): Value {

@@ -2,14 +2,20 @@
 import type { Value } from '../../../ir/graph.js';
 import { sizeOf } from '../../../ir/tensor-data.js';
 import type { NodeContext } from '../context.js';
-import { resize, type ResizeAxis } from '../lib/resize.js';
+import { type ResizeAxis, resize } from '../lib/resize.js';
 import { gatherPoints, sample, type Tap, tapAt, tapsOf } from '../lib/sampling.js';
 import { windowsOf } from '../lib/window.js';
-import { float, int, op, type OpEntry, opt, text } from '../registry.js';
+import { float, int, type OpEntry, op, opt, text } from '../registry.js';
 import { addBias } from './convolution.js';
 
 /** Size, scale and region of each resized axis, from the inputs of Resize. */
-function resizeAxes(c: NodeContext, x: Value, axesAttribute: readonly number[] | null, policy: string, at: { roi: number; scales: number; sizes: number }): ResizeAxis[] {
+function resizeAxes(
+  c: NodeContext,
+  x: Value,
+  axesAttribute: readonly number[] | null,
+  policy: string,
+  at: { roi: number; scales: number; sizes: number },
+): ResizeAxis[] {
   const rank = x.shape.length;
   const axes = axesAttribute ? c.axes(axesAttribute, rank) : x.shape.map((_, i) => i);
   const list = (i: number): number[] | null => {
@@ -24,7 +30,8 @@ function resizeAxes(c: NodeContext, x: Value, axesAttribute: readonly number[] |
   let results = input.map((n, i) => (sizes ? { scale: sizes[i]! / n, output: sizes[i]! } : { scale: scales![i]!, output: Math.floor(n * scales![i]!) }));
   if (sizes && policy !== 'stretch') {
     const ratios = input.map((n, i) => sizes[i]! / n);
-    const scale = policy === 'not_larger' ? Math.min(...ratios) : policy === 'not_smaller' ? Math.max(...ratios) : c.fail(`keep_aspect_ratio_policy '${policy}'`);
+    const scale =
+      policy === 'not_larger' ? Math.min(...ratios) : policy === 'not_smaller' ? Math.max(...ratios) : c.fail(`keep_aspect_ratio_policy '${policy}'`);
     results = input.map((n) => ({ scale, output: Math.floor(scale * n + 0.5) }));
   }
   const k = axes.length;
@@ -38,12 +45,25 @@ const simple = (mode: string) => ({ ...plain, mode: mode === 'bilinear' ? 'linea
 
 const outsideOf = (c: NodeContext, mode: string): 'zeros' | 'border' | 'reflection' =>
   mode === 'zeros' || mode === 'border' || mode === 'reflection' ? mode : c.fail(`padding_mode '${mode}', expected zeros, border or reflection`);
-const modes: Readonly<Record<string, 'linear' | 'nearest' | 'cubic'>> = { linear: 'linear', bilinear: 'linear', nearest: 'nearest', cubic: 'cubic', bicubic: 'cubic' };
+const modes: Readonly<Record<string, 'linear' | 'nearest' | 'cubic'>> = {
+  linear: 'linear',
+  bilinear: 'linear',
+  nearest: 'nearest',
+  cubic: 'cubic',
+  bicubic: 'cubic',
+};
 
 /** Deformable convolution in two dimensions: samples at the moved taps, then a product with the weights of each group. */
 function deformable(
   c: NodeContext,
-  a: { readonly dilations: readonly number[] | null; readonly group: number; readonly kernel_shape: readonly number[] | null; readonly offset_group: number; readonly pads: readonly number[] | null; readonly strides: readonly number[] | null },
+  a: {
+    readonly dilations: readonly number[] | null;
+    readonly group: number;
+    readonly kernel_shape: readonly number[] | null;
+    readonly offset_group: number;
+    readonly pads: readonly number[] | null;
+    readonly strides: readonly number[] | null;
+  },
 ): Value {
   const { b } = c;
   const [x, w, offset] = [c.in(0), c.in(1), c.in(2)];
@@ -163,7 +183,11 @@ export const imageOps: readonly OpEntry[] = [
     (c, a) => {
       const x = c.in(0);
       if (c.version < 11) return resize(c, x, resizeAxes(c, x, null, 'stretch', { roi: -1, scales: 1, sizes: -1 }), simple(a.mode));
-      const axes = resizeAxes(c, x, a.axes, a.keep_aspect_ratio_policy, { roi: a.coordinate_transformation_mode === 'tf_crop_and_resize' ? 1 : -1, scales: 2, sizes: 3 });
+      const axes = resizeAxes(c, x, a.axes, a.keep_aspect_ratio_policy, {
+        roi: a.coordinate_transformation_mode === 'tf_crop_and_resize' ? 1 : -1,
+        scales: 2,
+        sizes: 3,
+      });
       return resize(c, x, axes, {
         mode: a.mode,
         coordinates: a.coordinate_transformation_mode,
@@ -248,4 +272,3 @@ export const imageOps: readonly OpEntry[] = [
     deformable,
   ),
 ];
-

@@ -6,10 +6,11 @@ import { sizeOf } from '../../../ir/tensor-data.js';
 import type { NodeContext } from '../context.js';
 import { atRanks, elementPositions, flatten, ranksOf, selected, takeAlong, tuplePositions, wrapped } from '../lib/indexing.js';
 import { nonMaxSuppression } from '../lib/suppression.js';
-import { int, op, type OpEntry, opt, text } from '../registry.js';
+import { int, type OpEntry, op, opt, text } from '../registry.js';
 
 const reductions: Readonly<Record<string, 'set' | 'add' | 'mul' | 'max' | 'min'>> = { none: 'set', add: 'add', mul: 'mul', max: 'max', min: 'min' };
-const reductionOf = (c: NodeContext, name: string): 'set' | 'add' | 'mul' | 'max' | 'min' => reductions[name] ?? c.fail(`reduction '${name}', expected none, add, mul, max or min`);
+const reductionOf = (c: NodeContext, name: string): 'set' | 'add' | 'mul' | 'max' | 'min' =>
+  reductions[name] ?? c.fail(`reduction '${name}', expected none, add, mul, max or min`);
 
 function scatterFlat(c: NodeContext, x: Value, at: Value, updates: Value, rows: number, fn: 'set' | 'add' | 'mul' | 'max' | 'min'): Value {
   const { b } = c;

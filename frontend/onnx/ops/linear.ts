@@ -3,7 +3,7 @@ import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
 import { einsum } from '../lib/einsum.js';
 import { matmul } from '../lib/matmul.js';
-import { float, int, op, type OpEntry, text } from '../registry.js';
+import { float, int, type OpEntry, op, text } from '../registry.js';
 
 /** Determinants of small matrices by elimination with the largest pivot, unrolled over the columns. */
 function determinant(c: NodeContext, x: Value): Value {

@@ -1,9 +1,10 @@
 /** Losses over class scores, and the optimizers of the training domain. */
-import type { Value } from '../../../ir/graph.js';
+
 import { gradients } from '../../../ir/autodiff.js';
+import type { Value } from '../../../ir/graph.js';
 import { logSoftmax } from '../../../ir/math.js';
 import type { NodeContext } from '../context.js';
-import { float, isValue, op, type OpEntry, opt, text, texts } from '../registry.js';
+import { float, isValue, type OpEntry, op, opt, text, texts } from '../registry.js';
 
 /** -logp[n, target[n]] with class weights; targets equal to ignore_index count nothing. logp: [N, C, d1, …], target: [N, d1, …]. */
 function likelihood(c: NodeContext, logp: Value, target: Value, weight: Value | null, ignore: number | null, reduction: string): Value {
@@ -76,7 +77,13 @@ export const lossOps: readonly OpEntry[] = [
   op(
     'Adam',
     [1],
-    { alpha: float(Math.fround(0.9)), beta: float(Math.fround(0.999)), epsilon: float(Math.fround(1e-6)), norm_coefficient: float(0), norm_coefficient_post: float(0) },
+    {
+      alpha: float(Math.fround(0.9)),
+      beta: float(Math.fround(0.999)),
+      epsilon: float(Math.fround(1e-6)),
+      norm_coefficient: float(0),
+      norm_coefficient_post: float(0),
+    },
     (c, a) => {
       const { b } = c;
       const { r, t, variables } = groups(c, 4);

@@ -6,7 +6,7 @@ import { attend, joinHeads, splitHeads } from '../lib/attention.js';
 import { matmul } from '../lib/matmul.js';
 import { activationsOf } from '../lib/recurrent.js';
 import { windowAttributes } from '../lib/window.js';
-import { float, int, op, type OpEntry, opt, text } from '../registry.js';
+import { float, int, type OpEntry, op, opt, text } from '../registry.js';
 import { addBias, convolve } from './convolution.js';
 import { layerNormalization } from './normalization.js';
 
@@ -41,7 +41,9 @@ export const microsoftOps: readonly OpEntry[] = [
     (c, a) => layerNormalization(c, c.in(0), c.in(1), c.opt(2), c.axis(a.axis, c.rank(0)), a.epsilon, a.stash_type),
     { domain },
   ),
-  op('SimplifiedLayerNormalization', [1], { axis: int(-1), epsilon: float(Math.fround(1e-5)), stash_type: int(1) }, (c, a) => c.b.mul(rms(c, c.in(0), a.epsilon), c.in(1))),
+  op('SimplifiedLayerNormalization', [1], { axis: int(-1), epsilon: float(Math.fround(1e-5)), stash_type: int(1) }, (c, a) =>
+    c.b.mul(rms(c, c.in(0), a.epsilon), c.in(1)),
+  ),
   op(
     'SkipLayerNormalization',
     [1],
@@ -105,7 +107,16 @@ export const microsoftOps: readonly OpEntry[] = [
   op(
     'Attention',
     [1],
-    { num_heads: int(), unidirectional: int(0), qkv_hidden_sizes: opt.ints, mask_filter_value: float(-10000), scale: opt.float, do_rotary: int(0), past_present_share_buffer: int(0), rotary_embedding_dim: int(0) },
+    {
+      num_heads: int(),
+      unidirectional: int(0),
+      qkv_hidden_sizes: opt.ints,
+      mask_filter_value: float(-10000),
+      scale: opt.float,
+      do_rotary: int(0),
+      past_present_share_buffer: int(0),
+      rotary_embedding_dim: int(0),
+    },
     (c, a) => {
       // One product for queries, keys and values; the mask is [B] lengths, [B, T], [B, S, T] or [B, 1, S, T] of 0 and 1.
       const { b } = c;

@@ -3,7 +3,7 @@ import type { DType } from '../../../ir/dtype.js';
 import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
 import { perChannel } from '../lib/broadcast.js';
-import { float, int, ints, op, type OpEntry, opt } from '../registry.js';
+import { float, int, ints, type OpEntry, op, opt } from '../registry.js';
 
 const range = (from: number, to: number): number[] => Array.from({ length: Math.max(to - from, 0) }, (_, i) => from + i);
 
@@ -19,7 +19,15 @@ export function standardized(c: NodeContext, x: Value, axes: readonly number[], 
 /** The type that statistics are computed in. */
 const stash = (c: NodeContext, type: number, x: Value): DType => (x.dtype === 'float16' ? c.dtype(type) : x.dtype);
 
-export function layerNormalization(c: NodeContext, x: Value, scale: Value | null, bias: Value | null, axis: number, epsilon: number, stashType: number): Value[] {
+export function layerNormalization(
+  c: NodeContext,
+  x: Value,
+  scale: Value | null,
+  bias: Value | null,
+  axis: number,
+  epsilon: number,
+  stashType: number,
+): Value[] {
   const { b } = c;
   const dtype = stash(c, stashType, x);
   const axes = range(axis, x.shape.length);
@@ -34,7 +42,14 @@ export const normalizationOps: readonly OpEntry[] = [
   op(
     'BatchNormalization',
     [1, 6, 7, 9, 14, 15],
-    { epsilon: float(Math.fround(1e-5)), momentum: float(Math.fround(0.9)), training_mode: int(0), is_test: int(0), spatial: int(1), consumed_inputs: opt.ints },
+    {
+      epsilon: float(Math.fround(1e-5)),
+      momentum: float(Math.fround(0.9)),
+      training_mode: int(0),
+      is_test: int(0),
+      spatial: int(1),
+      consumed_inputs: opt.ints,
+    },
     (c, a) => {
       const { b } = c;
       const [x, scale, bias, mean, variance] = [c.in(0), c.in(1), c.in(2), c.in(3), c.in(4)];

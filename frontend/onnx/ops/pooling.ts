@@ -6,7 +6,7 @@ import type { Pair } from '../../../ir/op-attrs.js';
 import { forEachIndex } from '../../../ir/ops/loops.js';
 import type { NodeContext } from '../context.js';
 import { listOf, poolAttributes, type Windows, windowsOf } from '../lib/window.js';
-import { float, int, ints, op, type OpEntry, opt } from '../registry.js';
+import { float, int, ints, type OpEntry, op, opt } from '../registry.js';
 
 const leading = <T>(x: T, list: readonly T[]): T[] => [x, x, ...list];
 
@@ -65,12 +65,22 @@ function argMax(c: NodeContext, x: Value, w: Windows, storageOrder: number): Val
   const spatial = shape.slice(2);
   const n = spatial.length;
   const { lowest } = limitsOf(x.dtype);
-  const padded = b.pad(x, leading(0, w.exact.map(([l]) => l)), leading(0, w.exact.map(([, h]) => h)), lowest);
+  const padded = b.pad(
+    x,
+    leading(
+      0,
+      w.exact.map(([l]) => l),
+    ),
+    leading(
+      0,
+      w.exact.map(([, h]) => h),
+    ),
+    lowest,
+  );
   const counts = w.counts as readonly number[];
   const out = [shape[0]!, shape[1]!, ...counts];
   const strides: number[] = [];
-  for (let i = 0; i < n; i++)
-    strides.push(storageOrder ? spatial.slice(0, i).reduce((p, d) => p * d, 1) : spatial.slice(i + 1).reduce((p, d) => p * d, 1));
+  for (let i = 0; i < n; i++) strides.push(storageOrder ? spatial.slice(0, i).reduce((p, d) => p * d, 1) : spatial.slice(i + 1).reduce((p, d) => p * d, 1));
   const size = spatial.reduce((p, d) => p * d, 1);
   let base = b.add(b.mul(b.iota(out, 0), shape[1]! * size), b.mul(b.iota(out, 1), size));
   for (let i = 0; i < n; i++) base = b.add(base, b.mul(b.add(b.mul(b.iota(out, i + 2), w.strides[i]!), -w.pads[i]![0]), strides[i]!));
@@ -172,4 +182,3 @@ export const poolingOps: readonly OpEntry[] = [
     return b.select(b.compare('eq', all, lowest), 0, all);
   }),
 ];
-

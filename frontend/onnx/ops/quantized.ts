@@ -4,7 +4,7 @@ import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
 import { matmul } from '../lib/matmul.js';
 import { windowAttributes } from '../lib/window.js';
-import { int, op, type OpEntry } from '../registry.js';
+import { int, type OpEntry, op } from '../registry.js';
 import { centred, convolve } from './convolution.js';
 
 /** A scale or zero point shaped to broadcast with a tensor of `shape`: a scalar, along one axis, or repeated over blocks of one axis. */

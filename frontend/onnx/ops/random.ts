@@ -2,7 +2,7 @@
 import type { Value } from '../../../ir/graph.js';
 import { foldKey, normal, uniform } from '../../../ir/math.js';
 import type { NodeContext } from '../context.js';
-import { float, int, ints, op, type OpEntry, opt } from '../registry.js';
+import { float, int, ints, type OpEntry, op, opt } from '../registry.js';
 
 /** A key from the seed, or from the name of the node where it has none. */
 function keyOf(c: NodeContext, seed: number | null): Value {

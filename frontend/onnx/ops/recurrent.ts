@@ -3,7 +3,7 @@ import type { GraphBuilder } from '../../../ir/builder.js';
 import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
 import { clipped, directionOf, project, recurrent } from '../lib/recurrent.js';
-import { int, op, type OpEntry, opt, text } from '../registry.js';
+import { int, type OpEntry, op, opt, text } from '../registry.js';
 
 const shared = {
   activation_alpha: opt.floats,
@@ -118,7 +118,8 @@ export const recurrentOps: readonly OpEntry[] = [
             constants: [r, ...(p ? [p] : [])],
             step: (s, px, [hidden, cell], [rw, pw]) => {
               const all = s.add(px, project(s, hidden!, rw!));
-              const look = (k: number, v: Value): Value => (pw ? s.add(gate(s, all, k, n), s.mul(s.sliceAxis(pw, 0, k * n, (k + 1) * n), v)) : gate(s, all, k, n));
+              const look = (k: number, v: Value): Value =>
+                pw ? s.add(gate(s, all, k, n), s.mul(s.sliceAxis(pw, 0, k * n, (k + 1) * n), v)) : gate(s, all, k, n);
               const input = f!(s, clipped(s, look(0, cell!), a.clip));
               const forget = a.input_forget ? s.sub(1, input) : f!(s, clipped(s, look(2, cell!), a.clip));
               const next = s.add(s.mul(forget, cell!), s.mul(input, g!(s, clipped(s, gate(s, all, 3, n), a.clip))));
@@ -133,4 +134,3 @@ export const recurrentOps: readonly OpEntry[] = [
     ),
   ),
 ];
-

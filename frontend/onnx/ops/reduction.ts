@@ -4,7 +4,7 @@ import type { Value } from '../../../ir/graph.js';
 import { normalizeAxis } from '../../../ir/math.js';
 import type { NodeContext } from '../context.js';
 import { axesOf } from '../lib/axes.js';
-import { int, op, type OpEntry, opt } from '../registry.js';
+import { int, type OpEntry, op, opt } from '../registry.js';
 
 type Body = (c: NodeContext, x: Value, axes: readonly number[], keep: boolean) => Value;
 
@@ -25,7 +25,10 @@ const sum: Body = (c, x, axes, keep) => c.b.sum(x, axes, keep);
 const absolute = (c: NodeContext, x: Value): Value => c.b.unary('abs', x);
 
 /** max and min also take bool, as any and all. */
-const extreme = (fn: 'max' | 'min'): Body => (c, x, axes, keep) => c.b.reduce(x.dtype === 'bool' ? (fn === 'max' ? 'any' : 'all') : fn, x, axes, keep);
+const extreme =
+  (fn: 'max' | 'min'): Body =>
+  (c, x, axes, keep) =>
+    c.b.reduce(x.dtype === 'bool' ? (fn === 'max' ? 'any' : 'all') : fn, x, axes, keep);
 
 /** The sum of x over the axes divided by their size; integers divide as integers. */
 const mean: Body = (c, x, axes, keep) => {
@@ -75,7 +78,13 @@ export const reductionOps: readonly OpEntry[] = [
   reducing('ReduceMin', [1, 11, 12, 13, 18, 20], 18, extreme('min')),
   reducing('ReduceL1', versions, 18, (c, x, axes, keep) => sum(c, absolute(c, x), axes, keep), absolute),
   reducing('ReduceL2', versions, 18, (c, x, axes, keep) => sqrt(c, sum(c, c.b.square(x), axes, keep)), absolute),
-  reducing('ReduceSumSquare', versions, 18, (c, x, axes, keep) => sum(c, c.b.square(x), axes, keep), (c, x) => c.b.square(x)),
+  reducing(
+    'ReduceSumSquare',
+    versions,
+    18,
+    (c, x, axes, keep) => sum(c, c.b.square(x), axes, keep),
+    (c, x) => c.b.square(x),
+  ),
   reducing('ReduceLogSum', [...versions, 28], 18, (c, x, axes, keep) => log(c, sum(c, x, axes, keep)), log),
   reducing('ReduceLogSumExp', [...versions, 28], 18, logSumExp),
   arg('ArgMax', 'argmax'),

@@ -6,14 +6,16 @@ import { scalarData } from '../../../ir/tensor-data.js';
 import type { NodeContext } from '../context.js';
 import { axesOf } from '../lib/axes.js';
 import { padTensor } from '../lib/pad.js';
-import { int, Nothing, op, type OpEntry, opt, text } from '../registry.js';
+import { int, Nothing, type OpEntry, op, opt, text } from '../registry.js';
 
 const clampIndex = (i: number, low: number, high: number): number => Math.min(Math.max(i, low), high);
 
 /** The dimensions that Reshape asks for: 0 copies, -1 is what is left. */
 function reshapeTo(c: NodeContext, x: Value, wanted: readonly Dim[], allowZero: boolean): Value {
   const { b } = c;
-  const copied = wanted.map((d, i) => (d === 0 && !allowZero ? (x.shape[i] ?? c.failShape(`dimension ${i} is 0 (copy), the input has rank ${x.shape.length}`)) : d));
+  const copied = wanted.map((d, i) =>
+    d === 0 && !allowZero ? (x.shape[i] ?? c.failShape(`dimension ${i} is 0 (copy), the input has rank ${x.shape.length}`)) : d,
+  );
   const open = copied.flatMap((d, i) => (d === -1 ? [i] : []));
   if (open.length > 1) c.failShape(`shape [${wanted.join(',')}] has more than one -1`);
   if (copied.some((d) => isStatic(d) && d < -1)) c.failShape(`shape [${wanted.join(',')}] has a negative dimension`);
@@ -164,7 +166,8 @@ export const shapeOps: readonly OpEntry[] = [
     const given = byInput ? (c.opt(3) ? c.numbers(c.in(3)) : null) : a.axes;
     const axes = c.axes(given ?? starts.map((_, i) => i), x.shape.length);
     const steps = byInput && c.opt(4) ? c.numbers(c.in(4)) : starts.map(() => 1);
-    if (starts.length !== ends.length || axes.length !== starts.length || steps.length !== starts.length) c.fail('starts, ends, axes and steps differ in length');
+    if (starts.length !== ends.length || axes.length !== starts.length || steps.length !== starts.length)
+      c.fail('starts, ends, axes and steps differ in length');
     return sliceAxes(c, x, starts, ends, axes, steps);
   }),
   op('Pad', [1, 2, 11, 13, 18, 19, 21, 23, 24, 25], { mode: text('constant'), pads: opt.ints, paddings: opt.ints, value: opt.float }, (c, a) => {
@@ -321,4 +324,3 @@ export const shapeOps: readonly OpEntry[] = [
   op('OptionalHasElement', [15, 18, 28], {}, (c) => c.b.constant(scalarData('bool', c.item(0) instanceof Nothing ? 0 : 1))),
   op('OptionalGetElement', [15, 18, 28], {}, (c) => (c.item(0) instanceof Nothing ? c.fail('the optional is empty') : c.item(0))),
 ];
-

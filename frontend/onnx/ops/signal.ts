@@ -1,7 +1,7 @@
 /** Signals: Fourier transforms as products with exact matrices, windows, mel filters. */
 import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
-import { int, op, type OpEntry, opt } from '../registry.js';
+import { int, type OpEntry, op, opt } from '../registry.js';
 
 /** Largest matrix of a transform, in elements. */
 const maxMatrix = 2 ** 26;

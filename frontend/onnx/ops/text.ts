@@ -1,6 +1,6 @@
 /** N-grams of integer sequences. */
 import type { Value } from '../../../ir/graph.js';
-import { int, ints, op, type OpEntry, opt, text } from '../registry.js';
+import { int, ints, type OpEntry, op, opt, text } from '../registry.js';
 
 export const textOps: readonly OpEntry[] = [
   op(
