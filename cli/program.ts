@@ -17,12 +17,15 @@ function build(io: CliIo): Command {
       .exitOverride()
       .configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) });
   command('compile <model>', 'compile the model that a module exports into a folder that runs without the compiler')
-    .requiredOption('-o, --output <folder>', 'folder to write')
+    .option('-o, --output <folder>', 'folder to write')
     .option('--weights <file>', 'safetensors file with the weights (default: those of the model)')
     .option('--target <list>', 'webgpu, wasm or both', 'webgpu,wasm')
     .option('--programs <list>', 'programs to compile, such as predict,train (default: all)')
     .option('--batch-size <n>', 'largest batch that memory is planned for')
     .option('--verify', 'check the graph after every pass')
+    .option('--tune', 'measure other schedules on this machine and keep the best in the plan')
+    .option('--tune-seconds <n>', 'time for --tune, for each target', '30')
+    .option('--bisect', 'write nothing: name the first pass or rewrite that changes what the model computes')
     .option('--json', 'print JSON')
     .action((file: string, flags) => compileCommand(file, flags, io));
   command('inspect <model>', 'print graph, kernels, memory and step figures of the model that a module exports')

@@ -15,7 +15,8 @@ import { type LoweredRegion, type LoweredStep, lowerRegion } from './lower/regio
 import { mergeKernels } from './merge-kernels.js';
 import { type Placement, place } from './place.js';
 import { PlanBuilder } from './plan-builder.js';
-import { Schedules } from './schedule-choice.js';
+import type { Schedule } from './schedule.js';
+import { Schedules, type Surroundings } from './schedule-choice.js';
 import { lowerMap } from './schedules/map.js';
 import type { TargetInfo } from './target.js';
 
@@ -67,8 +68,24 @@ function compilePart(name: string, graph: Graph, options: CompileOptions, schedu
   return lowerPart(isolated, fused, target, schedules);
 }
 
+/** A plan that computes one region alone (program `region`, inputs `in0`, …), with the given schedule: what `--tune` measures. Throws ValueError where the schedule does not fit. */
+export function compileRegion(region: Region, at: Surroundings, schedule: Schedule): CompiledPlan {
+  const graph: Graph = {
+    name: 'region',
+    symbols: Object.entries(at.symbols).map(([name, max]) => ({ name, max })),
+    inputs: region.inputs.map((value, i) => ({ name: `in${i}`, value, resident: false })),
+    state: [],
+    nodes: region.nodes,
+    outputs: region.outputs.map((value, i) => ({ name: `out${i}`, value })),
+    updates: [],
+  };
+  const builder = new PlanBuilder(at.target);
+  builder.addProgram('region', lowerPart(graph, { graph, regions: [region], aliases: new Map() }, at.target, new Schedules({}, { region, schedule })), null);
+  return builder.finish('region', {});
+}
+
 /** Kernels and places of the regions of a graph. */
-export function lowerPart(isolated: Graph, fused: FusedGraph, target: TargetInfo, schedules: Schedules): Part {
+function lowerPart(isolated: Graph, fused: FusedGraph, target: TargetInfo, schedules: Schedules): Part {
   const ctx: LowerContext = {
     target,
     symbols: maxBindings(isolated),

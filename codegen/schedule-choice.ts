@@ -77,10 +77,10 @@ export class Schedules {
   private readonly ambiguous = new Set<string>();
   readonly regions = new Map<string, { readonly region: Region; readonly at: Surroundings; readonly family: Family }>();
 
-  /** `given`: texts by key; `always`: a schedule for whatever region. */
+  /** `given`: texts by key; `only`: a schedule for one region. */
   constructor(
     given: Readonly<Record<string, string>> = {},
-    private readonly always: Schedule | null = null,
+    private readonly only: { readonly region: Region; readonly schedule: Schedule } | null = null,
   ) {
     for (const [key, text] of Object.entries(given)) this.given.set(key, parseSchedule(text));
   }
@@ -96,7 +96,7 @@ export class Schedules {
 
   /** The schedule handed in for a region. */
   wanted(region: Region, at: Surroundings): Schedule | null {
-    return this.always ?? this.given.get(this.key(region, at)) ?? null;
+    return this.only?.region === region ? this.only.schedule : (this.given.get(this.key(region, at)) ?? null);
   }
 
   /** The parameters of a family for a region. `fits`: what is wrong with them for this region; null: nothing. Throws ValueError where those handed in do not fit. */

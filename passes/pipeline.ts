@@ -7,7 +7,7 @@ import { hoistScan } from './hoist-scan.js';
 import { layout } from './layout.js';
 import { liftConstants } from './lift-constants.js';
 import { packWeights } from './pack-weights.js';
-import { RuleSet, rewrite } from './rewrite.js';
+import { type RewriteOptions, RuleSet, rewrite } from './rewrite.js';
 import { convAsDotRules } from './rules/conv-as-dot.js';
 import { stridedGradientRules } from './rules/strided-gradient.js';
 import { simplify, simplifyRules } from './simplify.js';
@@ -18,6 +18,8 @@ export interface PipelineOptions {
   readonly training: boolean;
   /** Verifies the graph after every pass. */
   readonly verify?: boolean;
+  /** Limits and reports rewrites, for bisection. */
+  readonly rewrite?: RewriteOptions;
   /** Called after each pass. */
   readonly onPass?: (pass: string, graph: Graph) => void;
 }
@@ -35,15 +37,15 @@ export const passes: readonly Pass[] = [
   // composites opened, branches of `if` side by side
   { name: 'decompose', run: (g) => decompose(g), leaves: 'decomposed' },
   // identities, shape ops, constants, common subexpressions, dead code
-  { name: 'simplify', run: (g) => simplify(g), leaves: 'simplified' },
+  { name: 'simplify', run: (g, o) => simplify(g, o.rewrite), leaves: 'simplified' },
   // what needs no step before leaves the loops
-  { name: 'hoist-scan', run: (g) => simplify(hoistScan(g)), leaves: 'simplified' },
+  { name: 'hoist-scan', run: (g, o) => simplify(hoistScan(g), o.rewrite), leaves: 'simplified' },
   // batch norm into the weights before it
-  { name: 'fold-inference', run: (g, o) => (o.training ? g : simplify(foldInference(g))), leaves: 'simplified' },
+  { name: 'fold-inference', run: (g, o) => (o.training ? g : simplify(foldInference(g), o.rewrite)), leaves: 'simplified' },
   // channels last
   { name: 'layout', run: (g) => layout(g), leaves: 'laid-out' },
   // convolutions with holes without the holes, 1x1 convolutions as dots
-  { name: 'contractions', run: (g) => rewrite(g, contractionRules), leaves: 'laid-out' },
+  { name: 'contractions', run: (g, o) => rewrite(g, contractionRules, o.rewrite), leaves: 'laid-out' },
   // tensor constants inside loops become operands of the loops
   { name: 'lift-constants', run: (g) => liftConstants(g), leaves: 'laid-out' },
   // weights in the order of reading, where rows are few; packing and unpacking stand beside each other, so the graph is not simplified any more

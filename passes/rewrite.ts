@@ -250,7 +250,7 @@ function rewriteWith(graph: Graph, rules: RuleSet, tally: Tally): Graph {
     g = next;
     if (tally.spent) break;
   }
-  rules.done.add(g);
+  if (!tally.spent) rules.done.add(g);
   return g;
 }
 
