@@ -19,7 +19,7 @@ import type {
 } from '../runtime/plan.js';
 import { finishKernel } from './finish.js';
 import type { Kernel, Memory } from './kernel/ir.js';
-import { printKernel } from './kernel/print.js';
+import { kernelKey } from './kernel/key.js';
 import type { LoweredKernel } from './lower/frame.js';
 import type { LoweredStep } from './lower/region.js';
 import { collectSize, dimSize } from './lower/space.js';
@@ -260,7 +260,7 @@ export class PlanBuilder {
 
   private kernel(k: LoweredKernel, argBinding: readonly number[], bindings: readonly { access: 'read' | 'read_write' }[]): number {
     const layout = this.target.kind === 'webgpu' ? JSON.stringify([argBinding, bindings, k.kernel.args.map((m) => m.unaligned === true)]) : '';
-    const key = `${printKernel({ ...k.kernel, name: 'k', notes: [] })}\n${layout}`;
+    const key = `${kernelKey(k.kernel)}\n${layout}`;
     const old = this.kernelIndex.get(key);
     if (old !== undefined) return old;
     const index = this.kernels.length;

@@ -49,6 +49,16 @@ interface Base {
   readonly lo: number;
   readonly hi: number;
   readonly args: readonly Expr[];
+  /** What has been found out about it, kept here since a look-up in a weak map costs more than all else: its variables, its loads, its linear form. */
+  vars?: ReadonlySet<VarExpr>;
+  loads?: ReadonlySet<LoadExpr>;
+  linear?: Linear;
+}
+
+/** Integer expression as constant + sum of coefficient * atom; atoms are not sums nor products with constants. */
+export interface Linear {
+  readonly constant: number;
+  readonly terms: ReadonlyMap<Expr, number>;
 }
 
 export type Expr =
@@ -75,19 +85,11 @@ export type VarRole = 'loop' | 'let' | 'mutable' | 'symbol' | 'group' | 'local';
 export type VarExpr = Extract<Expr, { kind: 'var' }>;
 export type LoadExpr = Extract<Expr, { kind: 'load' }>;
 
-// Strong references until `resetExpressions`: were entries collected, ids (which order the terms of sums) would depend on when.
-const table = new Map<string, Expr>();
+// Strong references until `resetNodes`: were entries collected, ids (which order the terms of sums) would depend on when.
+/** Constants and operations by a hash of their fields; the next free number where two hashes are the same. */
+const table = new Map<number, Expr>();
+const variables = new Map<string, Expr>();
 let nextId = 1;
-let memoryIds = new WeakMap<Memory, number>();
-let nextMemory = 1;
-const memoryId = (m: Memory): number => {
-  let id = memoryIds.get(m);
-  if (id === undefined) {
-    id = nextMemory++;
-    memoryIds.set(m, id);
-  }
-  return id;
-};
 
 type Fields = {
   kind: Expr['kind'];
@@ -106,20 +108,63 @@ type Fields = {
 
 const noArgs: readonly Expr[] = [];
 
+/** Small numbers for the words in a node, for its hash. */
+const codes = new Map<string, number>();
+const codeOf = (word: string): number => {
+  let c = codes.get(word);
+  if (c === undefined) {
+    c = codes.size + 1;
+    codes.set(word, c);
+  }
+  return c;
+};
+const float = new Float64Array(1);
+const bits = new Int32Array(float.buffer);
+const mix = (h: number, x: number): number => Math.imul(h ^ x, 0x5bd1e995) ^ (h >>> 15);
+
+function hashOf(f: Fields, args: readonly Expr[]): number {
+  let h = mix(codeOf(f.kind), codeOf(f.scalar) * 8 + f.lanes);
+  if (f.fn !== undefined) h = mix(h, codeOf(f.fn));
+  if (f.value !== undefined) {
+    float[0] = f.value;
+    h = mix(mix(h, bits[0]!), bits[1]!);
+  }
+  if (f.lane !== undefined) h = mix(h, f.lane);
+  for (const a of args) h = mix(h, a.id);
+  return h;
+}
+
+function isSame(e: Expr, f: Fields, args: readonly Expr[]): boolean {
+  const old = e as Expr & Fields;
+  if (old.kind !== f.kind || old.fn !== f.fn || old.scalar !== f.scalar || old.lanes !== f.lanes || old.memory !== f.memory || old.lane !== f.lane)
+    return false;
+  if (!Object.is(old.value, f.value) || e.args.length !== args.length) return false;
+  for (let i = 0; i < args.length; i++) if (e.args[i] !== args[i]) return false;
+  return true;
+}
+
 /** The expression with these fields, which is the one made before where there is one. Nothing is simplified: the constructors in expr.ts do that. */
 export function make(f: Fields): Expr {
   const args = f.args ?? noArgs;
-  let key = `${f.kind}|${f.scalar}${f.lanes}`;
-  if (f.value !== undefined) key += Object.is(f.value, -0) ? '|-0' : `|${f.value}`;
-  if (f.fn !== undefined) key += `|${f.fn}`;
-  // A variable's range is part of it: 'group0' of two kernels, or a symbol with two maxima, are different variables.
-  if (f.name !== undefined) key += `|${f.name}|${f.role}:${f.lo}:${f.hi}`;
-  if (f.lane !== undefined) key += `|${f.lane}`;
-  if (f.memory) key += `|${memoryId(f.memory)}`;
-  for (const a of args) key += `,${a.id}`;
-  const old = table.get(key);
-  if (old) return old;
-  const e = {
+  if (f.name !== undefined) {
+    // A variable's range is part of it: 'group0' of two kernels, or a symbol with two maxima, are different variables.
+    const key = `${f.scalar}${f.lanes}|${f.name}|${f.role}:${f.lo}:${f.hi}`;
+    let v = variables.get(key);
+    if (!v) {
+      v = node(f, args);
+      variables.set(key, v);
+    }
+    return v;
+  }
+  let h = hashOf(f, args);
+  for (let old = table.get(h); old; old = table.get(++h)) if (isSame(old, f, args)) return old;
+  const e = node(f, args);
+  table.set(h, e);
+  return e;
+}
+
+const node = (f: Fields, args: readonly Expr[]): Expr =>
+  ({
     kind: f.kind,
     scalar: f.scalar,
     lanes: f.lanes,
@@ -133,15 +178,15 @@ export function make(f: Fields): Expr {
     role: f.role,
     memory: f.memory,
     lane: f.lane,
-  } as unknown as Expr;
-  table.set(key, e);
-  return e;
-}
+    vars: undefined,
+    loads: undefined,
+    linear: undefined,
+  }) as unknown as Expr;
 
-/** Forgets what was interned. */
-export function resetNodes(): void {
+/** Forgets interned expressions (between compilations, so that memory and names do not grow). Expressions made before must not be mixed with later ones. */
+export function resetExpressions(): void {
   table.clear();
-  memoryIds = new WeakMap();
+  variables.clear();
   nextVar = 0;
 }
 
@@ -173,7 +218,6 @@ export const symbolVar = (name: string, max: number): VarExpr => variable(name, 
 
 // ---- variables
 
-const freeVars = new WeakMap<Expr, ReadonlySet<VarExpr>>();
 const noVars: ReadonlySet<VarExpr> = new Set();
 
 /** The union, which is one of the sets where the other adds nothing. */
@@ -186,12 +230,7 @@ function union(a: ReadonlySet<VarExpr>, b: ReadonlySet<VarExpr>): ReadonlySet<Va
 
 /** The variables in an expression. */
 export function varsOf(e: Expr): ReadonlySet<VarExpr> {
-  let s = freeVars.get(e);
-  if (!s) {
-    if (e.kind === 'var') s = new Set([e]);
-    else s = e.args.reduce((all: ReadonlySet<VarExpr>, a) => union(all, varsOf(a)), noVars);
-    freeVars.set(e, s);
-  }
-  return s;
+  e.vars ??= e.kind === 'var' ? new Set([e]) : e.args.reduce((all: ReadonlySet<VarExpr>, a) => union(all, varsOf(a)), noVars);
+  return e.vars;
 }
 export const dependsOn = (e: Expr, x: Expr): boolean => e === x || (x.kind === 'var' ? varsOf(e).has(x) : e.args.some((a) => dependsOn(a, x)));

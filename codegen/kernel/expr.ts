@@ -4,31 +4,12 @@
  * ranges of variables allow. Floating-point arithmetic is never reassociated.
  */
 import { InternalError, invariant } from '../../ir/errors.js';
-import {
-  type BinaryFn,
-  type CompareFn,
-  constant,
-  type Expr,
-  isFloatScalar,
-  isInt,
-  type Lanes,
-  make,
-  resetNodes,
-  type Scalar,
-  truth,
-  type UnaryFn,
-} from './expr-node.js';
+import { type BinaryFn, type CompareFn, constant, type Expr, isFloatScalar, isInt, type Lanes, make, type Scalar, truth, type UnaryFn } from './expr-node.js';
 import type { Memory } from './ir.js';
-import { addLinear, divInt, remInt, resetSums, scaleLinear } from './linear.js';
+import { addLinear, divInt, remInt, scaleLinear } from './linear.js';
 
 export * from './expr-node.js';
-export { coefficient, isMultiple, type Linear, linear } from './linear.js';
-
-/** Forgets interned expressions (between compilations, so that memory and names do not grow). Expressions made before must not be mixed with later ones. */
-export function resetExpressions(): void {
-  resetNodes();
-  resetSums();
-}
+export { coefficient, isMultiple, linear } from './linear.js';
 
 const numeric: Record<'add' | 'sub' | 'mul' | 'div' | 'min' | 'max', (a: number, b: number) => number> = {
   add: (a, b) => a + b,

@@ -2,21 +2,11 @@
  * Integer index arithmetic as linear forms: a sum of coefficient * atom and a constant. Sums of the same terms are one expression; divisions and remainders by constants cancel where
  * the ranges of variables allow.
  */
-import { constant, dependsOn, type Expr, i32, make, type Scalar } from './expr-node.js';
-
-/** Integer expression as constant + sum of coefficient * atom; atoms are not sums nor products with constants. */
-export interface Linear {
-  readonly constant: number;
-  readonly terms: ReadonlyMap<Expr, number>;
-}
-
-const linearOf = new WeakMap<Expr, Linear>();
-/** Sums by their coefficients. */
-const sums = new Map<string, Expr>();
+import { constant, dependsOn, type Expr, i32, type Linear, make, type Scalar } from './expr-node.js';
 
 export function linear(e: Expr): Linear {
-  if (e.kind === 'const') return { constant: e.value, terms: new Map() };
-  return linearOf.get(e) ?? { constant: 0, terms: new Map([[e, 1]]) };
+  e.linear ??= e.kind === 'const' ? { constant: e.value, terms: new Map() } : { constant: 0, terms: new Map([[e, 1]]) };
+  return e.linear;
 }
 
 /** Whether `e` is a multiple of `n` whatever its variables are. */
@@ -39,31 +29,28 @@ function fromLinear(scalar: Scalar, constantIn: number, termMap: Map<Expr, numbe
   const terms = [...termMap].filter(([, c]) => c !== 0).sort(([a], [b]) => a.id - b.id);
   if (terms.length === 0) return constant(constantPart, scalar);
   if (constantPart === 0 && terms.length === 1 && terms[0]![1] === 1) return terms[0]![0];
-  let key = `${scalar}${constantPart}`;
-  for (const [a, c] of terms) key += `|${c}*${a.id}`;
-  const known = sums.get(key);
-  if (known) return known;
   let e: Expr | null = null;
-  let partial = new Map<Expr, number>();
-  const note = (x: Expr, c: number, t: ReadonlyMap<Expr, number>): Expr => {
-    if (!linearOf.has(x)) linearOf.set(x, { constant: c, terms: t });
-    return x;
-  };
-  for (const [atom, c] of terms) {
-    const term =
-      c === 1
-        ? atom
-        : note(make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], ...rangeOf([[atom, c]], 0) }), 0, new Map([[atom, c]]));
-    partial = new Map(partial).set(atom, c);
-    e = e === null ? term : note(make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], ...rangeOf([...partial], 0) }), 0, partial);
+  let [lo, hi] = [0, 0];
+  for (let i = 0; i < terms.length; i++) {
+    const [atom, c] = terms[i]!;
+    const [low, high] = c > 0 ? [c * atom.lo, c * atom.hi] : [c * atom.hi, c * atom.lo];
+    lo += low;
+    hi += high;
+    let term = atom;
+    if (c !== 1) {
+      term = make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], lo: low, hi: high });
+      term.linear ??= { constant: 0, terms: new Map([[atom, c]]) };
+    }
+    if (e === null) e = term;
+    else {
+      e = make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], lo, hi });
+      e.linear ??= { constant: 0, terms: new Map(terms.slice(0, i + 1)) };
+    }
   }
-  if (constantPart !== 0)
-    e = note(
-      make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], ...rangeOf(terms, constantPart) }),
-      constantPart,
-      partial,
-    );
-  sums.set(key, e!);
+  if (constantPart !== 0) {
+    e = make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], lo: lo + constantPart, hi: hi + constantPart });
+    e.linear ??= { constant: constantPart, terms: new Map(terms) };
+  }
   return e!;
 }
 
@@ -73,15 +60,6 @@ function wrapped(scalar: Scalar, atom: Expr, c: number, constantPart: number, te
   rest.delete(atom);
   const product = make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(Number(BigInt.asIntN(32, BigInt(c))), scalar)] });
   return fromLinear(scalar, constantPart, rest.set(product, (rest.get(product) ?? 0) + 1));
-}
-
-function rangeOf(terms: readonly (readonly [Expr, number])[], c0: number): { lo: number; hi: number } {
-  let [lo, hi] = [c0, c0];
-  for (const [a, c] of terms) {
-    lo += c > 0 ? c * a.lo : c * a.hi;
-    hi += c > 0 ? c * a.hi : c * a.lo;
-  }
-  return { lo, hi };
 }
 
 const isDivOf = (e: Expr): { x: Expr; c: number } | null =>
@@ -119,6 +97,8 @@ function recombination(terms: ReadonlyMap<Expr, number>): { atom: Expr; other: E
 }
 
 export function addLinear(scalar: Scalar, a: Expr, b: Expr, sign: number): Expr {
+  if (b.kind === 'const' && b.value === 0) return a;
+  if (a.kind === 'const' && a.value === 0 && sign === 1) return b;
   const la = linear(a);
   const lb = linear(b);
   const terms = new Map(la.terms);
@@ -162,9 +142,6 @@ function commonFactor(x: Expr, c: number): { g: number; y: Expr; r: number } | n
 }
 
 const isZero = (e: Expr): boolean => e.kind === 'const' && e.value === 0;
-
-/** Forgets the sums made so far. */
-export const resetSums = (): void => sums.clear();
 
 /** x div c for c > 0. Simplifies where x >= 0 (indices). */
 export function divInt(x: Expr, c: number): Expr {

@@ -131,19 +131,18 @@ export function effectsOf(stmts: readonly Stmt[]): Effects {
   return { assigned, stored, barrier };
 }
 
-const loads = new WeakMap<Expr, ReadonlySet<LoadExpr>>();
 const none: ReadonlySet<LoadExpr> = new Set();
 /** The loads inside an expression. */
 export function loadsOf(e: Expr): ReadonlySet<LoadExpr> {
-  let out = loads.get(e);
-  if (!out) {
-    const parts = e.args.map(loadsOf).filter((s) => s.size > 0);
-    if (e.kind === 'load') out = new Set([...parts.flatMap((s) => [...s]), e]);
-    else if (parts.length <= 1) out = parts[0] ?? none;
-    else out = new Set(parts.flatMap((s) => [...s]));
-    loads.set(e, out);
+  if (!e.loads) {
+    let out: ReadonlySet<LoadExpr> = none;
+    for (const a of e.args) {
+      const part = loadsOf(a);
+      if (part.size > 0 && part !== out) out = out.size === 0 ? part : new Set([...out, ...part]);
+    }
+    e.loads = e.kind === 'load' ? new Set([...out, e]) : out;
   }
-  return out;
+  return e.loads;
 }
 
 /** The name of a variable without the number that makes it unique. */

@@ -111,7 +111,7 @@ export function lowerWinogradGradient(f: Frame): LoweredKernel | null {
     total,
     element: (b, y, x, c) => {
       const [[dy, i], [dx, j]] = [tapOf(y.at), tapOf(x.at)];
-      return s.left([], [add(c0, c), i32(i), i32(j)], [add(mul(y.tile, i32(2)), i32(dy)), add(mul(x.tile, i32(2)), i32(dx)), b]);
+      return s.left([], [add(c0, c), i, j], [add(mul(y.tile, i32(2)), dy), add(mul(x.tile, i32(2)), dx), b]);
     },
   };
   const z = loopVar('z', 16 * sumStride);

@@ -2,7 +2,7 @@
  * What Winograd's schedules share: the transforms of F(2x2, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015) as expressions, and the statements that bring
  * tiles of the image, 4x4 elements that begin every 2, into scratch memory.
  */
-import { add, and, compare, constant, div, type Expr, i32, min, mul, sub, variable } from '../kernel/expr.js';
+import { add, and, compare, constant, div, type Expr, i32, load, min, mul, sub, variable } from '../kernel/expr.js';
 import { forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
 import type { Frame } from '../lower/frame.js';
 import { delinearize } from '../lower/space.js';
@@ -45,7 +45,7 @@ export interface Tiles {
   /** All tiles of all images. */
   readonly total: Expr;
   /** Element of the image, padding included: image, position (without padding), channel of the block. */
-  readonly element: (image: Expr, y: { tile: Expr; at: number }, x: { tile: Expr; at: number }, channel: Expr) => Expr;
+  readonly element: (image: Expr, y: { tile: Expr; at: Expr }, x: { tile: Expr; at: Expr }, channel: Expr) => Expr;
 }
 
 /** Tiles along an axis of `size` elements that all lie in it, of `count`. */
@@ -67,27 +67,46 @@ export function transformImage(
   const filled = o.fill ? mul(div(add(o.count, i32(rows - 1)), i32(rows)), i32(rows)) : o.count;
   const at = placeOf(o.fill ? min(add(o.t0, t), sub(tiles.total, i32(1))) : add(o.t0, t), tiles);
   const names = at.map((e, i) => variable('at', 'let', 'i32', [0, i === 0 ? e.hi : tiles.across[i - 1]! - 1]));
-  const copy = ([image, y, x]: readonly Expr[]): Stmt => {
+  /** Transforms a tile, channel by channel. */
+  const transform = (from: (i: number, j: number, channel: Expr) => Expr): Stmt => {
     const body: Stmt[] = [];
     f.em.within(body, () => {
-      const d = matrix(4, (i, j) => tiles.element(image!, { tile: y!, at: i }, { tile: x!, at: j }, c));
-      both(d, imageColumn).forEach((row, i) =>
-        row.forEach((e, j) => body.push(store(o.image, add(i32((4 * i + j) * o.stride), add(mul(t, i32(o.channels)), c)), e))),
-      );
+      both(
+        matrix(4, (i, j) => from(i, j, c)),
+        imageColumn,
+      ).forEach((row, i) => row.forEach((e, j) => body.push(store(o.image, add(i32((4 * i + j) * o.stride), add(mul(t, i32(o.channels)), c)), e))));
     });
     return forLoop(c, i32(0), i32(o.channels), body, { parallel: true });
   };
+  const direct = ([image, y, x]: readonly Expr[]): Stmt =>
+    transform((i, j, ch) => tiles.element(image!, { tile: y!, at: i32(i) }, { tile: x!, at: i32(j) }, ch));
   const lets = names.map((v, i) => letVar(v, at[i]!));
   const everywhere = tiles.inside.every(([from, to], i) => from === 0 && to === tiles.across[i]! - 1);
-  if (everywhere || tiles.inside.some(([from, to]) => to < from)) return [forLoop(t, i32(0), filled, [...lets, copy(names)])];
+  if (everywhere) return [forLoop(t, i32(0), filled, [...lets, direct(names)])];
+  // Tiles at the border are copied first, with guards: 16 elements with guards of their own would be a lot of code.
+  const patch = f.local('patch', 'private', 'f32', 16 * o.channels);
+  const [i, j, ch] = [loopVar('i', 4), loopVar('j', 4), loopVar('c', o.channels)];
+  const fill: Stmt[] = [];
+  f.em.within(fill, () => {
+    const e = tiles.element(names[0]!, { tile: names[1]!, at: i }, { tile: names[2]!, at: j }, ch);
+    fill.push(store(patch, add(mul(add(mul(i, i32(4)), j), i32(o.channels)), ch), e));
+  });
+  const copied = [
+    forLoop(i, i32(0), i32(4), [forLoop(j, i32(0), i32(4), [forLoop(ch, i32(0), i32(o.channels), fill, { parallel: true })])]),
+    transform((r, q, channel) => load(patch, add(i32((4 * r + q) * o.channels), channel))),
+  ];
+  if (tiles.inside.some(([from, to]) => to < from)) return [forLoop(t, i32(0), filled, [...lets, ...copied])];
   // Tiles inside the image need no guards: the variables' ranges say so.
   const inner = tiles.inside.map((range) => variable('in', 'let', 'i32', range));
   const test = tiles.inside
-    .map(([from, to], i) => and(compare('ge', names[i + 1]!, i32(from)), compare('le', names[i + 1]!, i32(to))))
+    .map(([from, to], axis) => and(compare('ge', names[axis + 1]!, i32(from)), compare('le', names[axis + 1]!, i32(to))))
     .reduce((x, y) => and(x, y));
-  const fast = [...inner.map((v, i) => letVar(v, names[i + 1]!)), copy([names[0]!, ...inner])];
-  return [forLoop(t, i32(0), filled, [...lets, ...ifThen(test, fast, [copy(names)])])];
+  const fast = [...inner.map((v, axis) => letVar(v, names[axis + 1]!)), direct([names[0]!, ...inner])];
+  return [forLoop(t, i32(0), filled, [...lets, ...ifThen(test, fast, copied)])];
 }
 
-/** The first tap of an element of a tile, from the tile's first position, or from its second where it is that one's last: [position, tap]. */
-export const tapOf = (at: number): readonly [number, number] => (at === 3 ? [1, 2] : [0, at]);
+/** Element `at` (0 to 3) of a tile as a position of the convolution's result, 0 or 1 from the tile's first, and a tap of its window. */
+export const tapOf = (at: Expr): readonly [Expr, Expr] => {
+  const second = div(at, i32(3));
+  return [second, sub(at, second)];
+};

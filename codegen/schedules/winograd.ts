@@ -132,7 +132,7 @@ function tilesOf(s: ContractionSpec, cut: Cut, total: Expr): Tiles {
     total,
     element: (image, y, x, c) => {
       const [[dy, i], [dx, j]] = [tapOf(y.at), tapOf(x.at)];
-      return s.left([], [image, add(mul(y.tile, i32(2)), i32(dy)), add(mul(x.tile, i32(2)), i32(dx))], [i32(i), i32(j), c]);
+      return s.left([], [image, add(mul(y.tile, i32(2)), dy), add(mul(x.tile, i32(2)), dx)], [i, j, c]);
     },
   };
 }
