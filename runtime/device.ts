@@ -79,11 +79,19 @@ export interface Session {
   dispose(): void;
 }
 
+export interface OutputArray {
+  readonly dtype: PlanDType;
+  readonly shape: number[];
+  readonly data: HostArray;
+}
+
 export interface LoadedPlan {
   readonly compiled: CompiledPlan;
   /** Queues one run (or `repeat` runs) of a program. Throws on unknown programs, missing or wrong inputs and symbols out of range. */
   run(program: string, options?: RunOptions): void;
   /** An output of the program's last run, cut to its shape with the run's symbols. */
-  read(program: string, output: string): Promise<{ readonly dtype: PlanDType; readonly shape: number[]; readonly data: HostArray }>;
+  read(program: string, output: string): Promise<OutputArray>;
+  /** The same at once, on devices where a run is over when `run` returns (WASM). */
+  readNow?(program: string, output: string): OutputArray;
   dispose(): void;
 }

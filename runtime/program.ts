@@ -8,8 +8,12 @@ import { hostTypeName, isHostArray } from './storage.js';
 
 export interface ProgramInfo {
   readonly program: PlanProgram;
-  /** Symbols of the plan that the program depends on. */
+  /** Symbols of the plan that the program depends on, and their largest values. */
   readonly symbols: readonly string[];
+  readonly symbolMax: readonly number[];
+  /** Names of the inputs that each run brings, and of those that lie on the device. */
+  readonly given: readonly string[];
+  readonly resident: readonly string[];
   /** Symbols that the prepare steps depend on: prepared memory is valid for their values only. */
   readonly prepareSymbols: readonly string[];
   /** Buffers of kind state that the steps write. */
@@ -63,9 +67,13 @@ export function analyse(plan: Plan, program: PlanProgram): ProgramInfo {
   const all = new Set(prepare);
   symbolsOfSteps(plan, program.steps, all);
   for (const t of [...program.inputs, ...program.outputs]) for (const d of t.shape) collectSymbols(d, all);
+  const symbols = [...all].filter((s) => own.has(s));
   return {
     program,
-    symbols: [...all].filter((s) => own.has(s)),
+    symbols,
+    symbolMax: symbols.map((s) => plan.symbols.find((x) => x.name === s)!.max),
+    given: program.inputs.filter((i) => !i.resident).map((i) => i.name),
+    resident: program.inputs.filter((i) => i.resident).map((i) => i.name),
     prepareSymbols: [...prepare].filter((s) => own.has(s)),
     stateWritten: stateTouched(plan, program.steps, (a) => a !== 'read'),
     statePrepared: stateTouched(plan, program.prepare, (a) => a !== 'write'),
@@ -79,11 +87,11 @@ export function unknownProgram(plan: Plan, name: string): ArgumentError {
 }
 
 /** Checks the values of the symbols that the program depends on and writes them into `values` (in the order of info.symbols). */
-export function bindSymbols(plan: Plan, info: ProgramInfo, given: Readonly<Record<string, number>> | undefined, values: number[]): void {
+export function bindSymbols(info: ProgramInfo, given: Readonly<Record<string, number>> | undefined, values: number[]): void {
   for (let i = 0; i < info.symbols.length; i++) {
     const name = info.symbols[i]!;
     const v = given?.[name];
-    const max = plan.symbols.find((s) => s.name === name)!.max;
+    const max = info.symbolMax[i]!;
     if (v === undefined) throw new ArgumentError(`program '${info.program.name}' needs a value for symbol '${name}' (1 to ${max})`);
     if (!Number.isInteger(v) || v < 1 || v > max)
       throw new ArgumentError(
@@ -129,17 +137,14 @@ export function residentInput(program: PlanProgram, input: PlanInput, shape: rea
 }
 
 /** Throws on inputs that the program does not have. */
-export function checkNames(program: PlanProgram, options: RunOptions | undefined): void {
-  for (const [field, resident] of [
-    ['inputs', false],
-    ['resident', true],
-  ] as const) {
-    const known = program.inputs.filter((i) => i.resident === resident).map((i) => i.name);
-    for (const name of Object.keys(options?.[field] ?? {})) {
-      if (!known.includes(name))
-        throw new ArgumentError(`program '${program.name}' has no ${resident ? 'resident ' : ''}input '${name}'; it has ${quoted(known)}`);
+export function checkNames(info: ProgramInfo, options: RunOptions | undefined): void {
+  const check = (given: Readonly<Record<string, unknown>> | undefined, known: readonly string[], kind: string): void => {
+    for (const name in given) {
+      if (!known.includes(name)) throw new ArgumentError(`program '${info.program.name}' has no ${kind}input '${name}'; it has ${quoted(known)}`);
     }
-  }
+  };
+  check(options?.inputs, info.given, '');
+  check(options?.resident, info.resident, 'resident ');
   const repeat = options?.repeat ?? 1;
   if (!Number.isInteger(repeat) || repeat < 1) throw new ArgumentError(`repeat must be a positive integer, found ${repeat}`);
 }

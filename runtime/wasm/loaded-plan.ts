@@ -1,7 +1,7 @@
 /** A plan loaded on WASM: its module, its memory and its programs. */
-import type { HostArray, LoadedPlan, RunOptions } from '../device.js';
+import type { LoadedPlan, OutputArray, RunOptions } from '../device.js';
 import { ArgumentError, DisposedError } from '../errors.js';
-import type { CompiledPlan, PlanDType } from '../plan.js';
+import type { CompiledPlan } from '../plan.js';
 import { elementsOf, quoted, unknownProgram } from '../program.js';
 import type { LoadedModule } from './engine.js';
 import type { Block } from './heap.js';
@@ -35,7 +35,11 @@ export class WasmPlan implements LoadedPlan {
     this.program(program).run(options);
   }
 
-  async read(program: string, output: string): Promise<{ readonly dtype: PlanDType; readonly shape: number[]; readonly data: HostArray }> {
+  async read(program: string, output: string): Promise<OutputArray> {
+    return this.readNow(program, output);
+  }
+
+  readNow(program: string, output: string): OutputArray {
     const p = this.program(program);
     const index = p.info.program.outputs.findIndex((o) => o.name === output);
     if (index < 0) throw new ArgumentError(`program '${program}' has no output '${output}'; it has ${quoted(p.info.program.outputs.map((o) => o.name))}`);

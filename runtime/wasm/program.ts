@@ -15,7 +15,11 @@ const entryWords = 4;
 /** Chunks that each thread takes on average: more even out threads of different speed, fewer cost less. */
 const chunksPerThread = 4;
 
-const same = (a: readonly unknown[], b: readonly unknown[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
+const same = (a: readonly unknown[], b: readonly unknown[]): boolean => {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+};
 
 function mentions(e: SizeExpr, symbols: readonly string[]): boolean {
   if (typeof e === 'number') return false;
@@ -66,7 +70,7 @@ export class WasmProgram {
     this.residents = program.inputs.map(() => null);
     this.preparesEach = this.info.statePrepared.some((b) => this.info.stateWritten.includes(b));
     // Memory for the list is taken at load, for the largest sizes.
-    this.values = this.info.symbols.map((s) => plan.compiled.plan.symbols.find((x) => x.name === s)!.max);
+    this.values = [...this.info.symbolMax];
     this.symbols = symbolRecord(this.info, this.values);
     if (program.inputs.every((i) => !i.resident)) this.encode();
   }
@@ -75,19 +79,25 @@ export class WasmProgram {
     const { info } = this;
     const { program } = info;
     // Everything is checked before anything changes, so that a refused call leaves the program usable.
-    checkNames(program, options);
-    bindSymbols(this.plan.compiled.plan, info, options?.symbols, this.next);
-    const changed = !this.ran || !same(this.next, this.values);
+    checkNames(info, options);
+    bindSymbols(info, options?.symbols, this.next);
+    const sameSymbols = same(this.next, this.values);
+    const changed = !this.ran || !sameSymbols;
     const symbols = changed ? symbolRecord(info, this.next) : this.symbols;
     const shapes = changed ? program.inputs.map((i) => shapeOf(i, symbols)) : this.inputShapes;
     const data = program.inputs.map((input, i) =>
       input.resident ? this.checkResident(options, i, shapes[i]!) : hostInput(program, input, shapes[i]!, options),
     );
-    const residents = data.map((d) => (d instanceof WasmResident ? d : null));
-    if (!same(this.next, this.values) || !same(residents, this.residents)) this.encoded = false;
-    this.values = [...this.next];
-    this.symbols = symbols;
-    this.residents = residents;
+    if (!sameSymbols) {
+      this.encoded = false;
+      this.values = [...this.next];
+      this.symbols = symbols;
+    }
+    if (info.resident.length > 0) {
+      const residents = data.map((d) => (d instanceof WasmResident ? d : null));
+      if (!same(residents, this.residents)) this.encoded = false;
+      this.residents = residents;
+    }
     if (changed) {
       this.inputShapes = shapes;
       this.outputShapes = program.outputs.map((o) => shapeOf(o, symbols));
@@ -95,12 +105,13 @@ export class WasmProgram {
     if (!this.encoded) this.encode();
     const { session } = this.plan;
     const { heap } = session.engine;
-    data.forEach((d, i) => {
-      if (d instanceof WasmResident) return;
+    for (let i = 0; i < data.length; i++) {
+      const d = data[i]!;
+      if (d instanceof WasmResident) continue;
       const input = program.inputs[i]!;
       encodeInto(input.dtype, d, heap.bytes.subarray(this.memoryOf(input.buffer).address + input.offset));
       session.owner.counters.uploads++;
-    });
+    }
     this.call(options?.repeat ?? 1);
     for (const b of info.stateWritten) this.plan.memories[b]!.version++;
     this.ran = true;
@@ -127,20 +138,29 @@ export class WasmProgram {
       counters.submits++;
       counters.dispatches += count * times;
     };
-    const prepared = this.prepareState();
-    const stale = prepared !== null && (this.preparedFor === null || !same(prepared, this.preparedFor));
+    const stale = this.isStale();
     if (stale && this.preparesEach) run(true, repeat);
     else {
       if (stale) run(true, 1);
       run(false, stale ? repeat - 1 : repeat);
     }
-    this.preparedFor = prepared;
+    if (stale) this.preparedFor = this.prepareState();
     pool?.check();
   }
 
+  /** Whether prepared memory is out of date. */
+  private isStale(): boolean {
+    if (this.prepareEntries === 0) return false;
+    const old = this.preparedFor;
+    if (old === null) return true;
+    const { prepareSymbols, statePrepared } = this.info;
+    for (let i = 0; i < prepareSymbols.length; i++) if (old[i] !== this.symbols[prepareSymbols[i]!]) return true;
+    for (let i = 0; i < statePrepared.length; i++) if (old[prepareSymbols.length + i] !== this.plan.memories[statePrepared[i]!]!.version) return true;
+    return false;
+  }
+
   /** What prepared memory depends on: the values of its symbols and the versions of the state it was made of. */
-  private prepareState(): readonly number[] | null {
-    if (this.prepareEntries === 0) return null;
+  private prepareState(): readonly number[] {
     return [...this.info.prepareSymbols.map((s) => this.symbols[s]!), ...this.info.statePrepared.map((b) => this.plan.memories[b]!.version)];
   }
 

@@ -71,7 +71,7 @@ export class WebGpuProgram {
     this.residents = program.inputs.map(() => null);
     this.preparesEach = this.info.statePrepared.some((b) => this.info.stateWritten.includes(b));
     // Argument blocks and, where no data set is bound, bind groups are made at load, for the largest sizes.
-    this.values = this.info.symbols.map((s) => plan.compiled.plan.symbols.find((x) => x.name === s)!.max);
+    this.values = [...this.info.symbolMax];
     this.symbols = symbolRecord(this.info, this.values);
     if (program.inputs.every((i) => !i.resident)) this.encode();
   }
@@ -79,11 +79,10 @@ export class WebGpuProgram {
   run(options: RunOptions | undefined): void {
     const { info } = this;
     const { program } = info;
-    const plan = this.plan.compiled.plan;
     const device = this.plan.session.owner;
     // Everything is checked before anything changes, so that a refused call leaves the program usable.
-    checkNames(program, options);
-    bindSymbols(plan, info, options?.symbols, this.next);
+    checkNames(info, options);
+    bindSymbols(info, options?.symbols, this.next);
     const changed = !this.ran || !same(this.next, this.values);
     const symbols = changed ? symbolRecord(info, this.next) : this.symbols;
     const shapes = changed ? program.inputs.map((i) => shapeOf(i, symbols)) : this.inputShapes;

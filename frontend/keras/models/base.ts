@@ -21,6 +21,7 @@ import { type DeviceOption, openExecutor } from './device-option.js';
 import { EagerExecutor } from './eager-executor.js';
 import { ModelLayout } from './layout.js';
 import * as loops from './loops.js';
+import { type PredictOptions, predict, predictAgain } from './predict.js';
 import { type ArraySpec, compiledGraph, type DataSpec, evaluateGraph, predictGraph, trainGraph } from './programs.js';
 import { initialContents, ModelSession } from './session.js';
 import { printSummary, type SummaryOptions, type SummaryRow } from './summary.js';
@@ -184,6 +185,11 @@ export abstract class ModelBase extends Layer {
     return this.current;
   }
 
+  /** The same where it is open and nothing has to settle; else null. */
+  get readySession(): ModelSession | null {
+    return this.retired ? null : this.current;
+  }
+
   /** One line about the device that the model runs on; null before it runs. */
   get deviceDescription(): string | null {
     return this.current?.executor.description ?? null;
@@ -219,15 +225,17 @@ export abstract class ModelBase extends Layer {
   }
 
   /** Outputs for inputs, in batches of 32 by default; a list of tensors for models with several outputs. */
-  async predict(x: DataArgument, options: loops.PredictOptions = {}): Promise<Tensor> {
-    const outputs = await this.predictAll(x, options);
+  async predict(x: DataArgument, options: PredictOptions = {}): Promise<Tensor> {
+    const outputs = predictAgain(this, x, options) ?? (await this.predictAll(x, options));
     if (outputs.length !== 1) throw new ValueError(`model '${this.name}' has ${outputs.length} outputs: use predictAll`);
     return outputs[0]!;
   }
   /** Like predict, a list with one tensor for each output. */
-  async predictAll(x: DataArgument, options: loops.PredictOptions = {}): Promise<Tensor[]> {
+  async predictAll(x: DataArgument, options: PredictOptions = {}): Promise<Tensor[]> {
+    const again = predictAgain(this, x, options);
+    if (again) return again;
     await this.prepare('predict', x);
-    return loops.predict(this, x, options);
+    return predict(this, x, options);
   }
 
   /** One step on one batch: loss and metrics of that batch. */

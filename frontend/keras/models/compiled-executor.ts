@@ -4,10 +4,20 @@ import { type TargetInfo, targetOf } from '../../../codegen/target.js';
 import { type DType, type HostArray, hostArray, isBigArray, isWide, numbersOf, type TypedArray } from '../../../ir/dtype.js';
 import type { Graph } from '../../../ir/graph.js';
 import type { Device, ResidentArray, Session } from '../../../runtime/device.js';
-import type { Executor, Program, ResidentData } from './executor.js';
+import type { Executor, Program, ProgramRun, ResidentData } from './executor.js';
 
 /** 64-bit integers travel as bigints. */
 const hostData = (dtype: DType, data: HostArray): HostArray => (isWide(dtype) && !isBigArray(data) ? hostArray(dtype, data) : data);
+
+/** The data of the inputs that the graph still has. */
+function inputsOf(names: readonly string[], inputs: ProgramRun['inputs']): Record<string, HostArray> {
+  const out: Record<string, HostArray> = {};
+  for (const n of names) {
+    const t = inputs?.[n];
+    if (t) out[n] = hostData(t.dtype, t.data);
+  }
+  return out;
+}
 
 export class CompiledExecutor implements Executor {
   readonly description: string;
@@ -23,21 +33,18 @@ export class CompiledExecutor implements Executor {
 
   async load(name: string, graph: Graph): Promise<Program> {
     const plan = await this.session.load(compile({ [name]: graph }, { target: this.target, name }));
-    const nonResident = new Set(graph.inputs.filter((i) => !i.resident).map((i) => i.name));
+    const given = graph.inputs.filter((i) => !i.resident).map((i) => i.name);
     return {
       compiled: plan.compiled,
       run: (options = {}) =>
         plan.run(name, {
           symbols: options.symbols,
-          inputs: Object.fromEntries(
-            Object.entries(options.inputs ?? {})
-              .filter(([n]) => nonResident.has(n))
-              .map(([n, t]) => [n, hostData(t.dtype, t.data)]),
-          ),
+          inputs: inputsOf(given, options.inputs),
           resident: options.resident as Readonly<Record<string, ResidentArray>> | undefined,
           repeat: options.repeat,
         }),
       read: (output) => plan.read(name, output),
+      ...(plan.readNow ? { readNow: (output: string) => plan.readNow!(name, output) } : {}),
       dispose: () => plan.dispose(),
     };
   }

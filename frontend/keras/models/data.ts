@@ -43,7 +43,7 @@ function onDevice(t: Tensor): Tensor {
   return t.dtype === 'bool' ? new Tensor(t.data, t.shape, 'uint8') : t;
 }
 
-function checkFinite(what: string, t: Tensor): void {
+export function checkFinite(what: string, t: Tensor): void {
   const at = firstNonFinite(t.data);
   if (at < 0) return;
   const row = t.data.length / t.shape[0]!;

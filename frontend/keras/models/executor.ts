@@ -26,6 +26,8 @@ export interface Program {
   run(options?: ProgramRun): void;
   /** An output of the last run. */
   read(output: string): Promise<TensorData>;
+  /** The same at once, where a run is over when `run` returns. */
+  readNow?(output: string): TensorData;
   dispose(): void;
 }
 

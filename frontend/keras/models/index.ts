@@ -5,6 +5,7 @@ export { type InputSpec, ModelBase, type ProgramsOptions } from './base.js';
 export type { CompileOptions } from './compiled.js';
 export type { DeviceOption } from './device-option.js';
 export { Model } from './functional.js';
-export type { EvaluateOptions, FitOptions, PredictOptions } from './loops.js';
+export type { EvaluateOptions, FitOptions } from './loops.js';
+export type { PredictOptions } from './predict.js';
 export { Sequential } from './sequential.js';
 export { modelFromConfig } from './serialization.js';

@@ -1,23 +1,21 @@
 /**
- * The loops behind fit, evaluate and predict. The data set is uploaded once; several steps are queued at a time; loss and metrics are read where they are shown.
+ * The loops behind fit and evaluate. The data set is uploaded once; several steps are queued at a time; loss and metrics are read where they are shown.
  */
-import { hostArray, numbersOf } from '../../../ir/dtype.js';
 import { ValueError } from '../../../ir/errors.js';
-import type { TensorData } from '../../../ir/tensor-data.js';
 import { type CallbackClass, CallbackList, History, type Logs } from '../callbacks/index.js';
-import { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 import { positiveInteger, resolveOptions } from '../utils/options.js';
 import { nextSeed, RandomStream } from '../utils/random.js';
 import type { ModelBase } from './base.js';
-import { checkEmbeddingIds, type DataArgument, type DataSet, dataSpec, inputArrays, rowsOf } from './data.js';
-import { batchFor, buildFrom, dataSet, type Loaded, loadData, openSizes, release } from './feeding.js';
-import { cursorSlot, evaluateGraph, inputName, predictGraph, trainGraph } from './programs.js';
+import { type DataArgument, type DataSet, dataSpec, rowsOf } from './data.js';
+import { batchFor, dataSet, type Loaded, loadData, openSizes, release } from './feeding.js';
+import { cursorSlot, evaluateGraph, inputName, trainGraph } from './programs.js';
 import { ProgressBar, standardOutput, verbosity } from './progress.js';
 import type { ModelSession } from './session.js';
 
 export type FitHistory = History;
-type Verbose = 0 | 1 | 2 | 'auto' | boolean;
-type CallbackLike = CallbackClass | Partial<CallbackClass>;
+export type Verbose = 0 | 1 | 2 | 'auto' | boolean;
+export type CallbackLike = CallbackClass | Partial<CallbackClass>;
 
 export interface FitOptions {
   readonly batchSize?: number;
@@ -45,12 +43,6 @@ export interface EvaluateOptions {
   readonly sampleWeight?: DataArgument | null;
   readonly callbacks?: readonly CallbackLike[];
   readonly returnDict?: boolean;
-}
-
-export interface PredictOptions {
-  readonly batchSize?: number;
-  readonly verbose?: Verbose;
-  readonly callbacks?: readonly CallbackLike[];
 }
 
 export interface BatchOptions {
@@ -253,56 +245,6 @@ export async function evaluate(model: ModelBase, x: DataArgument, y: DataArgumen
   } finally {
     release(loaded);
   }
-}
-
-export async function predict(model: ModelBase, x: DataArgument, options: PredictOptions): Promise<Tensor[]> {
-  const o = resolveOptions<Required<PredictOptions>>('predict', [options], [], { batchSize: undefined, verbose: 0, callbacks: [] });
-  const verbose = verbosity('predict', o.verbose);
-  buildFrom('predict', model, x);
-  const inputs = inputArrays('predict', x, model.inputSpecs);
-  checkEmbeddingIds('predict', inputs, model.embeddingTables());
-  const count = inputs[0]!.shape[0]!;
-  const batch = batchFor('predict', model, o.batchSize, count);
-  const session = await model.session();
-  const specs = inputs.map((t) => ({ dtype: t.dtype, shape: t.shape.slice(1) }));
-  const program = await session.program(`predict ${JSON.stringify(specs)} ${batch}`, 'predict', () => predictGraph(model, session.layout, specs, batch));
-  if (model.allState.length > 0) session.markTrained();
-  const symbols = openSizes(model, { x: inputs });
-  const steps = Math.ceil(count / batch);
-  const callbacks = new CallbackList(o.callbacks, model, { epochs: 1, steps, verbose });
-  const bar = new ProgressBar(steps, verbose, standardOutput());
-  await callbacks.emit('onPredictBegin', {});
-  const parts: TensorData[][] = model.outputNames.map(() => []);
-  for (let step = 0; step < steps; step++) {
-    await callbacks.emit('onPredictBatchBegin', step, {});
-    const [from, to] = [step * batch, Math.min(count, (step + 1) * batch)];
-    const rows = inputs.map((t) => t.rows(from, to));
-    program.run({ symbols: { ...symbols, batch: to - from }, inputs: Object.fromEntries(rows.map((t, i) => [inputName('x', i, rows.length, false), t])) });
-    for (const [i, name] of model.outputNames.entries()) parts[i]!.push(await program.read(name));
-    await callbacks.emit('onPredictBatchEnd', step, {});
-    bar.update(step + 1, {});
-  }
-  bar.finish({});
-  await callbacks.emit('onPredictEnd', {});
-  return parts.map(joined);
-}
-
-/** Batches one after the other. */
-function joined(parts: readonly TensorData[]): Tensor {
-  const first = parts[0]!;
-  if (parts.length === 1) return new Tensor(numbersOf(first.data), first.shape, first.dtype);
-  const data = numbersOf(
-    hostArray(
-      first.dtype,
-      parts.reduce((n, p) => n + p.data.length, 0),
-    ),
-  );
-  let at = 0;
-  for (const p of parts) {
-    data.set(numbersOf(p.data), at);
-    at += p.data.length;
-  }
-  return new Tensor(data, [parts.reduce((n, p) => n + p.shape[0]!, 0), ...first.shape.slice(1)], first.dtype);
 }
 
 /** One batch brought by the caller. */

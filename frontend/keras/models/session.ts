@@ -9,6 +9,7 @@ import type { Optimizer } from '../optimizers/index.js';
 import { learningRateSlot } from '../optimizers/optimizer.js';
 import type { Executor, Program } from './executor.js';
 import type { ModelLayout } from './layout.js';
+import type { Shortcut } from './predict.js';
 import { compiledGraph, type ProgramGraph } from './programs.js';
 
 /** Contents that a state slot starts with; null: zeros. */
@@ -28,6 +29,8 @@ export function initialContents(slot: string, layout: ModelLayout, optimizer: Op
 export class ModelSession implements VariableHome {
   private readonly programs = new Map<string, Program>();
   private readonly initialized = new Set<string>();
+  /** For a prediction like the last one (predict.ts). */
+  shortcut: Shortcut | null = null;
   private writtenRate = Number.NaN;
   /** The device may hold newer weights than the host. */
   private deviceIsNewer = false;
