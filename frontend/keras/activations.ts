@@ -3,6 +3,7 @@ import { didYouMean, UnsupportedError, ValueError } from '../../ir/errors.js';
 import * as nn from './backend/nn.js';
 import * as ops from './backend/ops.js';
 import type { SymbolicTensor } from './backend/trace.js';
+import { getRegisteredName, getRegisteredObject } from './utils/custom-objects.js';
 import { describe, toSnake } from './utils/options.js';
 import { isSerialized, type Semantics } from './utils/serialization.js';
 
@@ -192,6 +193,9 @@ export function get(id: ActivationIdentifier | null | undefined | object, semant
     const known = Object.entries({ ...named, ...withOptions }).find(([, f]) => f === id);
     return { name: known?.[0] ?? (id as ActivationFunction).name, apply: id as ActivationFunction };
   }
+  const custom = typeof id === 'string' ? getRegisteredObject(id) : isSerialized(id) ? getRegisteredObject(id.registered_name ?? id.class_name) : null;
+  if (typeof custom === 'function')
+    return { name: typeof id === 'string' ? id : (getRegisteredName(custom) ?? custom.name), apply: custom as ActivationFunction };
   if (typeof id === 'string') {
     const name = id in named ? id : toSnake(id);
     const apply = Object.hasOwn(named, name) ? named[name] : undefined;

@@ -1,5 +1,6 @@
 /** Tenon's Keras API: `tf.keras` in TypeScript, camelCase, compiled. */
 export * as activations from './activations.js';
+export * as backend from './backend/index.js';
 export { type KerasShape, SymbolicTensor } from './backend/trace.js';
 export { Variable } from './backend/variable.js';
 export * as callbacks from './callbacks/index.js';

@@ -161,7 +161,7 @@ export abstract class Layer extends CallableObject {
 
   get className(): string {
     const cls = this.constructor as typeof Layer;
-    return cls.className || cls.name;
+    return cls.className || cls.name || 'Layer';
   }
 
   /** What Keras calls the inputs after the first, where it takes them as arguments and not as a list. */
@@ -504,7 +504,10 @@ const isArray = (x: unknown): x is Tensor | Variable => x instanceof Tensor || x
 /** A tensor of the trace from what a call was given. */
 function inTrace(trace: Trace, x: unknown): SymbolicTensor {
   if (x instanceof SymbolicTensor) return x;
-  return x instanceof Variable ? trace.read(x) : trace.constant(toTensor('a layer call', x));
+  if (x instanceof Variable) return trace.read(x);
+  const t = toTensor('a layer call', x);
+  // what is computed with is float32
+  return trace.constant(t.dtype === 'float64' ? new Tensor(Float32Array.from(t.data), t.shape) : t);
 }
 
 /** Inputs of a trace of these shapes. */

@@ -1,8 +1,9 @@
 /** Layers from their configurations. The classes are entered by `serialization.ts`; layers that hold others (wrappers, RNN) read them here. */
 import { didYouMean, UnsupportedError } from '../../../ir/errors.js';
+import { getRegisteredName, getRegisteredObject } from '../utils/custom-objects.js';
 import { isPlainObject } from '../utils/options.js';
 import { type JsonObject, optionsOfConfig, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
-import type { Layer } from './layer.js';
+import { Layer } from './layer.js';
 
 /** A class whose instances are made from one options object. */
 export type LayerConstructor = new (options: never) => Layer;
@@ -37,18 +38,36 @@ const inert: Readonly<Record<string, readonly unknown[] | 'any'>> = {
   rms_scaling: [false],
 };
 
-/** A layer from `{ class_name, config }`. Throws UnsupportedError for classes that do not exist here. */
+const bareName = (name: string): string => name.slice(name.indexOf('>') + 1);
+
+/** The class that a configuration names: a custom one (given, of a scope, registered) before Keras' own; null for unknown names. */
+export function classOf(
+  serialized: SerializedObject,
+  customObjects: DeserializeOptions['customObjects'] = {},
+): { readonly cls: LayerConstructor; readonly custom: boolean } | null {
+  const name = bareName(serialized.class_name);
+  const custom =
+    getRegisteredObject(serialized.registered_name ?? serialized.class_name, customObjects) ?? getRegisteredObject(serialized.class_name, customObjects);
+  if (typeof custom === 'function') return { cls: custom as LayerConstructor, custom: true };
+  return Object.hasOwn(layerClasses, name) ? { cls: layerClasses[name]!, custom: false } : null;
+}
+
+/** A layer from `{ class_name, config }`. A custom class with a `fromConfig` of its own gets the configuration as it is. Throws UnsupportedError for classes that do not exist here. */
 export function deserialize(serialized: SerializedObject, options: DeserializeOptions = {}): Layer {
-  const name = serialized.class_name.slice(serialized.class_name.indexOf('>') + 1);
-  const custom = options.customObjects && Object.hasOwn(options.customObjects, name) ? options.customObjects[name] : undefined;
-  const cls = custom ?? (Object.hasOwn(layerClasses, name) ? layerClasses[name] : undefined);
-  if (!cls) {
+  const name = bareName(serialized.class_name);
+  const found = classOf(serialized, options.customObjects);
+  if (!found) {
     const known = Object.keys(layerClasses);
-    throw new UnsupportedError(`unknown layer class '${name}'.${didYouMean(name, known)} Known: ${known.join(', ')}`);
+    throw new UnsupportedError(
+      `unknown layer class '${name}'.${didYouMean(name, known)} Known: ${known.join(', ')}. Classes of one's own are given in 'customObjects' or registered with utils.registerKerasSerializable`,
+    );
   }
-  if (name === 'Lambda' && !custom)
+  if (name === 'Lambda' && !found.custom)
     throw new UnsupportedError("a Lambda layer of a file holds Python code, which cannot run here: give a class named Lambda in 'customObjects'");
-  return new (cls as new (o: object) => Layer)(layerOptions(name, serialized.config ?? {}, options.semantics ?? 'keras3'));
+  const cls = found.cls as unknown as typeof Layer;
+  const config = serialized.config ?? {};
+  if (found.custom && cls.fromConfig !== undefined && cls.fromConfig !== Layer.fromConfig) return cls.fromConfig(config);
+  return new (cls as unknown as new (o: object) => Layer)(layerOptions(name, config, options.semantics ?? 'keras3'));
 }
 
 function layerOptions(className: string, config: JsonObject, semantics: Semantics): Record<string, unknown> {
@@ -68,7 +87,13 @@ function layerOptions(className: string, config: JsonObject, semantics: Semantic
   return { ...o, semantics };
 }
 
-/** `{ module, class_name, config, registered_name }`. */
-export const serialize = (layer: Layer): SerializedObject => serializeObject('keras.layers', layer.className, layer);
+/** `{ module, class_name, config, registered_name }`. Classes that are not Keras' own have no module, and the name that they were registered under. */
+export function serialize(layer: Layer): SerializedObject {
+  const registered = getRegisteredName(layer.constructor);
+  if (registered === null && (Object.hasOwn(layerClasses, layer.className) || ['Functional', 'Sequential'].includes(layer.className)))
+    return serializeObject('keras.layers', layer.className, layer);
+  const name = registered ?? layer.className;
+  return { module: null, class_name: layer.semantics === 'keras2' ? name : layer.className, config: layer.getConfig(), registered_name: name };
+}
 
 export const isSerializedLayer = (x: unknown): x is SerializedObject => isPlainObject(x) && typeof x.class_name === 'string' && isPlainObject(x.config);

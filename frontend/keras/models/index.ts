@@ -2,6 +2,7 @@
 
 export type { DeviceName } from '../../../runtime/open.js';
 export { type InputSpec, ModelBase, type ProgramsOptions } from './base.js';
+export { type CloneOptions, cloneModel } from './clone.js';
 export type { CompileOptions } from './compiled.js';
 export type { DeviceOption } from './device-option.js';
 export { Model } from './functional.js';

@@ -2,7 +2,8 @@
 import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { Layer } from '../layers/layer.js';
 import type { KerasTensor } from '../layers/node.js';
-import { type DeserializeOptions, deserialize, layerClasses } from '../layers/serialization.js';
+import { classOf } from '../layers/registry.js';
+import { type DeserializeOptions, deserialize } from '../layers/serialization.js';
 import { isPlainObject, toCamel } from '../utils/options.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
 import type { ModelBase } from './base.js';
@@ -20,11 +21,9 @@ function semanticsOf(model: SerializedObject): Semantics {
 
 /** Classes in a config that do not exist here, all of them. */
 function missingClasses(layers: readonly SerializedObject[], options: DeserializeOptions): string[] {
-  const bare = (name: string) => name.slice(name.indexOf('>') + 1);
   return layers.flatMap((l) => {
     if (modelClasses.includes(l.class_name)) return missingClasses((l.config.layers ?? []) as unknown as SerializedObject[], options);
-    const known = Object.hasOwn(layerClasses, bare(l.class_name)) || (options.customObjects && Object.hasOwn(options.customObjects, bare(l.class_name)));
-    return known ? [] : [bare(l.class_name)];
+    return classOf(l, options.customObjects) ? [] : [l.class_name.slice(l.class_name.indexOf('>') + 1)];
   });
 }
 

@@ -21,7 +21,7 @@ export class SubclassedClass extends ModelBase {
   private readonly layerShapes = new Map<Layer, readonly KerasShape[]>();
 
   constructor(options: LayerOptions = {}) {
-    super(options, new.target.className || new.target.name);
+    super(options, new.target.className || new.target.name || 'Model');
     Object.defineProperty(this, 'build', { value: (shape: InputShape) => this.buildFor(shape), writable: true, configurable: true });
   }
 

@@ -10,33 +10,37 @@ import { scan as baseScan } from '../backend/scan.js';
 import { SubTrace } from '../backend/sub-trace.js';
 import { listOf, SymbolicTensor, type Tensors, type Trace } from '../backend/trace.js';
 import { Variable } from '../backend/variable.js';
+import { Tensor } from '../tensor.js';
 import { describe } from '../utils/options.js';
 import { type Result, type Results, run, type S, type TensorLike } from './lift.js';
 
-/** A function's graph with the given inputs first, then captured ones in the order of `captures`. Traced twice, since all captures must be known. */
-function subGraphs(
-  t: Trace,
-  inputs: readonly S[],
-  bodies: readonly (readonly [name: string, body: (xs: readonly S[]) => Tensors])[],
-): { graphs: Graph[]; captured: Value[] } {
-  const attempt = (known: readonly Value[]) =>
-    bodies.map(([name, body]) => {
-      const sub = new SubTrace(t, name);
-      const xs = inputs.map((x, i) => sub.tensor(sub.b.input(`x${i}`, x.dtype, x.shape)));
-      for (const v of known) sub.capture(t.tensor(v));
-      listOf(within(sub, null, () => checkedTensors(name, sub, body(xs)))).forEach((o, i) => {
-        sub.b.output(`y${i}`, sub.capture(o).value);
-      });
-      return sub;
+type Body = (xs: readonly S[], sub: Trace) => Tensors;
+
+/** The graphs of functions: each takes `inputs` first, then all that any of them uses from outside, in one order. */
+function subGraphs(t: Trace, inputs: readonly S[], bodies: readonly (readonly [name: string, body: Body])[]): { graphs: Graph[]; captured: Value[] } {
+  const subs = bodies.map(([name, body]) => {
+    const sub = new SubTrace(t, name);
+    const xs = inputs.map((x, i) => sub.tensor(sub.b.input(`x${i}`, x.dtype, x.shape)));
+    listOf(within(sub, null, () => checkedTensors(name, sub, body(xs, sub)))).forEach((o, i) => {
+      sub.b.output(`y${i}`, o.value);
     });
-  const captured = [...new Set(attempt([]).flatMap((s) => [...s.captured.keys()]))];
-  return { graphs: attempt(captured).map((s) => s.b.build()), captured };
+    return sub;
+  });
+  const captured = [...new Set(subs.flatMap((s) => [...s.captured.keys()]))];
+  const graphs = subs.map((sub) => {
+    const own = sub.b.inputs.slice(0, inputs.length);
+    const given = captured.map((v) => sub.capture(t.tensor(v)).value);
+    const graph = sub.b.build();
+    return { ...graph, inputs: [...own, ...given.map((v) => graph.inputs.find((p) => p.value === v)!)] };
+  });
+  return { graphs, captured };
 }
 
 function checkedTensors(name: string, t: Trace, given: unknown): Tensors {
   const one = (x: unknown): S => {
     if (x instanceof SymbolicTensor) return t.capture(x);
     if (x instanceof Variable) return t.read(x);
+    if (x instanceof Tensor) return t.constant(x);
     if (typeof x === 'number') return t.tensor(t.b.scalar(x));
     if (typeof x === 'boolean') return t.tensor(t.b.scalar(Number(x), 'bool'));
     throw new ValueError(`ops: the function of ${name} must give tensors, it gave ${describe(x)}`);
@@ -44,7 +48,7 @@ function checkedTensors(name: string, t: Trace, given: unknown): Tensors {
   return Array.isArray(given) ? given.map(one) : one(given);
 }
 
-type Given = Tensors | number | boolean;
+type Given = Tensors | Tensor | readonly Tensor[] | number | boolean;
 
 /** trueFn() where the scalar is true, else falseFn(). Both give tensors of the same shapes; both are computed on devices, and one result is taken. */
 export const cond = <P extends TensorLike, R extends Given>(
@@ -100,19 +104,18 @@ export const whileLoop = <L extends readonly TensorLike[]>(
     const { graphs, captured } = subGraphs(t, all, [
       [
         'condition',
-        (vs) => {
-          const c = base.cast(condition(...own(vs)), 'bool');
+        (vs, sub) => {
+          const c = base.cast(checkedTensors('condition', sub, condition(...own(vs))) as S, 'bool');
           return limit === undefined ? c : base.logicalAnd(c, base.less(vs.at(-1)!, limit));
         },
       ],
       [
         'body',
-        (vs) => {
-          const given = body(...own(vs));
-          const next = given instanceof SymbolicTensor ? [given] : given;
+        (vs, sub) => {
+          const given = checkedTensors('body', sub, body(...own(vs)));
+          const next = listOf(given);
           if (next.length !== xs.length) throw new ValueError(`ops.whileLoop: the body gave ${next.length} tensors for ${xs.length} variables`);
-          const same = next.map((n, i) => (typeof n === 'number' ? base.full(vs[i]!, vs[i]!.shape, n, vs[i]!.dtype) : n));
-          return limit === undefined ? same : [...same, base.add(vs.at(-1)!, 1)];
+          return limit === undefined ? next : [...next, base.add(vs.at(-1)!, 1)];
         },
       ],
     ]);

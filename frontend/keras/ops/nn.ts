@@ -1,6 +1,7 @@
 /** Activations, normalizations, crossentropies, convolution and pooling, of `keras.ops` (and `keras.ops.nn`). */
 import { convolution } from '../../../ir/math.js';
 import * as activations from '../activations.js';
+import * as nn from '../backend/nn.js';
 import * as base from '../backend/ops.js';
 import * as losses from '../losses/functions.js';
 import { binary, type Result, type Results, run, type TensorLike, unary, withOptions } from './lift.js';
@@ -28,7 +29,9 @@ export const glu = withOptions('glu', (x, axis?: number) => activations.glu(x, a
 export const leakyRelu = withOptions('leakyRelu', (x, negativeSlope?: number) => activations.leakyRelu(x, negativeSlope ?? 0.2));
 /** The approximate form is the default, as in keras.ops. */
 export const gelu = withOptions('gelu', (x, approximate?: boolean) => activations.gelu(x, approximate ?? true));
-export const softmax = withOptions('softmax', (x, axis?: number | readonly number[]) => activations.softmax(x, axis ?? -1));
+export const softmax = withOptions('softmax', (x, axis?: number | readonly number[]) =>
+  typeof axis === 'object' ? activations.softmax(x, axis) : nn.softmax(x, base.axisOf(x, axis ?? -1)),
+);
 export const logSoftmax = withOptions('logSoftmax', (x, axis?: number) => activations.logSoftmax(x, axis ?? -1));
 
 /** Mean and variance along the axes. */

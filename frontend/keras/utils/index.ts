@@ -2,6 +2,15 @@
 import { ValueError } from '../../../ir/errors.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
 
+export { callable } from './callable.js';
+export {
+  type CustomObjects,
+  customObjectScope,
+  getCustomObjects,
+  getRegisteredName,
+  getRegisteredObject,
+  registerKerasSerializable,
+} from './custom-objects.js';
 export { clearSession } from './naming.js';
 export { setRandomSeed } from './random.js';
 

@@ -15,3 +15,18 @@ export function autoName(className: string): string {
 export function clearSession(): void {
   counts.clear();
 }
+
+const numbers = new Map<string, number>();
+
+/** 1, 2, … for each prefix. */
+export function uniqueNumber(prefix: string): number {
+  const n = (numbers.get(prefix) ?? 0) + 1;
+  numbers.set(prefix, n);
+  return n;
+}
+
+/** Starts the numbers and names from the beginning. */
+export function resetNames(): void {
+  numbers.clear();
+  clearSession();
+}

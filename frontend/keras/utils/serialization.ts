@@ -1,5 +1,6 @@
 /** Configurations as Keras writes them: `{ module, class_name, config, registered_name }` with snake_case keys. */
 import { didYouMean, UnsupportedError, ValueError } from '../../../ir/errors.js';
+import { getRegisteredObject } from './custom-objects.js';
 import { describe, isPlainObject, toCamel, toSnake } from './options.js';
 
 /** Which generation of Keras decides where the two differ. */
@@ -11,7 +12,7 @@ export type JsonObject = { readonly [key: string]: Json };
 
 /** A serialized object. */
 export interface SerializedObject {
-  readonly module?: string;
+  readonly module?: string | null;
   readonly class_name: string;
   readonly config: JsonObject;
   readonly registered_name?: string | null;
@@ -69,6 +70,13 @@ export function classNamed<T>(registry: Registry<T>, name: string): string {
 /** An object from its name, its config, or itself. */
 export function getFrom<T extends object>(registry: Registry<T>, id: unknown, isInstance: (x: unknown) => x is T, semantics: Semantics): T {
   if (isInstance(id)) return id;
+  const name = typeof id === 'string' ? id : isSerialized(id) ? (id.registered_name ?? id.class_name) : null;
+  const custom = name === null ? null : getRegisteredObject(name);
+  if (isInstance(custom)) return custom;
+  if (typeof custom === 'function') {
+    const made: unknown = Reflect.construct(custom, [optionsOfConfig(isSerialized(id) ? (id.config ?? {}) : {})]);
+    if (isInstance(made)) return made;
+  }
   if (typeof id === 'string') return registry.classes[classNamed(registry, id)]!({}, semantics);
   if (isSerialized(id)) return registry.classes[classNamed(registry, id.class_name)]!(optionsOfConfig(id.config ?? {}), semantics);
   throw new ValueError(`an ${registry.what} must be a name, an instance or a config with class_name and config, got ${describe(id)}`);
