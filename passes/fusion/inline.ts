@@ -61,6 +61,8 @@ export class Inliner {
 
   /** Operands of a concat along a contiguous axis are written in place. */
   placeConcats(): void {
+    // an output has memory of its own: it cannot be a part of a concat
+    const outputs = new Set(this.g.graph.outputs.map((o) => this.g.aliasTarget(o.value, 0)?.of ?? o.value));
     for (const n of [...this.g.graph.nodes].reverse()) {
       const c = this.g.cluster.get(n);
       if (n.op !== 'concat' || !c?.alive || c.nodes.size !== 1) continue;
@@ -72,7 +74,15 @@ export class Inliner {
       for (const v of n.inputs) {
         const t = this.g.aliasTarget(v, 0);
         const whole = t && t.offset === 0 && t.of.producer && sizeAt(t.of.shape, {}) === sizeAt(v.shape, {});
-        if (!whole || this.g.aliases.has(t.of) || placed.some(([x]) => x === t.of) || t.of.producer?.op === 'constant' || t.of.producer?.op === 'concat') break;
+        if (
+          !whole ||
+          outputs.has(t.of) ||
+          this.g.aliases.has(t.of) ||
+          placed.some(([x]) => x === t.of) ||
+          t.of.producer?.op === 'constant' ||
+          t.of.producer?.op === 'concat'
+        )
+          break;
         placed.push([t.of, offset]);
         offset += (v.shape[n.attrs.axis] as number) * inner;
       }
