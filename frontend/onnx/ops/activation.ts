@@ -1,7 +1,7 @@
 /** Activations and softmax. */
 import { isStatic } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph.js';
-import { gelu, logSoftmax, softmax } from '../../../ir/math.js';
+import { gelu, logSoftmax, softmax, uniform } from '../../../ir/math.js';
 import type { NodeContext } from '../context.js';
 import { float, int, type OpEntry, op, opt, text } from '../registry.js';
 
@@ -78,12 +78,15 @@ export const activationOps: readonly OpEntry[] = [
       return b.cast(b.compare('eq', b.iota(x.shape, axis), first), x.dtype);
     }),
   ),
-  op('Dropout', [1, 6, 7, 10, 12, 13, 22], { ratio: float(0.5), is_test: int(0), seed: opt.int, ...legacy }, (c) => {
+  op('Dropout', [1, 6, 7, 10, 12, 13, 22], { ratio: float(0.5), is_test: int(0), seed: opt.int, ...legacy }, (c, a) => {
     const { b } = c;
     const x = c.in(0);
     const training = c.version >= 12 && c.opt(2) ? c.data(c.in(2)).data[0] : 0;
     const ratio = c.version >= 12 && c.opt(1) ? c.number(c.in(1)) : 0.5;
-    if (training && ratio > 0) c.unsupported('dropout in training mode inside a file: train the model with Tenon instead (asTrainable)');
+    if (training && ratio > 0) {
+      const keep = b.compare('ge', uniform(b, keyOf(c, a.seed), x.shape), ratio);
+      return [b.select(keep, b.mul(x, 1 / (1 - ratio)), 0), c.wants(1) ? keep : null];
+    }
     const mask = c.wants(1) ? b.full(x.shape, 1, c.version < 10 ? x.dtype : 'bool') : null;
     return [x, mask];
   }),

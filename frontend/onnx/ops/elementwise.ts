@@ -137,9 +137,10 @@ export const elementwiseOps: readonly OpEntry[] = [
     const { b } = c;
     const [x, y] = [c.in(0), c.in(1)];
     if (a.direction !== 'LEFT' && a.direction !== 'RIGHT') c.fail(`direction '${a.direction}', expected LEFT or RIGHT`);
-    // A shift by the width of the type or more gives 0, or all sign bits.
+    // A shift by the width of the type or more gives 0, or all sign bits; a negative one counts as such.
     const bits = storageBytes[x.dtype] * 8;
-    const far = b.compare('ge', y, bits);
+    const large = b.compare('ge', y, bits);
+    const far = isUnsigned(y.dtype) ? large : b.or(large, b.compare('lt', y, 0));
     const within = b.select(far, 0, y);
     if (a.direction === 'LEFT') return b.select(far, 0, b.binary('shift_left', x, within));
     const shifted = b.binary('shift_right', x, within);

@@ -1,16 +1,9 @@
 /** Random tensors: the same bits on every target, from the seed of the node. Other runtimes draw other numbers from the same seed. */
 import type { Value } from '../../../ir/graph.js';
-import { foldKey, normal, uniform } from '../../../ir/math.js';
+import { normal, uniform } from '../../../ir/math.js';
 import type { NodeContext } from '../context.js';
+import { keyOf } from '../lib/random.js';
 import { float, int, ints, type OpEntry, op, opt } from '../registry.js';
-
-/** A key from the seed, or from the name of the node where it has none. */
-function keyOf(c: NodeContext, seed: number | null): Value {
-  const text = seed === null ? c.where : String(seed);
-  let hash = 2166136261;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 16777619);
-  return foldKey(c.b, c.constant('uint32', [2], [0x6f6e6e78, hash >>> 0]), 0);
-}
 
 const scaled = (c: NodeContext, x: Value, factor: number, shift: number, elementType: number): Value =>
   c.b.cast(c.b.add(c.b.mul(x, factor), shift), c.dtype(elementType));
