@@ -3,6 +3,7 @@ import { isStatic } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph.js';
 import { gelu, logSoftmax, softmax, uniform } from '../../../ir/math.js';
 import type { NodeContext } from '../context.js';
+import { keyOf } from '../lib/random.js';
 import { float, int, type OpEntry, op, opt, text } from '../registry.js';
 
 /** log(1 + exp(x)), without overflow. */
