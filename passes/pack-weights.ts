@@ -1,6 +1,7 @@
 /**
- * Weights of dense layers for few samples, in the order in which a kernel reads them. One row times a matrix is limited by reading the matrix, and memory gives most to one steady stream; the
- * kernel computes a panel of columns at a time (its sums stay in registers), which in a row-major matrix means short pieces, far apart.
+ * Weights of dense layers in the order in which a kernel reads them. One row times a matrix is limited by reading the matrix, and memory gives most to one steady stream; the
+ * kernel computes a panel of columns at a time (its sums stay in registers), which in a row-major matrix means short pieces, far apart. With many rows, the kernel would pack panels itself, once
+ * for every block of rows, and rows of the matrix that are a power of two apart meet in the same lines of the cache.
  *
  * Method. The right operand W[k, n] of such a dot, where it is fixed between runs, becomes unpack(pack(W)): pack pads the columns to whole panels and orders `[panel][k][column]`, unpack is the
  * inverse. The graph's meaning stays. Packing is done once at load (prepare.ts); the unpacking transpose is an index computation where the dot reads, and turns the reads into the stream.
@@ -12,15 +13,17 @@ import { freeAxes } from '../ir/ops/dot.js';
 import { rebuild } from '../ir/transform.js';
 import { fixedValues } from './prepare.js';
 
-/** Columns of a panel: four vectors of sums. */
+/** Columns of a panel for few rows: four vectors of sums. */
 export const panelColumns = 16;
-/** With more rows, a weight is used often enough after one read. */
+/** The most rows that count as few. */
 export const mostPackedRows = 4;
+/** Columns of a panel for more rows: those of the register tile. */
+const tileColumns = 8;
 /** Smaller matrices lie in the first-level cache, larger ones are not worth a second copy of. In elements. */
 const [least, most] = [8192, 1 << 24];
 
 /** W as [panel][k][column] and back. */
-function packed(b: GraphBuilder, w: Value, contracted: number): Value {
+function packed(b: GraphBuilder, w: Value, contracted: number, panelColumns: number): Value {
   const [k, n] = [w.shape[contracted] as number, w.shape[1 - contracted] as number];
   const panels = Math.ceil(n / panelColumns);
   const rest = panels * panelColumns - n;
@@ -37,21 +40,24 @@ function packed(b: GraphBuilder, w: Value, contracted: number): Value {
 export function packWeights(graph: Graph): Graph {
   const bindings = maxBindings(graph);
   const fixed = fixedValues(graph);
-  const suits = (n: NodeOf<'dot'>): boolean => {
+  /** Columns of the panels that suit a dot; null where its weights stay as they are. */
+  const columnsFor = (n: NodeOf<'dot'>): number | null => {
     const [x, w] = n.inputs as [Value, Value];
     const { batchLeft, batchRight, contractLeft, contractRight } = n.attrs;
-    if (!fixed.has(w) || w.dtype !== 'float32' || w.shape.length !== 2 || batchRight.length > 0 || contractRight.length !== 1) return false;
+    if (!fixed.has(w) || w.dtype !== 'float32' || w.shape.length !== 2 || batchRight.length > 0 || contractRight.length !== 1) return null;
     const rows = freeAxes(x.shape.length, batchLeft, contractLeft).reduce((a, axis) => a * evalDim(x.shape[axis]!, bindings), 1);
     const columns = w.shape[1 - contractRight[0]!] as number;
     const size = columns * (w.shape[contractRight[0]!] as number);
-    return rows <= mostPackedRows && columns >= 2 * panelColumns && size >= least && size <= most;
+    const width = rows <= mostPackedRows ? panelColumns : tileColumns;
+    return columns >= 2 * width && size >= least && size <= most ? width : null;
   };
   return rebuild(graph, (n, r) => {
-    if (n.op !== 'dot' || !suits(n)) return false;
+    const width = n.op === 'dot' ? columnsFor(n) : null;
+    if (n.op !== 'dot' || width === null) return false;
     const [x, w] = r.all(n.inputs) as [Value, Value];
     r.set(
       n.outputs[0]!,
-      r.at(n, () => r.b.dot(x, packed(r.b, w, n.attrs.contractRight[0]!), n.attrs)),
+      r.at(n, () => r.b.dot(x, packed(r.b, w, n.attrs.contractRight[0]!, width), n.attrs)),
     );
     return true;
   });

@@ -18,17 +18,20 @@ const rowsTogether = 2;
 /** Elements of products that are worth other threads. */
 const worthThreads = 150000;
 
-/** Whether the right operand lies in memory as `[panel][k][column]`, and rows are few. */
-export function readsPanels(env: GemmEnv, s: ContractionSpec): boolean {
+/** Whether the right operand lies in memory as `[panel][k][column]`, in panels of so many columns. */
+export function liesInPanels(env: GemmEnv, s: ContractionSpec, columns: number): boolean {
   const max = env.ctx.symbols;
-  const [m, n, depth] = [maxSize(s.m, max), maxSize(s.n, max), maxSize(s.k, max)];
-  if (s.batch.length > 0 || m > mostPackedRows || n < 2 * columns || s.k.length !== 1 || s.n.length !== 1 || typeof s.k[0] !== 'number') return false;
+  const [n, depth] = [maxSize(s.n, max), maxSize(s.k, max)];
+  if (s.batch.length > 0 || n < 2 * columns || s.k.length !== 1 || s.n.length !== 1 || typeof s.k[0] !== 'number') return false;
   const [p, j, k] = [loopVar('p', Math.ceil(n / columns)), loopVar('j', columns), loopVar('k', depth)];
   const e = env.em.within([], () => s.right([], [add(mul(p, i32(columns)), j)], [k]));
   if (e.kind !== 'load' || e.memory.space !== 'global') return false;
   const steps = [p, k, j].map((v) => coefficient(e.args[0]!, v));
   return steps.every((c, i) => c === [columns * depth, columns, 1][i]);
 }
+
+/** Whether the right operand lies in panels, and rows are few. */
+export const readsPanels = (env: GemmEnv, s: ContractionSpec): boolean => maxSize(s.m, env.ctx.symbols) <= mostPackedRows && liesInPanels(env, s, columns);
 
 /** The left operand's element: where it lies, or a copy in scratch memory where it is computed. */
 function leftOperand(env: GemmEnv, s: ContractionSpec, rows: number, depth: number, rowAt: (r: number) => Expr[], block: Stmt[]): (r: number, k: Expr) => Expr {

@@ -35,7 +35,7 @@ import { matmulBlocks } from '../schedule-families.js';
 import type { ContractionSpec } from './contraction-spec.js';
 import { epilogueOfRegisters, epilogueStmt, type GemmEnv } from './gemm-epilogue.js';
 import { dimsOf, leftIndex, loopVar, nest, packLeftStmts, packRightStmts, packWholeRight, tileStride } from './gemm-pack.js';
-import { lowerPanels, readsPanels } from './gemm-panel.js';
+import { liesInPanels, lowerPanels, readsPanels } from './gemm-panel.js';
 import { rowTimesMatrix } from './gemm-row.js';
 
 /** Longest block of the contracted axes. */
@@ -245,7 +245,7 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
   const cut = depth.outer.length > 0;
   const oneRow = rows === 1 && g.rightContiguous && !o.packedRight && g.nMax >= 32;
   const at = (e: Expr, ds: ContractionSpec['m']): Expr[] => delinearize(e, dimsOf(ds, env));
-  const directRight = g.rightContiguous && g.rightStride !== null && (g.mMax <= 8 || g.rightStride === width);
+  const directRight = (g.rightContiguous && g.rightStride !== null && (g.mMax <= 8 || g.rightStride === width)) || liesInPanels(env, s, width);
   const left = g.packLeft && !oneRow ? env.local('left', 'f32', g.kMajor ? Math.ceil(mBlock / rows) * tileStride(g, rows) : mBlock * depth.size) : null;
   // Few contracted elements: all panels are packed first and a row tile meets them one after the other, so that rows of the result are written in order.
   const panels = Math.ceil(nBlock / width);
@@ -427,11 +427,11 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
       lastPanel: nBlocks === 1 ? null : compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)),
     });
   if (several > 1) {
-    const packed = env.local('right', 'f32', whole);
+    const packed = liesInPanels(env, s, width) ? null : env.local('right', 'f32', whole);
     const first = mul(groupAt.at(-1)!, i32(step));
     const mb = loopVar('mb', several);
     const left = min(i32(several), div(add(sub(g.mTotal, first), i32(mBlock - 1)), i32(mBlock)));
-    block.push(...packWholeRight(g, packed, width), forLoop(mb, i32(0), left, [letVar(m0, add(first, mul(mb, i32(mBlock)))), ...at(packed)]));
+    block.push(...(packed ? packWholeRight(g, packed, width) : []), forLoop(mb, i32(0), left, [letVar(m0, add(first, mul(mb, i32(mBlock)))), ...at(packed)]));
   } else block.push(letVar(m0, mul(groupAt.at(-1)!, i32(mBlock))), ...at(null));
   const groups: SizeExpr = sizeMul(
     sizeMul(
