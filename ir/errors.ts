@@ -20,6 +20,11 @@ export class UnsupportedError extends TenonError {
   override name = 'UnsupportedError';
 }
 
+/** A file is not what it should be: damaged, hostile, or of a form that is not known. The message names the file and the place. */
+export class ModelFormatError extends TenonError {
+  override name = 'ModelFormatError';
+}
+
 /** A fault of Tenon itself: please report it. */
 export class InternalError extends TenonError {
   override name = 'InternalError';

@@ -3,7 +3,7 @@ export { gradients } from './autodiff.js';
 export { GraphBuilder, type Operand, type StateOptions } from './builder.js';
 export { AffineDim, addDim, type Bindings, type Dim, dimToString, evalDim, mulDim, parseDim, type Shape, shapeToString, symbol } from './dim.js';
 export { type DType, dtypes, type TypedArray } from './dtype.js';
-export { InternalError, ShapeError, TenonError, UnsupportedError, ValueError } from './errors.js';
+export { InternalError, ModelFormatError, ShapeError, TenonError, UnsupportedError, ValueError } from './errors.js';
 export { type EvaluateArguments, type EvaluateResult, evaluate } from './evaluate.js';
 export type { Graph, GraphInput, Node, NodeOf, Port, StateSlot, StateView, SymbolDecl, TensorType, Update, Value } from './graph.js';
 export type { OpAttrs, OpName } from './op-attrs.js';

@@ -21,7 +21,14 @@ const rules = [
     lazy: [/^node:/],
   },
   // The package's entries hand on what their modules export, and the model's classes with it.
-  { from: /^frontend\/keras\/index\.ts$/, to: [/^frontend\/keras\//, /^ir\//, /^runtime\/index\.ts$/], packages: [], lazy: [] },
+  { from: /^frontend\/keras\/index\.ts$/, to: [/^frontend\/(keras|formats)\//, /^ir\//, /^runtime\/index\.ts$/], packages: [], lazy: [] },
+  // Files: containers and text, which know nothing of models. Big packages are met by import() alone.
+  {
+    from: /^frontend\/formats\//,
+    to: [/^frontend\/formats\//, /^ir\//, /^runtime\/safetensors\.ts$/],
+    packages: ['fflate'],
+    lazy: [/^node:/, 'h5wasm', 'yaml'],
+  },
   { from: /^frontend\//, to: [/^frontend\//, /^ir\//], packages: [], lazy: [/^node:/] },
   { from: /^cli\//, to: [/^(cli|frontend|codegen|passes|ir|runtime)\//], packages: [/^node:/, 'commander', 'picocolors'], lazy: [] },
   { from: /^(tests|bench|examples)\//, to: [/./], packages: [/./], lazy: [] },

@@ -1,4 +1,6 @@
 /** Tenon's Keras API: `tf.keras` in TypeScript, camelCase, compiled. */
+export { download, type FileTarget, inMemory, opfs } from '../formats/sink.js';
+export type { FileSource } from '../formats/source.js';
 export * as activations from './activations.js';
 export * as backend from './backend/index.js';
 export { type KerasShape, SymbolicTensor } from './backend/trace.js';
@@ -11,9 +13,10 @@ export { type CallArguments, Input, type InputShape, KerasTensor, Layer, type La
 export * as losses from './losses/index.js';
 export * as metrics from './metrics/index.js';
 export * as models from './models/index.js';
-export { type DeviceName, type DeviceOption, Model, ModelBase, modelFromConfig, Sequential } from './models/index.js';
+export { type DeviceName, type DeviceOption, loadModel, Model, ModelBase, modelFromConfig, modelFromJson, modelFromYaml, Sequential } from './models/index.js';
 export * as ops from './ops/index.js';
 export * as optimizers from './optimizers/index.js';
 export * as regularizers from './regularizers.js';
+export type { LoadOptions, LoadWeightsOptions, SaveOptions } from './saving/options.js';
 export { Tensor, tensor } from './tensor.js';
 export * as utils from './utils/index.js';

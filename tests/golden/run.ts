@@ -11,6 +11,7 @@ import { ReferenceExecutor } from '../../frontend/keras/models/reference-executo
 import { openDevice } from '../../runtime/open.js';
 import { runArchitectureCase } from './architectures.js';
 import { arraysOf, type CaseHeader, Checker, casesOf, Skip, type Target } from './cases.js';
+import { runFormatCase } from './formats.js';
 import { runActivationCase, runConstraintCase, runInitializerCase, runRegularizerCase, runScheduleCase } from './functions.js';
 import { runLayerCase } from './layers.js';
 import { runLossCase } from './losses.js';
@@ -33,6 +34,7 @@ export const families: Readonly<Record<string, Runner>> = {
   constraints: runConstraintCase,
   schedules: runScheduleCase,
   architectures: runArchitectureCase,
+  formats: runFormatCase,
 };
 
 /** What cases run on. */

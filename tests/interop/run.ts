@@ -112,7 +112,7 @@ async function main(): Promise<void> {
         utils.setRandomSeed(5);
         const model = m.build(version === 2 ? 'keras2' : 'keras3');
         const { x, y } = m.data();
-        writeFileSync(file(`${name}.json`), model.toJson());
+        writeFileSync(file(`${name}.json`), model.toJson({ keras: version }));
         const weights = (await model.getWeights()).map((t): NamedArray => ({ shape: t.shape, data: t.data as Float32Array }));
         writeArrays(file(`${name}.safetensors`), {
           ...Object.fromEntries(x.map((a, i) => [`x${i}`, a])),

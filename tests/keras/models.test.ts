@@ -30,7 +30,7 @@ test('layers and weights are in the order of Keras: by depth, inputs first', () 
 
 test('a functional model survives its configuration, shared layers and all', async () => {
   const model = twoInputs();
-  const again = modelFromConfig(JSON.parse(model.toJson()));
+  const again = modelFromConfig(JSON.parse(model.toJson({ keras: 3 })));
   assert.equal(again.getConfig(), model.getConfig());
   again.setWeights(await model.getWeights());
   const x = [[[1, 2, 3, 4]], [[1, 2, 3]]];
@@ -44,7 +44,7 @@ test('a functional model survives its configuration, shared layers and all', asy
 
 test('a Sequential survives its configuration', () => {
   const model = Sequential([Input({ shape: [6, 6, 1] }), layers.Conv2D(2, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)]);
-  const again = modelFromConfig(model.toJson());
+  const again = modelFromConfig(model.toJson({ keras: 3 }));
   assert.equal(again.getConfig(), model.getConfig());
   assert.equal(
     again.weights.map((w) => w.path),
@@ -73,7 +73,7 @@ test('one error lists all unknown classes of a configuration', () => {
   const layer = (class_name: string) => ({ class_name, config: { name: class_name } });
   assert.throws(
     () => modelFromConfig({ class_name: 'Sequential', config: { name: 's', layers: [layer('Foo'), layer('Dropout'), layer('Bar')] } }),
-    /unknown classes: Foo, Bar/,
+    /unknown classes: 'Foo' \(Foo\), 'Bar' \(Bar\)\. Give the classes: \{ customObjects/,
   );
   assert.throws(() => modelFromConfig({ class_name: '__proto__', config: {} }), /not the configuration/);
 });

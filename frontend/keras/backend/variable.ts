@@ -108,4 +108,10 @@ export class Variable {
     if (x instanceof SymbolicTensor) throw new ValueError(`${this.path}: a tensor of a call can be added within the call only`);
     this.assign(Float64Array.from(this.value, (v, i) => v + sign * (typeof x === 'number' ? x : x[i]!)));
   }
+  /** Takes an array over as the value on the host, without a copy: the caller gives it away. */
+  adopt(value: TypedArray): void {
+    if (value.length !== this.size)
+      throw new ShapeError(`${this.path}: expected shape [${this.shape.join(',')}], which has ${this.size} elements, got ${value.length}`);
+    this.data = value.constructor === hostArray(this.dtype, 0).constructor ? value : numbersOf(hostArray(this.dtype, value));
+  }
 }

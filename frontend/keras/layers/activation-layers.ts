@@ -35,7 +35,7 @@ export class LeakyReLUClass extends Layer {
     return activations.leakyRelu(single(inputs, this), this.negativeSlope);
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), [this.semantics === 'keras2' ? 'alpha' : 'negative_slope']: this.negativeSlope };
+    return { ...super.getConfig(), [this.configFor === 'keras2' ? 'alpha' : 'negative_slope']: this.negativeSlope };
   }
 }
 

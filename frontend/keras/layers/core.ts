@@ -54,7 +54,7 @@ export class InputLayerClass extends Layer {
     return inputs;
   }
   override getConfig(): JsonObject {
-    const shape = this.semantics === 'keras2' ? { batch_input_shape: this.batchShape } : { batch_shape: this.batchShape };
+    const shape = this.configFor === 'keras2' ? { batch_input_shape: this.batchShape } : { batch_shape: this.batchShape };
     return { ...shape, dtype: this.dtype, sparse: false, ragged: false, name: this.name, optional: false };
   }
 }
@@ -130,7 +130,7 @@ export class DenseClass extends Layer {
       activation: this.activation.name,
       use_bias: this.useBias,
       ...weightConfig(this.fields),
-      ...(this.activityRegularizer || this.semantics === 'keras2' ? { activity_regularizer: regularizerJson(this.activityRegularizer) } : {}),
+      ...(this.activityRegularizer || this.configFor === 'keras2' ? { activity_regularizer: regularizerJson(this.activityRegularizer) } : {}),
     };
   }
 }

@@ -61,7 +61,7 @@ abstract class DepthwiseConv extends Depthwise {
     return {
       ...super.getConfig(),
       ...conv,
-      ...(this.semantics === 'keras2' ? { groups } : {}),
+      ...(this.configFor === 'keras2' ? { groups } : {}),
       depth_multiplier: this.depthMultiplier,
       ...weightConfig({ depthwise: this.depthwiseFields, bias: this.biasFields }),
       activity_regularizer: regularizerJson(this.activityRegularizer),
@@ -134,7 +134,7 @@ abstract class SeparableConv extends Depthwise {
   }
   override getConfig(): JsonObject {
     const { groups, ...conv } = this.convConfig();
-    const keras2 = this.semantics === 'keras2';
+    const keras2 = this.configFor === 'keras2';
     return {
       ...super.getConfig(),
       filters: this.filters,

@@ -73,7 +73,7 @@ export class EmbeddingClass extends Layer {
       ...weightConfig(this.fields),
       activity_regularizer: regularizerJson(this.activityRegularizer),
       mask_zero: this.maskZero,
-      ...(this.semantics === 'keras2' ? { input_length: this.inputLength as number | null } : {}),
+      ...(this.configFor === 'keras2' ? { input_length: this.inputLength as number | null } : {}),
     };
   }
 }

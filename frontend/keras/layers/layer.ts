@@ -19,7 +19,7 @@ import * as regularizers from '../regularizers.js';
 import { Tensor, toTensor } from '../tensor.js';
 import { autoName } from '../utils/naming.js';
 import { describe } from '../utils/options.js';
-import { type Json, type JsonObject, optionsOfConfig, type Semantics } from '../utils/serialization.js';
+import { type Json, type JsonObject, optionsOfConfig, type Semantics, writtenGeneration } from '../utils/serialization.js';
 import { KerasTensor, type KerasTensors, LayerNode } from './node.js';
 import { isVariable, tracked, unique } from './tracking.js';
 
@@ -169,6 +169,27 @@ export abstract class Layer extends CallableObject {
     return null;
   }
 
+  /** The generation of Keras that `getConfig` writes for. */
+  protected get configFor(): Semantics {
+    return writtenGeneration(this.semantics);
+  }
+
+  /**
+   * The layers inside under the attributes that Keras keeps them in, as `.keras` files and checkpoints name their paths. A list stands for an attribute that is a list of layers.
+   * Default: none.
+   */
+  get trackedLayers(): Readonly<Record<string, Layer | readonly Layer[]>> {
+    return {};
+  }
+
+  /**
+   * Own weights as Keras tracks them: by the path of the object inside this layer that has them (`''` for the layer itself, `_query_dense` for a dense layer that Keras keeps inside
+   * where this class has weights of its own), each in Keras' order.
+   */
+  get trackedWeights(): Readonly<Record<string, readonly Variable[]>> {
+    return { '': [...this.ownVariables.filter((w) => w.trainable), ...this.ownVariables.filter((w) => !w.trainable)] };
+  }
+
   // ---- to override
 
   /** Makes the weights. `inputShape` is a list of shapes for several inputs. */
@@ -195,7 +216,7 @@ export abstract class Layer extends CallableObject {
 
   getConfig(): JsonObject {
     const config: Record<string, Json> = { name: this.name, trainable: this.trainable, dtype: this.dtype };
-    if (this.batchInputShape && this.semantics === 'keras2') config.batch_input_shape = this.batchInputShape;
+    if (this.batchInputShape && this.configFor === 'keras2') config.batch_input_shape = this.batchInputShape;
     return config;
   }
 

@@ -66,7 +66,7 @@ function spatialDropoutClass(rank: number): SpatialDropoutConstructor {
       return dropout(x, this.rate, this.name, this.seed, this.dataFormat === 'channels_last' ? [null, ...ones, null] : [null, null, ...ones]);
     }
     override getConfig(): JsonObject {
-      const more: JsonObject = this.semantics === 'keras2' ? { noise_shape: null } : rank === 1 ? {} : { data_format: this.dataFormat };
+      const more: JsonObject = this.configFor === 'keras2' ? { noise_shape: null } : rank === 1 ? {} : { data_format: this.dataFormat };
       return { ...super.getConfig(), rate: this.rate, seed: this.seed, ...more };
     }
   };
@@ -140,7 +140,7 @@ export class AlphaDropoutClass extends TrainingOnly {
     return ops.add(ops.multiply(kept, a), -a * limit * this.rate);
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), rate: this.rate, seed: this.seed, ...(this.semantics === 'keras3' ? { noise_shape: this.noiseShape as Json } : {}) };
+    return { ...super.getConfig(), rate: this.rate, seed: this.seed, ...(this.configFor === 'keras3' ? { noise_shape: this.noiseShape as Json } : {}) };
   }
 }
 

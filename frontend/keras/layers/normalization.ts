@@ -184,7 +184,7 @@ export class BatchNormalizationClass extends Layer {
       moving_mean_initializer: initializers.serialize(this.meanInitializer) as unknown as Json,
       moving_variance_initializer: initializers.serialize(this.varianceInitializer) as unknown as Json,
       ...rest,
-      ...(this.semantics === 'keras3' ? { renorm: false, renorm_clipping: null, renorm_momentum: 0.99, synchronized: false } : {}),
+      ...(this.configFor === 'keras3' ? { renorm: false, renorm_clipping: null, renorm_momentum: 0.99, synchronized: false } : {}),
     };
   }
 }
@@ -246,7 +246,7 @@ export class LayerNormalizationClass extends Layer {
     return this.beta ? ops.add(y, alongAxes(this.beta, x, axes)) : y;
   }
   override getConfig(): JsonObject {
-    const rms = this.semantics === 'keras3' ? { rms_scaling: false } : {};
+    const rms = this.configFor === 'keras3' ? { rms_scaling: false } : {};
     return {
       ...super.getConfig(),
       axis: this.axis as Json,

@@ -2,7 +2,7 @@
 import { didYouMean, UnsupportedError } from '../../../ir/errors.js';
 import { getRegisteredName, getRegisteredObject } from '../utils/custom-objects.js';
 import { isPlainObject } from '../utils/options.js';
-import { type JsonObject, optionsOfConfig, type Semantics, type SerializedObject, serializeObject } from '../utils/serialization.js';
+import { type JsonObject, optionsOfConfig, type Semantics, type SerializedObject, serializeObject, writtenGeneration } from '../utils/serialization.js';
 import { Layer } from './layer.js';
 
 /** A class whose instances are made from one options object. */
@@ -58,12 +58,15 @@ export function deserialize(serialized: SerializedObject, options: DeserializeOp
   const found = classOf(serialized, options.customObjects);
   if (!found) {
     const known = Object.keys(layerClasses);
+    const layer = typeof serialized.config?.name === 'string' ? `layer '${serialized.config.name}': ` : '';
     throw new UnsupportedError(
-      `unknown layer class '${name}'.${didYouMean(name, known)} Known: ${known.join(', ')}. Classes of one's own are given in 'customObjects' or registered with utils.registerKerasSerializable`,
+      `${layer}unknown layer class '${name}'.${didYouMean(name, known)} Known: ${known.join(', ')}. Classes of one's own are given in 'customObjects' or registered with utils.registerKerasSerializable`,
     );
   }
   if (name === 'Lambda' && !found.custom)
-    throw new UnsupportedError("a Lambda layer of a file holds Python code, which cannot run here: give a class named Lambda in 'customObjects'");
+    throw new UnsupportedError(
+      `layer '${String(serialized.config?.name ?? 'lambda')}': a Lambda layer of a file holds Python code, which is never run: give a class named Lambda in 'customObjects'`,
+    );
   const cls = found.cls as unknown as typeof Layer;
   const config = serialized.config ?? {};
   if (found.custom && cls.fromConfig !== undefined && cls.fromConfig !== Layer.fromConfig) return cls.fromConfig(config);
@@ -93,7 +96,12 @@ export function serialize(layer: Layer): SerializedObject {
   if (registered === null && (Object.hasOwn(layerClasses, layer.className) || ['Functional', 'Sequential'].includes(layer.className)))
     return serializeObject('keras.layers', layer.className, layer);
   const name = registered ?? layer.className;
-  return { module: null, class_name: layer.semantics === 'keras2' ? name : layer.className, config: layer.getConfig(), registered_name: name };
+  return {
+    module: null,
+    class_name: writtenGeneration(layer.semantics) === 'keras2' ? name : layer.className,
+    config: layer.getConfig(),
+    registered_name: name,
+  };
 }
 
 export const isSerializedLayer = (x: unknown): x is SerializedObject => isPlainObject(x) && typeof x.class_name === 'string' && isPlainObject(x.config);

@@ -115,7 +115,7 @@ abstract class Edges extends Layer {
   }
   override getConfig(): JsonObject {
     const amounts = this.rank === 1 ? this.amounts[0]! : this.amounts;
-    const format = this.rank === 1 && this.semantics === 'keras2' ? {} : { data_format: this.dataFormat };
+    const format = this.rank === 1 && this.configFor === 'keras2' ? {} : { data_format: this.dataFormat };
     return { ...super.getConfig(), [this.option]: amounts as Json, ...format };
   }
 }

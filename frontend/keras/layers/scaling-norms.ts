@@ -158,6 +158,9 @@ export class SpectralNormalizationClass extends Wrapper {
     const initializer: SerializedObject = { class_name: 'TruncatedNormal', config: { stddev: 0.02 } };
     this.vectorU = this.addWeight('vector_u', [1, this.kernel.shape.at(-1)!], { initializer, trainable: false });
   }
+  override get trackedWeights(): Readonly<Record<string, readonly Variable[]>> {
+    return this.semantics === 'keras3' && this.built ? { '': [this.kernel, this.vectorU] } : super.trackedWeights;
+  }
   /** Keras 3 counts the kernel as this layer's own, before vector_u. */
   override get weights(): Variable[] {
     const rest = this.layer.weights.filter((w) => w !== this.kernel);

@@ -73,7 +73,7 @@ abstract class ConvTranspose extends Conv {
   }
   override getConfig(): JsonObject {
     const { groups, dilation_rate, ...config } = super.getConfig();
-    const keras2 = this.semantics === 'keras2';
+    const keras2 = this.configFor === 'keras2';
     return {
       ...config,
       ...(keras2 && this.rank === 3 ? {} : { dilation_rate: dilation_rate as Json }),

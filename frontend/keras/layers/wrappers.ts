@@ -29,6 +29,9 @@ export abstract class Wrapper extends Layer {
     const layer = layerOf(this.className, o.layer, this.semantics);
     this.layer = this.hold(layer, this.semantics === 'keras2' ? '' : `/${layer.name}`);
   }
+  override get trackedLayers(): Readonly<Record<string, Layer | readonly Layer[]>> {
+    return { layer: this.layer };
+  }
   override getConfig(): JsonObject {
     return { ...super.getConfig(), layer: serialize(this.layer) as unknown as Json };
   }
@@ -96,7 +99,7 @@ export class BidirectionalClass extends Layer {
   readonly forwardLayer: RecurrentLayer;
   readonly backwardLayer: RecurrentLayer;
   readonly mergeMode: MergeMode;
-  private readonly given: { readonly layer: SerializedObject; readonly backward: SerializedObject | null };
+  private readonly given: { readonly layer: RecurrentLayer; readonly backward: RecurrentLayer | null };
 
   constructor(layer: Layer | BidirectionalConfig, options?: Omit<BidirectionalConfig, 'layer'>) {
     const o = resolveOptions<BidirectionalConfig>('Bidirectional', [layer, options], ['layer'], {
@@ -111,7 +114,7 @@ export class BidirectionalClass extends Layer {
     this.mergeMode = mode;
     const first = this.recurrent(layerOf('Bidirectional', o.layer, this.semantics));
     const second = o.backwardLayer ? this.recurrent(layerOf('Bidirectional', o.backwardLayer, this.semantics)) : null;
-    this.given = { layer: serialize(first), backward: second && serialize(second) };
+    this.given = { layer: first, backward: second };
     this.forwardLayer = this.hold(this.renamed(first, 'forward', first.goBackwards));
     this.backwardLayer = this.hold(second ? this.renamed(second, 'backward', second.goBackwards, true) : this.renamed(first, 'backward', !first.goBackwards));
     const [f, b] = [this.forwardLayer, this.backwardLayer];
@@ -122,6 +125,9 @@ export class BidirectionalClass extends Layer {
     this.supportsMasking = true;
   }
 
+  override get trackedLayers(): Readonly<Record<string, Layer | readonly Layer[]>> {
+    return { forward_layer: this.forwardLayer, backward_layer: this.backwardLayer };
+  }
   private recurrent(layer: Layer): RecurrentLayer {
     if (layer instanceof RecurrentLayer) return layer;
     throw new UnsupportedError(`Bidirectional: the layer must be recurrent, such as LSTM(8), got ${layer.className}`);
@@ -168,9 +174,10 @@ export class BidirectionalClass extends Layer {
     this.backwardLayer.resetStates();
   }
   override getConfig(): JsonObject {
-    const keras3 = this.semantics === 'keras3';
-    const layer = keras3 ? serialize(this.forwardLayer) : this.given.layer;
-    const backward = keras3 ? serialize(this.backwardLayer) : this.given.backward;
+    const keras3 = this.configFor === 'keras3';
+    const layer = serialize(keras3 ? this.forwardLayer : this.given.layer);
+    const second = keras3 ? this.backwardLayer : this.given.backward;
+    const backward = second && serialize(second);
     return {
       ...super.getConfig(),
       layer: layer as unknown as Json,

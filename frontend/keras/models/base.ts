@@ -6,15 +6,19 @@ import { ShapeError, UnsupportedError, ValueError } from '../../../ir/errors.js'
 import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import type { CompiledPlan } from '../../../runtime/plan.js';
+import type { FileTarget } from '../../formats/sink.js';
+import type { FileSource } from '../../formats/source.js';
 import { type KerasShape, listOf, separateLayout, type Tensors, Trace } from '../backend/trace.js';
 import { EmbeddingClass } from '../layers/embedding.js';
 import { type CallArguments, type InputShape, Layer, type LayerOptions, symbolicInputs } from '../layers/layer.js';
 import { unique } from '../layers/tracking.js';
 import * as optimizers from '../optimizers/index.js';
+import type { LoadWeightsOptions, SaveOptions } from '../saving/options.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
 import { autoName } from '../utils/naming.js';
 import { resolveOptions } from '../utils/options.js';
-import { nextSeed } from '../utils/random.js';
+import { nextSeed, type RandomState, RandomStream } from '../utils/random.js';
+import { type Semantics, type SerializedObject, writtenFor } from '../utils/serialization.js';
 import { Compiled, type CompileOptions, compileDefaults } from './compiled.js';
 import type { DataArgument } from './data.js';
 import { type DeviceOption, openExecutor } from './device-option.js';
@@ -42,6 +46,17 @@ export interface ProgramsOptions {
   readonly only?: readonly ('train' | 'evaluate' | 'predict')[];
 }
 
+/** What of a model changes in training beside its weights. */
+export interface ModelState {
+  /** Contents of state slots by name: optimizer, step counter, learning rate, metrics. */
+  readonly slots: ReadonlyMap<string, TypedArray>;
+  readonly layout: ModelLayout;
+  /** Of dropout and noise. */
+  readonly seed: number;
+  /** Of the order of samples; null before the first `fit`. */
+  readonly shuffle: RandomState | null;
+}
+
 export abstract class ModelBase extends Layer {
   /** Set to true, by a callback or elsewhere, to end `fit` after the running epoch. */
   stopTraining = false;
@@ -57,6 +72,9 @@ export abstract class ModelBase extends Layer {
   /** A session whose weights have to come back before the next one starts. */
   private retired: ModelSession | null = null;
   private seed: number | null = null;
+  private shuffle: RandomStream | null = null;
+  /** Contents of state slots from a file, until a session makes the slots. */
+  private restored = new Map<string, TypedArray>();
 
   constructor(options: LayerOptions, defaultName: string) {
     super({ ...options, name: options.name ?? autoName(defaultName) });
@@ -125,6 +143,7 @@ export abstract class ModelBase extends Layer {
     // a model that was never called may turn out to have several outputs
     this.compileLater = this.hasInputs ? null : () => resolve(this.outputNames);
     this.runEagerly = o.runEagerly;
+    this.restored = new Map();
     this.retire();
     this.device = o.device;
   }
@@ -180,7 +199,7 @@ export abstract class ModelBase extends Layer {
     await this.settle();
     if (!this.current) {
       const { executor, release } = this.runEagerly ? { executor: new EagerExecutor(), release: () => undefined } : await openExecutor(this.device);
-      this.current = new ModelSession(executor, this.layout(), this.optimizer, this.randomSeed(), release);
+      this.current = new ModelSession(executor, this.layout(), this.optimizer, this.randomSeed(), release, this.restored);
     }
     return this.current;
   }
@@ -188,6 +207,33 @@ export abstract class ModelBase extends Layer {
   /** The same where it is open and nothing has to settle; else null. */
   get readySession(): ModelSession | null {
     return this.retired ? null : this.current;
+  }
+
+  /** The order of samples in `fit`: one stream for the life of the model, so that training in several calls, or after a file, goes on as one call would. */
+  get shuffleStream(): RandomStream {
+    this.shuffle ??= new RandomStream(nextSeed());
+    return this.shuffle;
+  }
+
+  /** What training needs beside weights to go on exactly. Weights and states of layers are brought to the host. */
+  async exportState(): Promise<ModelState> {
+    await this.settle();
+    await this.current?.pull();
+    const slots = this.current ? await this.current.exportSlots() : new Map(this.restored);
+    return { slots, layout: this.layout(), seed: this.randomSeed(), shuffle: this.shuffle?.state ?? null };
+  }
+  /** Goes on from a state that `exportState` gave; weights and states of layers are taken from the host. Missing parts stay as they are. */
+  restoreState(state: Partial<Omit<ModelState, 'layout'>>): void {
+    if (state.seed !== undefined) this.seed = state.seed;
+    if (state.shuffle) this.shuffle = new RandomStream(state.shuffle);
+    if (this.current) {
+      this.current.push();
+      this.current.restoreSlots(state.slots ?? new Map());
+    } else for (const [name, contents] of state.slots ?? []) this.restored.set(name, contents);
+  }
+  /** The parameters in the order in which optimizer slots hold them, for files. */
+  get parameterLayout(): ModelLayout {
+    return this.layout();
   }
 
   /** One line about the device that the model runs on; null before it runs. */
@@ -359,16 +405,55 @@ export abstract class ModelBase extends Layer {
     throw new UnsupportedError(`the model class ${this.className} has no call: write call(inputs, { training }) { … } in it, or give Model inputs and outputs`);
   }
 
-  /** The architecture as Keras writes it. */
-  toJson(): string {
-    // Keras 3 finds Sequential by its public name alone, and functional models by their module.
-    const functional = this.className === 'Functional';
-    return JSON.stringify({
-      module: functional ? 'keras.src.models.functional' : 'keras',
-      class_name: this.className,
-      config: this.getConfig(),
-      registered_name: functional ? 'Functional' : null,
+  /** The architecture as Keras serializes it: for Keras 2 or Keras 3, whatever the model was made as. */
+  serialized(generation: Semantics): SerializedObject {
+    return writtenFor(generation, () => {
+      // Keras finds Sequential by its public name alone, and functional models by their module.
+      const functional = this.className === 'Functional';
+      const module = generation === 'keras2' ? 'keras.src.engine.functional' : 'keras.src.models.functional';
+      const shapes = this.hasInputs ? this.inputSpecs.map((s) => s.shape) : null;
+      return {
+        module: functional ? module : 'keras',
+        class_name: this.className,
+        config: this.getConfig(),
+        registered_name: functional ? 'Functional' : null,
+        ...(shapes ? { build_config: { input_shape: shapes.length === 1 ? shapes[0]! : shapes } } : {}),
+      };
     });
+  }
+
+  /** The architecture as JSON. `keras`: which Keras reads it, 2 (default) or 3. */
+  toJson(options: { readonly keras?: 2 | 3 } = {}): string {
+    return JSON.stringify(this.configFile(options.keras ?? 2));
+  }
+  /** The architecture as YAML 1.1, as Keras 2 wrote it until 2.5. `keras`: 2 (default) or 3. */
+  async toYaml(options: { readonly keras?: 2 | 3 } = {}): Promise<string> {
+    const { writeYaml } = await import('../../formats/text.js');
+    return writeYaml(JSON.parse(this.toJson(options)));
+  }
+  private configFile(keras: 2 | 3): object {
+    if (keras === 3) return this.serialized('keras3');
+    const { class_name, config } = this.serialized('keras2');
+    return { class_name, config, keras_version: '2.15.0', backend: 'tensorflow' };
+  }
+
+  /**
+   * Saves the model: architecture, weights, what `compile` was given, and the optimizer's state. The ending of the target gives the format (`.h5`, `.keras`); a path (Node), or a
+   * target such as `download('m.keras')`. On a disk saving is atomic: the old file or the new one is there, whole.
+   */
+  async save(target: FileTarget, options: SaveOptions = {}): Promise<void> {
+    const { saveModel } = await import('../saving/index.js');
+    await saveModel(this, target, options);
+  }
+  /** Saves the weights alone: `.h5` in the layout of Keras 2, `.weights.h5` in that of Keras 3. */
+  async saveWeights(target: FileTarget, options: SaveOptions = {}): Promise<void> {
+    const { saveWeights } = await import('../saving/index.js');
+    await saveWeights(this, target, options);
+  }
+  /** Loads weights that a file holds for a model like this one. Throws, and changes nothing, when they do not fit; see the options. */
+  async loadWeights(source: FileSource, options: LoadWeightsOptions = {}): Promise<void> {
+    const { loadWeights } = await import('../saving/index.js');
+    await loadWeights(this, source, options);
   }
 
   /** Gives all device memory back. The model stays usable: it starts from the host's weights. */

@@ -66,16 +66,17 @@ export class Compiled {
 
   constructor(
     readonly optimizer: Optimizer,
-    private readonly options: Required<CompileOptions>,
+    /** What `compile` was given. */
+    readonly given: Required<CompileOptions>,
     readonly outputNames: readonly string[],
     private readonly semantics: Semantics,
   ) {
-    this.losses = this.spread('loss', options.loss, (x) => (Array.isArray(x) ? null : losses.get(x as losses.LossIdentifier, semantics)));
-    const weights = options.lossWeights;
+    this.losses = this.spread('loss', given.loss, (x) => (Array.isArray(x) ? null : losses.get(x as losses.LossIdentifier, semantics)));
+    const weights = given.lossWeights;
     this.lossWeights = weights === null ? outputNames.map(() => 1) : this.spread('lossWeights', weights, (x) => Number(x)).map((w) => w ?? 1);
     for (const what of ['metrics', 'weightedMetrics'] as const) {
       // unknown names are errors here, not at the first batch
-      for (const id of this.metricLists(options[what], what).flat()) if (typeof id === 'string') metrics.get(id, [1, 2], [1, 2], semantics);
+      for (const id of this.metricLists(given[what], what).flat()) if (typeof id === 'string') metrics.get(id, [1, 2], [1, 2], semantics);
     }
   }
 
@@ -124,7 +125,7 @@ export class Compiled {
     });
     const made: OutputMetric[] = [];
     for (const weighted of [false, true]) {
-      const lists = this.metricLists(weighted ? this.options.weightedMetrics : this.options.metrics, 'metrics');
+      const lists = this.metricLists(weighted ? this.given.weightedMetrics : this.given.metrics, 'metrics');
       lists.forEach((ids, output) => {
         for (const id of ids) {
           const target = targets[output];

@@ -183,8 +183,8 @@ export class FunctionalClass extends ModelBase {
 
   override getConfig(): JsonObject {
     const inModel = new Set(this.nodes);
-    const keras2 = this.semantics === 'keras2';
-    const nodeIndex = (node: LayerNode): number => ownNodes(node.layer, this.semantics) + node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
+    const keras2 = this.configFor === 'keras2';
+    const nodeIndex = (node: LayerNode): number => ownNodes(node.layer, this.configFor) + node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
     const history = (t: KerasTensor): Json[] => [t.history.node.layer.name, nodeIndex(t.history.node), t.history.index];
     const reference = (t: KerasTensor): Json =>
       keras2 ? history(t) : { class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: history(t) } };

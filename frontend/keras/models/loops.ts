@@ -5,7 +5,6 @@ import { ValueError } from '../../../ir/errors.js';
 import { type CallbackClass, CallbackList, History, type Logs } from '../callbacks/index.js';
 import type { Tensor } from '../tensor.js';
 import { positiveInteger, resolveOptions } from '../utils/options.js';
-import { nextSeed, RandomStream } from '../utils/random.js';
 import type { ModelBase } from './base.js';
 import { type DataArgument, type DataSet, dataSpec, rowsOf } from './data.js';
 import { batchFor, dataSet, type Loaded, loadData, openSizes, release } from './feeding.js';
@@ -146,7 +145,7 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   const tested = validation
     ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count))
     : null;
-  const stream = new RandomStream(nextSeed());
+  const stream = model.shuffleStream;
   const watchesBatches = callbacks.has('onTrainBatchBegin', 'onTrainBatchEnd');
   model.stopTraining = false;
   let logs: Record<string, number> = {};

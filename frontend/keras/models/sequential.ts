@@ -118,10 +118,10 @@ export class SequentialClass extends ModelBase {
   override getConfig(): JsonObject {
     const first =
       this.inputLayer ??
-      (this.input ? new InputLayerClass({ batchShape: this.input.shape, dtype: this.input.dtype, name: this.input.name, semantics: this.semantics }) : null);
+      (this.input ? new InputLayerClass({ batchShape: this.input.shape, dtype: this.input.dtype, name: this.input.name, semantics: this.configFor }) : null);
     return {
       name: this.name,
-      ...(this.semantics === 'keras3' ? { trainable: this.trainable, dtype: 'float32' } : {}),
+      ...(this.configFor === 'keras3' ? { trainable: this.trainable, dtype: 'float32' } : {}),
       layers: [...(first ? [first as Layer] : []), ...this.sublayers].map((l) => serialize(l) as unknown as JsonObject),
       ...(this.input ? { build_input_shape: this.input.shape } : {}),
     };

@@ -1,4 +1,7 @@
-/** Models from their configurations: Sequential and functional ones, as Keras 2 (`batch_input_shape`, nested lists) and Keras 3 (`batch_shape`, `keras_history`) write them. */
+/**
+ * Models from their configurations: Sequential and functional ones, as Keras 2 (`batch_input_shape`, nested lists) and Keras 3 (`batch_shape`, `keras_history`) write them;
+ * older ones are brought to the form of Keras 2 first (old-configs.ts).
+ */
 import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { Layer } from '../layers/layer.js';
 import type { KerasTensor } from '../layers/node.js';
@@ -8,45 +11,88 @@ import { isPlainObject, toCamel } from '../utils/options.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
 import type { ModelBase } from './base.js';
 import { FunctionalClass, ownNodes } from './functional.js';
+import { upgraded } from './old-configs.js';
 import { SequentialClass } from './sequential.js';
 
 const modelClasses = ['Sequential', 'Functional', 'Model'];
 
 /** Keras 3 marks its configs by policies and `batch_shape`; Keras 2 by `batch_input_shape` and `keras_version`. */
-function semanticsOf(model: SerializedObject): Semantics {
+export function semanticsOf(model: SerializedObject): Semantics {
   const version = (model as { keras_version?: unknown }).keras_version;
   if (typeof version === 'string') return version.startsWith('3') ? 'keras3' : 'keras2';
   return JSON.stringify(model.config).includes('"batch_input_shape"') ? 'keras2' : 'keras3';
 }
 
-/** Classes in a config that do not exist here, all of them. */
-function missingClasses(layers: readonly SerializedObject[], options: DeserializeOptions): string[] {
-  return layers.flatMap((l) => {
-    if (modelClasses.includes(l.class_name)) return missingClasses((l.config.layers ?? []) as unknown as SerializedObject[], options);
-    return classOf(l, options.customObjects) ? [] : [l.class_name.slice(l.class_name.indexOf('>') + 1)];
+/** Layers in a config whose classes do not exist here, all of them. */
+function missingLayers(layers: readonly SerializedObject[], options: DeserializeOptions, depth = 0): { readonly layer: string; readonly className: string }[] {
+  if (depth > maxDepth) throw new ValueError(`the model's config has models inside models, more than ${maxDepth} deep`);
+  const bare = (name: string) => name.slice(name.indexOf('>') + 1);
+  return layers.flatMap((l, i) => {
+    if (!isPlainObject(l) || typeof l.class_name !== 'string') throw new ValueError(`entry ${i} of the layers in the model's config has no class_name`);
+    const config = isPlainObject(l.config) ? (l.config as JsonObject) : {};
+    const className = bare(l.class_name);
+    const layer = typeof config.name === 'string' ? config.name : `layer ${i}`;
+    if (modelClasses.includes(className)) return missingLayers(listOfLayers(l), options, depth + 1);
+    const found = classOf(l, options.customObjects);
+    if (!found) return [{ layer, className }];
+    if (found.custom) return [];
+    const inner = [config.layer, config.backward_layer, config.cell].filter((x): x is JsonObject => isPlainObject(x) && typeof x.class_name === 'string');
+    return missingLayers(inner as unknown as SerializedObject[], options, depth + 1);
   });
 }
 
-/** A model from its configuration (an object or JSON text). One error lists all layer classes that do not exist here. */
-export function modelFromConfig(config: string | SerializedObject, options: DeserializeOptions = {}): ModelBase {
-  const model = (typeof config === 'string' ? JSON.parse(config) : config) as SerializedObject;
-  if (!isPlainObject(model) || !isPlainObject(model.config) || !modelClasses.includes(model.class_name)) {
-    throw new ValueError(`not the configuration of a Sequential or functional model: class_name is ${JSON.stringify(model?.class_name)}`);
-  }
-  const missing = [...new Set(missingClasses([model], options))];
-  if (missing.length > 0) throw new UnsupportedError(`the model has layers of unknown classes: ${missing.join(', ')}`);
-  return build(model, { ...options, semantics: options.semantics ?? semanticsOf(model) });
+const maxDepth = 64;
+
+function listOfLayers(model: SerializedObject): readonly SerializedObject[] {
+  const layers = (model.config as JsonObject | undefined)?.layers;
+  if (!Array.isArray(layers)) throw new ValueError(`the configuration of a ${model.class_name} needs a list of layers`);
+  return layers as unknown as SerializedObject[];
 }
 
-function build(model: SerializedObject, options: DeserializeOptions): ModelBase {
+/**
+ * A model from its configuration (an object or JSON text), of Keras 1.2, 2.0 to 2.15 or 3. One error lists all layers whose classes do not exist here: give them in
+ * `customObjects`, or register them once with `utils.registerKerasSerializable`. No code in a configuration is run.
+ */
+export function modelFromConfig(config: string | SerializedObject, options: DeserializeOptions = {}): ModelBase {
+  const given = typeof config === 'string' ? parsed(config) : config;
+  if (!isPlainObject(given) || !modelClasses.includes((given as { class_name: string }).class_name)) {
+    const found = isPlainObject(given) ? JSON.stringify(given.class_name) : 'nothing';
+    throw new ValueError(`not the configuration of a Sequential or functional model: class_name is ${found}`);
+  }
+  const model = upgraded(given as unknown as SerializedObject);
+  if (!isPlainObject(model.config)) throw new ValueError(`the configuration of a ${model.class_name} has no config`);
+  const missing = missingLayers([model], options);
+  if (missing.length > 0) {
+    const list = missing.map((m) => `'${m.layer}' (${m.className})`).join(', ');
+    const name = missing[0]!.className;
+    throw new UnsupportedError(
+      `the model has layers of unknown classes: ${list}. Give the classes: { customObjects: { ${name}: … } }, or register them with utils.registerKerasSerializable before loading`,
+    );
+  }
+  const written = semanticsOf(model);
+  return build(model, { ...options, semantics: options.semantics ?? written, written });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (e) {
+    throw new ValueError(`the model's configuration is not JSON: ${e instanceof Error ? e.message : String(e)}`);
+  }
+}
+
+/** `written`: the generation that wrote the configuration, which need not be the one whose results are wanted. */
+type BuildOptions = DeserializeOptions & { readonly written: Semantics };
+
+function build(model: SerializedObject, options: BuildOptions): ModelBase {
   return model.class_name === 'Sequential' ? sequential(model.config, options) : functional(model.config, options);
 }
 
-function layerFrom(config: SerializedObject, options: DeserializeOptions): Layer {
+function layerFrom(config: SerializedObject, options: BuildOptions): Layer {
   return modelClasses.includes(config.class_name) ? build(config, options) : deserialize(config, options);
 }
 
-function sequential(config: JsonObject, options: DeserializeOptions): SequentialClass {
+function sequential(config: JsonObject, options: BuildOptions): SequentialClass {
   const layers = (config.layers as unknown as SerializedObject[]).map((l) => layerFrom(l, options));
   const model = new SequentialClass({
     layers,
@@ -69,7 +115,7 @@ interface PendingCall {
   readonly args: JsonObject;
 }
 
-function functional(config: JsonObject, options: DeserializeOptions): FunctionalClass {
+function functional(config: JsonObject, options: BuildOptions): FunctionalClass {
   const list = config.layers as unknown as (SerializedObject & { readonly name: string; readonly inbound_nodes: readonly Json[] })[];
   const layers = new Map<string, Layer>();
   const pending: PendingCall[] = [];
@@ -82,7 +128,7 @@ function functional(config: JsonObject, options: DeserializeOptions): Functional
     const layer = layers.get(name);
     if (!layer) throw new ValueError(`the model's config refers to the layer '${name}', which it does not have`);
     // Keras 3 writes 0 for the first call of a functional model that it had loaded, and reads it as Python's -1: the last call
-    return layer.inboundNodes.at(node - ownNodes(layer, options.semantics ?? 'keras3'))?.outputs[index] ?? null;
+    return layer.inboundNodes.at(node - ownNodes(layer, options.written))?.outputs[index] ?? null;
   };
   // Calls whose inputs exist are made, in the order of each layer's nodes, until none is left.
   while (pending.length > 0) {

@@ -41,6 +41,8 @@ export class ModelSession implements VariableHome {
     private readonly optimizer: Optimizer | null,
     private readonly seed: number,
     private readonly release: () => void,
+    /** Contents of slots that a file held; each is taken when its slot is made. */
+    private readonly restored: Map<string, TypedArray>,
   ) {
     for (const v of [...layout.flat.parts.map((p) => p.variable), ...layout.separate]) v.home = this;
   }
@@ -73,7 +75,9 @@ export class ModelSession implements VariableHome {
   private firstContents(slot: string, dtype: DType, shape: readonly number[]): TypedArray {
     this.initialized.add(slot);
     if (slot === learningRateSlot) this.writtenRate = this.optimizer!.learningRate;
-    return initialContents(slot, this.layout, this.optimizer, this.seed) ?? numbersOf(hostArray(dtype, sizeOf(shape)));
+    const kept = this.restored.get(slot);
+    this.restored.delete(slot);
+    return kept ?? initialContents(slot, this.layout, this.optimizer, this.seed) ?? numbersOf(hostArray(dtype, sizeOf(shape)));
   }
 
   /** The plans of the programs made so far, the last of each name: train, evaluate, predict. */
@@ -115,6 +119,21 @@ export class ModelSession implements VariableHome {
     const slot = this.optimizer?.useEma ? this.optimizer.stateName('average') : null;
     if (slot === null || !this.initialized.has(slot)) return;
     this.executor.writeState(this.layout.flat.slot, await this.executor.readState(slot));
+  }
+
+  /** Contents of all slots that are not weights or states of layers (optimizer, counters, metrics); the learning rate is the optimizer's own. */
+  async exportSlots(): Promise<Map<string, TypedArray>> {
+    const own = new Set([this.layout.flat.slot, ...this.layout.separate.map((v) => this.layout.place(v).slot)]);
+    const out = new Map(this.restored);
+    for (const name of this.initialized) if (!own.has(name) && name !== learningRateSlot) out.set(name, await this.executor.readState(name));
+    return out;
+  }
+  /** Gives slots contents: now where they are, otherwise when they are made. */
+  restoreSlots(slots: ReadonlyMap<string, TypedArray>): void {
+    for (const [name, contents] of slots) {
+      if (this.initialized.has(name)) this.executor.writeState(name, contents);
+      else this.restored.set(name, contents);
+    }
   }
 
   /** Device to host: all weights and states. */

@@ -36,11 +36,31 @@ export function threefry(key0: number, key1: number, counter0: number, counter1:
   return [x, y];
 }
 
+/** Where a stream of random numbers stands. */
+export interface RandomState {
+  readonly seed: number;
+  readonly counter: number;
+  readonly spare: number | null;
+}
+
 /** A stream of random numbers. */
 export class RandomStream {
+  private readonly seed: number;
   private counter = 0;
   private spare: number | null = null;
-  constructor(private readonly seed: number) {}
+  /** Starts at a seed, or goes on from a state. */
+  constructor(from: number | RandomState) {
+    if (typeof from === 'number') {
+      this.seed = from;
+      return;
+    }
+    this.seed = from.seed;
+    this.counter = from.counter;
+    this.spare = from.spare;
+  }
+  get state(): RandomState {
+    return { seed: this.seed, counter: this.counter, spare: this.spare };
+  }
 
   /** 32 random bits. */
   bits(): number {

@@ -6,6 +6,21 @@ import { describe, isPlainObject, toCamel, toSnake } from './options.js';
 /** Which generation of Keras decides where the two differ. */
 export type Semantics = 'keras2' | 'keras3';
 
+let writing: Semantics | null = null;
+
+/** Runs `body` while configurations are written for this generation of Keras, whatever a layer's own is. */
+export function writtenFor<T>(generation: Semantics, body: () => T): T {
+  const before = writing;
+  writing = generation;
+  try {
+    return body();
+  } finally {
+    writing = before;
+  }
+}
+/** The generation that configurations are written for: the one that was asked for, or the object's own. */
+export const writtenGeneration = (own: Semantics): Semantics => writing ?? own;
+
 /** JSON that Keras writes. */
 export type Json = null | boolean | number | string | undefined | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = { readonly [key: string]: Json };

@@ -75,6 +75,11 @@ abstract class HeadsAttention extends Layer {
     this.fields = { kernel: weightFields(o, 'kernel'), bias: weightFields(o, 'bias') };
     this.supportsMasking = true;
   }
+  override get trackedWeights(): Readonly<Record<string, readonly Variable[]>> {
+    if (!this.built) return {};
+    const entries = Object.entries(this.projections).map(([name, p]) => [`_${name}_dense`, p.bias ? [p.kernel, p.bias] : [p.kernel]]);
+    return Object.fromEntries(entries) as Record<string, Variable[]>;
+  }
   /** Weights `name/kernel` (…inputs, …outputs) and `name/bias` (…outputs). */
   protected projection(name: string, inputs: readonly number[], outputs: readonly number[]): Projection {
     const kernel = this.addWeight(`${name}/kernel`, [...inputs, ...outputs], this.fields.kernel);
@@ -275,7 +280,7 @@ export class MultiHeadAttentionClass extends HeadsAttention {
       output_shape: this.outputShape as Json,
       attention_axes: this.attentionAxes as Json,
       ...this.headsConfig(),
-      ...(this.semantics === 'keras2'
+      ...(this.configFor === 'keras2'
         ? {
             query_shape: (shapes?.[0] ?? null) as Json,
             key_shape: (shapes?.[2] ?? null) as Json,

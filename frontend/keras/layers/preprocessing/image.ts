@@ -83,7 +83,7 @@ abstract class ToSize extends Layer {
     return resize(part, axes, [this.height, this.width], method);
   }
   override getConfig(): JsonObject {
-    const format = this.semantics === 'keras3' ? { data_format: this.dataFormat } : {};
+    const format = this.configFor === 'keras3' ? { data_format: this.dataFormat } : {};
     return { ...super.getConfig(), height: this.height, width: this.width, ...format };
   }
 }
@@ -161,7 +161,7 @@ export class ResizingClass extends ToSize {
   }
   override getConfig(): JsonObject {
     const keras3: JsonObject =
-      this.semantics === 'keras3' ? { pad_to_aspect_ratio: this.padToAspectRatio, fill_mode: 'constant', fill_value: this.fillValue, antialias: false } : {};
+      this.configFor === 'keras3' ? { pad_to_aspect_ratio: this.padToAspectRatio, fill_mode: 'constant', fill_value: this.fillValue, antialias: false } : {};
     return { ...super.getConfig(), interpolation: this.interpolation, crop_to_aspect_ratio: this.cropToAspectRatio, ...keras3 };
   }
 }

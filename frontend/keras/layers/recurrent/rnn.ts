@@ -69,6 +69,10 @@ export abstract class RecurrentLayer extends Layer {
     this.supportsMasking = true;
   }
 
+  override get trackedLayers(): Readonly<Record<string, Layer | readonly Layer[]>> {
+    return { cell: this.cell };
+  }
+
   /** Rank of the input. */
   protected get inputRank(): number {
     return 3;
@@ -185,7 +189,7 @@ export abstract class RecurrentLayer extends Layer {
       go_backwards: this.goBackwards,
       stateful: this.stateful,
       unroll: this.unroll,
-      ...(this.semantics === 'keras2' ? { time_major: this.timeMajor } : { zero_output_for_mask: this.zeroOutputForMask }),
+      ...(this.configFor === 'keras2' ? { time_major: this.timeMajor } : { zero_output_for_mask: this.zeroOutputForMask }),
     };
   }
 }
@@ -209,6 +213,9 @@ export class StackedRNNCellsClass extends RecurrentCell {
     super(o);
     if (!Array.isArray(o.cells) || o.cells.length === 0) throw new ValueError(`StackedRNNCells: 'cells' must be a list of cells, got ${describe(o.cells)}`);
     this.cells = o.cells.map((c) => this.hold(cellOf(this, c)));
+  }
+  override get trackedLayers(): Readonly<Record<string, Layer | readonly Layer[]>> {
+    return { cells: this.cells };
   }
   /** Shapes of the inputs of the cells. */
   private inputs(step: Shape): Shape[] {

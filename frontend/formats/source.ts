@@ -1,0 +1,129 @@
+/**
+ * Where a file is read from: a path (Node), a `File` or `Blob`, a `URL`, or bytes in memory. Readers see bytes at positions; nothing is read before it is asked for, where the
+ * place allows that.
+ */
+import { ModelFormatError, ValueError } from '../../ir/errors.js';
+
+/** What users may give: a path in Node; elsewhere (and there too) a URL, a Blob or File, or the bytes. */
+export type FileSource = string | URL | Blob | ArrayBuffer | Uint8Array;
+
+/** What a worker opens by itself. `offset` and `size`: the part of the place that is the file. */
+export type WorkerSource =
+  | { readonly path: string; readonly offset: number; readonly size: number }
+  | { readonly blob: Blob; readonly size: number }
+  | { readonly bytes: Uint8Array; readonly size: number };
+
+/** An open file. */
+export interface OpenFile {
+  /** For messages and for the extension. */
+  readonly name: string;
+  readonly size: number;
+  /** Bytes from `offset` on; fewer at the end of the file. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** The file, or a part of it, for a worker. */
+  forWorker(offset?: number, size?: number): WorkerSource;
+  /** Where the file lies, for formats of several files; null when it has no place. */
+  readonly path: string | null;
+  close(): Promise<void>;
+}
+
+export const isNode = (): boolean => typeof process !== 'undefined' && typeof process.versions?.node === 'string';
+
+class Bytes implements OpenFile {
+  readonly path = null;
+  constructor(
+    readonly name: string,
+    private readonly bytes: Uint8Array,
+  ) {}
+  get size(): number {
+    return this.bytes.byteLength;
+  }
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    return this.bytes.subarray(offset, offset + length);
+  }
+  forWorker(offset = 0, size = this.size - offset): WorkerSource {
+    return { bytes: this.bytes.subarray(offset, offset + size), size };
+  }
+  async close(): Promise<void> {
+    // the bytes belong to the caller
+  }
+}
+
+class BlobFile implements OpenFile {
+  readonly path = null;
+  constructor(
+    readonly name: string,
+    private readonly blob: Blob,
+  ) {}
+  get size(): number {
+    return this.blob.size;
+  }
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    return new Uint8Array(await this.blob.slice(offset, offset + length).arrayBuffer());
+  }
+  forWorker(offset = 0, size = this.size - offset): WorkerSource {
+    return { blob: this.blob.slice(offset, offset + size), size };
+  }
+  async close(): Promise<void> {
+    // nothing is held
+  }
+}
+
+/** A file of the disk, from a path. */
+async function openPath(path: string): Promise<OpenFile> {
+  const fs = await import('node:fs/promises');
+  let handle: Awaited<ReturnType<typeof fs.open>>;
+  try {
+    handle = await fs.open(path, 'r');
+  } catch (e) {
+    const { code } = e as { code?: string };
+    throw new ValueError(code === 'ENOENT' ? `${path}: there is no such file` : `${path}: cannot be opened (${code ?? String(e)})`);
+  }
+  const stat = await handle.stat();
+  if (!stat.isFile()) {
+    await handle.close();
+    throw new ValueError(`${path}: expected a file, found ${stat.isDirectory() ? 'a folder' : 'something else'}`);
+  }
+  return {
+    name: path,
+    path,
+    size: stat.size,
+    async read(offset, length) {
+      const out = new Uint8Array(Math.max(0, Math.min(length, stat.size - offset)));
+      for (let done = 0; done < out.byteLength; ) {
+        const { bytesRead } = await handle.read(out, done, out.byteLength - done, offset + done);
+        if (bytesRead === 0) throw new ModelFormatError(`${path}: ends at byte ${offset + done}, ${stat.size} were expected (was it changed meanwhile?)`);
+        done += bytesRead;
+      }
+      return out;
+    },
+    forWorker: (offset = 0, size = stat.size - offset) => ({ path, offset, size }),
+    close: () => handle.close(),
+  };
+}
+
+/** Opens a source. `name`: for messages where the source has none, and for its extension. */
+export async function openSource(source: FileSource, name?: string): Promise<OpenFile> {
+  if (source instanceof Uint8Array) return new Bytes(name ?? 'file in memory', source);
+  if (source instanceof ArrayBuffer) return new Bytes(name ?? 'file in memory', new Uint8Array(source));
+  if (typeof Blob !== 'undefined' && source instanceof Blob) return new BlobFile(name ?? (source as Blob & { name?: string }).name ?? 'blob', source);
+  if (source instanceof URL || (typeof source === 'string' && (!isNode() || /^(https?|blob|data|file):/.test(source)))) return openUrl(String(source), name);
+  if (typeof source !== 'string') throw new ValueError('a file must be given as a path, a URL, a Blob or File, an ArrayBuffer or a Uint8Array');
+  return openPath(source);
+}
+
+async function openUrl(url: string, name?: string): Promise<OpenFile> {
+  if (url.startsWith('file:') && isNode()) {
+    const { fileURLToPath } = await import('node:url');
+    return openPath(fileURLToPath(url));
+  }
+  const response = await fetch(url);
+  if (!response.ok) throw new ValueError(`${url}: the server answered ${response.status} ${response.statusText}`);
+  return new BlobFile(name ?? new URL(response.url || url, 'http://localhost').pathname.split('/').at(-1) ?? url, await response.blob());
+}
+
+/** The whole file; refuses more than `limit` bytes. */
+export async function readAll(file: OpenFile, limit: number): Promise<Uint8Array> {
+  if (file.size > limit) throw new ModelFormatError(`${file.name}: ${file.size} bytes are more than the limit of ${limit} for this kind of file`);
+  return file.read(0, file.size);
+}

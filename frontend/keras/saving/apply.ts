@@ -1,0 +1,176 @@
+/** Puts what a file holds into a model. Every shape is compared before anything is read or changed. */
+import type { TypedArray } from '../../../ir/dtype.js';
+import { ModelFormatError } from '../../../ir/errors.js';
+import { iterationSlot } from '../backend/trace.js';
+import type { Variable } from '../backend/variable.js';
+import type { Layer } from '../layers/layer.js';
+import type { ModelBase } from '../models/base.js';
+import { keras1Weights } from './keras1-weights.js';
+import { objectsOf } from './objects.js';
+import { optimizerVariables } from './optimizer-variables.js';
+import type { ExtraState, SavedArray, SavedModel, SavedWeights } from './saved-model.js';
+
+export interface ApplyOptions {
+  readonly byName?: boolean;
+  readonly skipMismatch?: boolean;
+}
+
+interface Assignment {
+  readonly variable: Variable;
+  readonly array: SavedArray;
+}
+
+const shapeText = (s: readonly number[]): string => `[${s.join(',')}]`;
+
+/** Pairs weights of one layer with arrays of the file, or says what does not fit. */
+function paired(what: string, source: string, variables: readonly Variable[], arrays: readonly SavedArray[]): Assignment[] | string {
+  if (variables.length !== arrays.length)
+    return `${source}: ${what} has ${variables.length} weights, the file holds ${arrays.length} for it (${arrays.map((a) => a.name).join(', ')})`;
+  for (const [i, v] of variables.entries()) {
+    const found = arrays[i]!.shape;
+    if (v.shape.join() !== found.join())
+      return `${source}: ${v.path}: expected shape ${shapeText(v.shape)}, the file holds ${shapeText(found)} (${arrays[i]!.name})`;
+  }
+  return variables.map((variable, i) => ({ variable, array: arrays[i]! }));
+}
+
+function byLayers(model: ModelBase, source: string, saved: Extract<SavedWeights, { kind: 'layers' }>, o: ApplyOptions): Assignment[] {
+  const fail = (message: string): never => {
+    throw new ModelFormatError(message);
+  };
+  const ordered = (l: Layer): Variable[] => [...l.trainableWeights, ...l.nonTrainableWeights];
+  const out: Assignment[] = [];
+  const pair = (layer: Layer, arrays: readonly SavedArray[]): void => {
+    const variables = ordered(layer);
+    const fits = paired(`layer '${layer.name}'`, source, variables, keras1Weights(layer, variables, arrays));
+    if (typeof fits !== 'string') out.push(...fits);
+    else if (!o.skipMismatch) fail(fits);
+  };
+  if (o.byName) {
+    const mine = new Map(model.layers.map((l) => [l.name, l]));
+    for (const l of saved.layers) {
+      const layer = mine.get(l.name);
+      if (layer) pair(layer, l.weights);
+    }
+    return out;
+  }
+  const theirs = saved.layers.filter((l) => l.weights.length > 0);
+  const mine = model.layers.filter((l) => ordered(l).length > 0);
+  if (theirs.length !== mine.length) {
+    fail(
+      `${source}: the file holds weights of ${theirs.length} layers (${theirs.map((l) => l.name).join(', ')}), model '${model.name}' has ${mine.length} layers with weights (${mine.map((l) => l.name).join(', ')}); { byName: true } takes those whose names agree`,
+    );
+  }
+  mine.forEach((layer, i) => {
+    pair(layer, theirs[i]!.weights);
+  });
+  return out;
+}
+
+function byObjects(model: ModelBase, source: string, saved: Extract<SavedWeights, { kind: 'objects' }>, o: ApplyOptions): Assignment[] {
+  const out: Assignment[] = [];
+  for (const x of objectsOf(model)) {
+    if (x.variables.length === 0) continue;
+    const stored = saved.objects.get(x.path);
+    const arrays = [...(stored ?? new Map<string, SavedArray>())].sort(([a], [b]) => Number(a) - Number(b)).map(([, a]) => a);
+    const fits = paired(`'${x.title}' (${x.path})`, source, x.variables, arrays);
+    if (typeof fits !== 'string') out.push(...fits);
+    else if (!o.skipMismatch) throw new ModelFormatError(fits);
+  }
+  return out;
+}
+
+function byNames(model: ModelBase, source: string, arrays: ReadonlyMap<string, SavedArray>, o: ApplyOptions): Assignment[] {
+  return model.weights.flatMap((v) => {
+    const array = arrays.get(v.path) ?? arrays.get(`${v.path}:0`);
+    const fits = paired(`'${v.path}'`, source, [v], array ? [array] : []);
+    if (typeof fits !== 'string') return fits;
+    if (o.skipMismatch) return [];
+    throw new ModelFormatError(fits);
+  });
+}
+
+/** Which array goes to which weight; throws where they do not fit. */
+function assignments(model: ModelBase, source: string, saved: SavedWeights, o: ApplyOptions): Assignment[] {
+  if (o.byName && saved.kind !== 'layers') throw new ModelFormatError(`${source}: the option byName is for H5 files in the layout of Keras 2`);
+  if (saved.kind === 'layers') return byLayers(model, source, saved, o);
+  if (saved.kind === 'objects') return byObjects(model, source, saved, o);
+  if (saved.kind === 'names') return byNames(model, source, saved.arrays, o);
+  const fits = paired(`model '${model.name}'`, source, model.weights, saved.arrays);
+  if (typeof fits === 'string') throw new ModelFormatError(fits);
+  return fits;
+}
+
+/** The weights of a file into a model. They are read one by one; a large one is never twice in memory. */
+export async function applyWeights(model: ModelBase, source: string, saved: SavedWeights, o: ApplyOptions = {}): Promise<void> {
+  const done = new Set<Variable>();
+  const list = assignments(model, source, saved, o).filter((a) => !done.has(a.variable) && done.add(a.variable));
+  const values: [Variable, TypedArray][] = [];
+  for (const { variable, array } of list) {
+    const data = await array.read();
+    if (data.length !== variable.size) throw new ModelFormatError(`${source}: ${array.name} has ${data.length} elements, its shape says ${variable.size}`);
+    values.push([variable, data]);
+  }
+  for (const [variable, data] of values) variable.adopt(data);
+}
+
+/** The optimizer's variables, in Keras' order, into a compiled model. Gives why not, where they do not fit. */
+export async function applyOptimizer(model: ModelBase, source: string, saved: readonly SavedArray[]): Promise<string | null> {
+  const o = model.optimizer;
+  if (!o || saved.length === 0) return null;
+  const weights = model.trainableWeights;
+  const wanted = optimizerVariables(
+    o,
+    o.api,
+    weights.map((w) => w.path),
+  );
+  const slots = wanted.filter((w) => w.kind === 'slot');
+  const isCounter = (a: SavedArray): boolean => a.shape.length === 0;
+  // in front of the slots: the step counter, where the file has one, and perhaps the learning rate
+  const front = saved.findIndex((a) => !isCounter(a));
+  const scalars = saved.slice(0, Math.max(0, slots.length > 0 ? saved.length - slots.length : saved.length));
+  const rest = saved.slice(scalars.length);
+  // early Keras wrote a vhat of one element for each weight when there was none
+  const trimmed = rest.length === slots.length ? rest : saved.filter((a) => !isCounter(a)).slice(0, slots.length);
+  const head = rest.length === slots.length && scalars.every(isCounter) ? scalars : saved.slice(0, Math.max(0, front));
+  if (trimmed.length !== slots.length)
+    return `${source}: the optimizer ${o.className} has ${slots.length} slots for ${weights.length} weights, the file holds ${trimmed.length}`;
+  for (const [i, s] of slots.entries()) {
+    const expected = weights[s.weight]!.shape;
+    if (trimmed[i]!.shape.join() !== expected.join())
+      return `${source}: optimizer variable ${i} (${s.name}): expected shape ${shapeText(expected)}, the file holds ${shapeText(trimmed[i]!.shape)}`;
+  }
+  const { flat } = model.parameterLayout;
+  const offsets = new Map(flat.parts.map((p) => [p.variable, p.offset]));
+  const contents = new Map<string, TypedArray>();
+  contents.set(iterationSlot, Int32Array.from(head.length > 0 ? await head[0]!.read() : [0]).slice(0, 1));
+  for (const [i, s] of slots.entries()) {
+    const name = o.stateName(s.slot);
+    const all = contents.get(name) ?? new Float32Array(flat.size);
+    contents.set(name, all);
+    all.set(await trimmed[i]!.read(), offsets.get(weights[s.weight]!)!);
+  }
+  model.restoreState({ slots: contents });
+  return null;
+}
+
+/** What Tenon kept beside what Keras knows. */
+export async function applyExtra(model: ModelBase, extra: ExtraState, withTraining: boolean): Promise<void> {
+  const slots = new Map<string, TypedArray>();
+  if (withTraining) for (const [name, array] of extra.slots) slots.set(name, await array.read());
+  const states = model.allState;
+  if (extra.states.length === states.length && extra.states.every((s, i) => s.shape.join() === states[i]!.shape.join())) {
+    for (const [i, s] of states.entries()) s.adopt(await extra.states[i]!.read());
+  }
+  model.restoreState(withTraining ? { seed: extra.seed, shuffle: extra.shuffle, slots } : {});
+}
+
+/** All of a file into a model that was just made from its configuration. */
+export async function applyAll(model: ModelBase, saved: SavedModel): Promise<void> {
+  if (saved.weights) await applyWeights(model, saved.source, saved.weights);
+  if (model.optimizer && saved.optimizer) {
+    const fault = await applyOptimizer(model, saved.source, saved.optimizer);
+    if (fault) throw new ModelFormatError(fault);
+  }
+  if (saved.extra) await applyExtra(model, saved.extra, model.optimizer !== null);
+}

@@ -1,0 +1,94 @@
+/** What is written of a live model: the opposite of `apply.ts`. */
+import { ShapeError } from '../../../ir/errors.js';
+import { iterationSlot } from '../backend/trace.js';
+import type { Variable } from '../backend/variable.js';
+import type { Layer } from '../layers/layer.js';
+import type { ModelBase, ModelState } from '../models/base.js';
+import type { OptimizerApi } from '../optimizers/index.js';
+import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
+import { objectsOf } from './objects.js';
+import { optimizerVariables } from './optimizer-variables.js';
+import type { ArrayContents, ModelContents, OptimizerContents } from './saved-model.js';
+import { optimizerConfig, trainingOf } from './training-config.js';
+
+export interface ContentsOptions {
+  readonly generation: Semantics;
+  readonly includeOptimizer: boolean;
+}
+
+const contentsOf = (v: Variable): ArrayContents => ({ name: v.path, shape: v.shape, data: v.value });
+
+/** Brings everything to the host and arranges it for a file. */
+export async function contentsOfModel(model: ModelBase, o: ContentsOptions): Promise<ModelContents> {
+  if (!model.hasInputs)
+    throw new ShapeError(`model '${model.name}' cannot be saved before its input shape is known: call buildFor(shape), or fit or predict once`);
+  const state = await model.exportState();
+  const { optimizer, covered } = o.includeOptimizer ? optimizerOf(model, state, o.generation) : { optimizer: null, covered: new Set<string>() };
+  const training = o.includeOptimizer ? trainingOf(model, o.generation) : null;
+  const ordered = (layer: Layer): Variable[] => [...layer.trainableWeights, ...layer.nonTrainableWeights];
+  const slots = [...state.slots].filter(([name]) => o.includeOptimizer && !covered.has(name));
+  const states = model.allState;
+  const json: JsonObject = {
+    version: 1,
+    semantics: model.semantics,
+    seed: state.seed,
+    shuffle: state.shuffle as unknown as Json,
+    slots: slots.map(([name]) => name),
+    states: states.length,
+  };
+  return {
+    name: model.name,
+    generation: o.generation,
+    config: model.serialized(o.generation),
+    training,
+    layers: model.layers.map((l) => ({ name: l.name, weights: ordered(l).map(contentsOf) })),
+    objects: objectsOf(model).map((x) => ({ path: x.path, title: x.title, variables: x.variables.map(contentsOf) })),
+    weights: model.weights.map(contentsOf),
+    optimizer,
+    extra: {
+      json,
+      arrays: [
+        ...slots.map(([, data], i): ArrayContents => ({ name: `slot_${i}`, shape: [data.length], data })),
+        ...states.map((v, i): ArrayContents => ({ name: `state_${i}`, shape: v.shape, data: v.value })),
+      ],
+    },
+  };
+}
+
+/** The optimizer's variables; null where the optimizer has not made any yet. */
+function optimizerOf(model: ModelBase, state: ModelState, generation: Semantics): { optimizer: OptimizerContents | null; covered: Set<string> } {
+  const o = model.optimizer;
+  const covered = new Set<string>();
+  const iteration = state.slots.get(iterationSlot);
+  if (!o || !iteration) return { optimizer: null, covered };
+  const api: OptimizerApi = o.api === 'legacy' && generation === 'keras2' ? 'legacy' : generation;
+  const weights = model.trainableWeights;
+  const place = new Map(state.layout.flat.parts.map((p) => [p.variable, p.offset]));
+  const variables = optimizerVariables(
+    o,
+    api,
+    weights.map((w) => w.path),
+  ).map((v): OptimizerContents['variables'][number] => {
+    if (v.kind === 'iteration') {
+      covered.add(iterationSlot);
+      return { name: v.name, shape: [], data: BigInt64Array.of(BigInt(iteration[0]!)), slot: null, weight: null };
+    }
+    if (v.kind === 'learningRate') return { name: v.name, shape: [], data: Float32Array.of(o.learningRate), slot: null, weight: null };
+    const w = weights[v.weight]!;
+    const slot = o.stateName(v.slot);
+    covered.add(slot);
+    const offset = place.get(w)!;
+    const all = state.slots.get(slot) ?? o.initialSlot(v.slot, state.layout.gather());
+    return { name: v.name, shape: w.shape, data: all ? all.subarray(offset, offset + w.size) : new Float32Array(w.size), slot: v.kerasSlot, weight: w.path };
+  });
+  return { optimizer: { config: optimizerConfig(o, generation), legacy: api === 'legacy', variables }, covered };
+}
+
+/** Layers of a configuration without the keys that came with Keras 2.13, as legacy H5 files have them. */
+export function withoutModules(serialized: SerializedObject): SerializedObject {
+  const { module: _, registered_name: __, build_config: ___, compile_config: ____, ...rest } = serialized as SerializedObject & Record<string, Json>;
+  const layers = (rest.config as JsonObject)?.layers;
+  if (!Array.isArray(layers)) return rest as unknown as SerializedObject;
+  const stripped = (layers as unknown as SerializedObject[]).map(withoutModules) as unknown as Json;
+  return { ...rest, config: { ...(rest.config as JsonObject), layers: stripped } } as unknown as SerializedObject;
+}

@@ -1,0 +1,129 @@
+/** Saving and loading models: the formats are registered here, and here is what `loadModel`, `save`, `saveWeights` and `loadWeights` do. Loaded lazily: programs that read no files do not have it. */
+import { ModelFormatError, ValueError } from '../../../ir/errors.js';
+import type { FileTarget } from '../../formats/sink.js';
+import { type FileSource, isNode, type OpenFile, openSource } from '../../formats/source.js';
+import { parseYaml } from '../../formats/text.js';
+import type { DeserializeOptions } from '../layers/serialization.js';
+import type { ModelBase } from '../models/base.js';
+import { modelFromConfig } from '../models/serialization.js';
+import { resolveOptions } from '../utils/options.js';
+import type { Semantics, SerializedObject } from '../utils/serialization.js';
+import { applyAll, applyOptimizer, applyWeights } from './apply.js';
+import { jsonFormat, yamlFormat } from './config-format.js';
+import { contentsOfModel } from './contents.js';
+import { h5Format, weightsH5Format } from './h5-format.js';
+import { kerasFormat } from './keras-format.js';
+import type { LoadOptions, LoadWeightsOptions, SaveOptions } from './options.js';
+import {
+  type FilePart,
+  formatNamed,
+  formatNames,
+  formatOf,
+  formatOfName,
+  type ModelFormat,
+  registerFormat,
+  resolveSource,
+  type SavedModel,
+} from './saved-model.js';
+import { compileOptions } from './training-config.js';
+
+for (const format of [h5Format, weightsH5Format, kerasFormat, jsonFormat, yamlFormat]) registerFormat(format);
+
+const saveDefaults: SaveOptions = { keras: undefined, includeOptimizer: true, format: undefined, overwrite: true };
+const limits = { timeLimit: undefined, maxBytes: undefined, maxObjects: undefined };
+
+/** What a file holds, without a model being made of it. The caller closes it. */
+export async function readSaved(
+  source: FileSource,
+  options: LoadOptions = {},
+): Promise<{ readonly saved: SavedModel; readonly format: ModelFormat; readonly file: OpenFile }> {
+  const claimed = await resolveSource(source);
+  const file = claimed?.file ?? (await openSource(source, options.name));
+  try {
+    const format = claimed?.format ?? (await formatOf(file));
+    return { saved: await format.read(file, options), format, file };
+  } catch (e) {
+    await file.close();
+    throw e;
+  }
+}
+
+/** A model from a file: `.h5`, `.keras`, or an architecture alone (`.json`, `.yaml`). See `LoadOptions`. */
+export async function loadModel(source: FileSource, options: LoadOptions = {}): Promise<ModelBase> {
+  const o = resolveOptions<LoadOptions>('loadModel', [options], [], {
+    ...limits,
+    customObjects: undefined,
+    compile: true,
+    device: 'auto',
+    semantics: undefined,
+    name: undefined,
+  });
+  const { saved, file, format } = await readSaved(source, o);
+  try {
+    if (!saved.config)
+      throw new ModelFormatError(`${saved.source}: holds weights alone (${format.name}), no architecture: make the model and call loadWeights`);
+    const objects = o.customObjects ?? {};
+    const semantics = o.semantics ?? saved.extra?.semantics ?? saved.generation ?? undefined;
+    const model = modelFromConfig(saved.config, { semantics, customObjects: objects as DeserializeOptions['customObjects'] });
+    if (o.compile && saved.training?.optimizer) model.compile({ ...compileOptions(saved.training, model.semantics, objects), device: o.device });
+    await applyAll(model, saved);
+    return model;
+  } finally {
+    await saved.close();
+    await file.close();
+  }
+}
+
+/** A model from the YAML that Keras 1 and 2 wrote. */
+export async function modelFromYaml(text: string, options: DeserializeOptions = {}): Promise<ModelBase> {
+  return modelFromConfig((await parseYaml('the configuration', text)) as SerializedObject, options);
+}
+
+function chosenFormat(what: string, target: FileTarget, o: SaveOptions, part: FilePart): ModelFormat {
+  const name = typeof target === 'string' ? target : target.name;
+  const format = o.format ? formatNamed(o.format) : formatOfName(name);
+  if (!format)
+    throw new ValueError(
+      `${what}: '${o.format ?? name}' names no format: expected an ending such as .h5 or .keras, or the option format (${formatNames().join(', ')})`,
+    );
+  if (!format.write) throw new ValueError(`${what}: the format ${format.name} can only be read`);
+  if (!format.parts.includes(part) && part !== 'config')
+    throw new ValueError(`${what}: ${format.name} files hold ${format.parts.join(' or ')} only: use ${part === 'model' ? 'saveWeights, or toJson' : 'save'}`);
+  return format;
+}
+
+async function write(what: string, model: ModelBase, target: FileTarget, options: SaveOptions, part: FilePart): Promise<void> {
+  const o = resolveOptions<SaveOptions>(what, [options], [], saveDefaults);
+  const format = chosenFormat(what, target, o, part);
+  if (o.overwrite === false && typeof target === 'string' && isNode() && (await import('node:fs')).existsSync(target))
+    throw new ValueError(`${what}: ${target} exists already`);
+  const generation: Semantics = o.keras ? (o.keras === 2 ? 'keras2' : 'keras3') : format.defaultGeneration === 'own' ? model.semantics : 'keras2';
+  await format.write!(await contentsOfModel(model, { generation, includeOptimizer: o.includeOptimizer ?? true }), target, part);
+}
+
+/** See `model.save`. */
+export const saveModel = (model: ModelBase, target: FileTarget, options: SaveOptions): Promise<void> => {
+  const format = options.format ? formatNamed(options.format) : formatOfName(typeof target === 'string' ? target : target.name);
+  return write('save', model, target, options, format && !format.parts.includes('model') && format.parts.includes('config') ? 'config' : 'model');
+};
+/** See `model.saveWeights`. */
+export const saveWeights = (model: ModelBase, target: FileTarget, options: SaveOptions): Promise<void> =>
+  write('saveWeights', model, target, options, 'weights');
+
+/** See `model.loadWeights`. */
+export async function loadWeights(model: ModelBase, source: FileSource, options: LoadWeightsOptions): Promise<void> {
+  const o = resolveOptions<LoadWeightsOptions>('loadWeights', [options], [], { ...limits, byName: false, skipMismatch: false, name: undefined });
+  if (!model.hasInputs) throw new ValueError(`loadWeights: model '${model.name}' has no weights yet: call buildFor(shape) first`);
+  const { saved, file, format } = await readSaved(source, o);
+  try {
+    if (!saved.weights) throw new ModelFormatError(`${saved.source}: holds no weights (${format.name})`);
+    await model.exportState();
+    await applyWeights(model, saved.source, saved.weights, o);
+    // what a file holds beside weights is taken where it fits: as in Keras, a model compiled otherwise keeps its own
+    if (saved.optimizer && saved.weights.kind !== 'layers' && !o.skipMismatch) await applyOptimizer(model, saved.source, saved.optimizer);
+    model.restoreState({});
+  } finally {
+    await saved.close();
+    await file.close();
+  }
+}

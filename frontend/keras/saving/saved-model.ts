@@ -1,0 +1,165 @@
+/**
+ * What a saved Keras model is, whatever the format: a configuration, weights, how it is trained, the optimizer's variables in Keras' order, and what Tenon keeps beside them.
+ * A format reads a file into a `SavedModel` and writes a `ModelContents`; it is one object in the registry here, and knows nothing of layers and devices.
+ */
+import type { TypedArray } from '../../../ir/dtype.js';
+import { ModelFormatError } from '../../../ir/errors.js';
+import type { FileTarget } from '../../formats/sink.js';
+import type { FileSource, OpenFile } from '../../formats/source.js';
+import type { RandomState } from '../utils/random.js';
+import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
+
+/** One array of a file. */
+export interface SavedArray {
+  /** As the file names it. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The elements; the array belongs to the caller. 64-bit integers come as 32-bit ones, checked. */
+  read(): Promise<TypedArray>;
+}
+
+/** Where the weights of a file belong. */
+export type SavedWeights =
+  /** By the layers of the model, each with its weights in Keras' order (trainable ones first): H5 of Keras 1 and 2. */
+  | { readonly kind: 'layers'; readonly layers: readonly { readonly name: string; readonly weights: readonly SavedArray[] }[] }
+  /** By the path of objects, such as `layers/dense` or `layers/bidirectional/forward_layer/cell`, and a number in it: `.keras` and `.weights.h5`. */
+  | { readonly kind: 'objects'; readonly objects: ReadonlyMap<string, ReadonlyMap<string, SavedArray>> }
+  /** In the order of `model.weights`. */
+  | { readonly kind: 'ordered'; readonly arrays: readonly SavedArray[] }
+  /** By the paths of weights, such as `dense/kernel`. */
+  | { readonly kind: 'names'; readonly arrays: ReadonlyMap<string, SavedArray> };
+
+/** What `compile` was given, as Keras writes it. */
+export interface TrainingConfig {
+  readonly optimizer: SerializedObject | string | null;
+  /** The optimizer is one of tf.keras.optimizers.legacy, or of a Keras that had no others. */
+  readonly legacyOptimizer: boolean;
+  readonly loss: Json;
+  readonly lossWeights: Json;
+  readonly metrics: Json;
+  readonly weightedMetrics: Json;
+}
+
+/** What Tenon keeps in a file beside what Keras knows, so that training goes on to the last bit. Keras does not see it. */
+export interface ExtraState {
+  readonly semantics: Semantics;
+  readonly seed: number;
+  readonly shuffle: RandomState | null;
+  /** Contents of state slots (metrics, what Keras' optimizer variables do not hold), by slot name. */
+  readonly slots: ReadonlyMap<string, SavedArray>;
+  /** States of layers (stateful recurrent ones), in the order of the model. */
+  readonly states: readonly SavedArray[];
+}
+
+/** A model as a file holds it. What the file lacks is null. */
+export interface SavedModel {
+  /** For messages. */
+  readonly source: string;
+  /** Which Keras wrote it, where the file says so. */
+  readonly generation: Semantics | null;
+  readonly config: SerializedObject | null;
+  readonly weights: SavedWeights | null;
+  readonly training: TrainingConfig | null;
+  /** In Keras' order: iteration, perhaps the learning rate, slots. */
+  readonly optimizer: readonly SavedArray[] | null;
+  readonly extra: ExtraState | null;
+  close(): Promise<void>;
+}
+
+/** An array to write. */
+export interface ArrayContents {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: TypedArray | BigInt64Array;
+}
+
+export interface OptimizerContents {
+  readonly config: SerializedObject;
+  readonly legacy: boolean;
+  /** In Keras' order. `name` as the H5 files of Keras 2 have it (`Adam/m/dense/kernel`), without `:0`; `slot` and `weight` for slots. */
+  readonly variables: readonly (ArrayContents & { readonly slot: string | null; readonly weight: string | null })[];
+}
+
+/** A model that is to be written, for one generation of Keras. Arrays are views of the model's own: they must not be changed. */
+export interface ModelContents {
+  readonly name: string;
+  readonly generation: Semantics;
+  /** The serialized model with all keys of `.keras` files. */
+  readonly config: SerializedObject;
+  /** Null where the model is not compiled, or it was not to be written. */
+  readonly training: JsonObject | null;
+  /** Weights by layer of the model, trainable ones first; `name` is the weight's path. */
+  readonly layers: readonly { readonly name: string; readonly weights: readonly ArrayContents[] }[];
+  /** Weights by the path of objects; every object of the model is there, those without weights too. `title` is the object's own name. */
+  readonly objects: readonly { readonly path: string; readonly title: string; readonly variables: readonly ArrayContents[] }[];
+  /** All weights, in the order of `model.weights`. */
+  readonly weights: readonly ArrayContents[];
+  readonly optimizer: OptimizerContents | null;
+  readonly extra: { readonly json: JsonObject; readonly arrays: readonly ArrayContents[] };
+}
+
+export interface ReadOptions {
+  /** Limits for files that may come from anywhere; see the formats. */
+  readonly timeLimit?: number;
+  readonly maxBytes?: number;
+  readonly maxObjects?: number;
+}
+
+/** What a file is for: a whole model, weights alone, or the architecture alone. */
+export type FilePart = 'model' | 'weights' | 'config';
+
+export interface ModelFormat {
+  readonly name: string;
+  /** Endings of file names, with the dot; the longest that fits wins. */
+  readonly extensions: readonly string[];
+  /** What the format can hold. */
+  readonly parts: readonly FilePart[];
+  /** Whether the content looks like this format. */
+  recognizes(head: Uint8Array, file: OpenFile): boolean;
+  read(file: OpenFile, options: ReadOptions): Promise<SavedModel>;
+  /** Null: this format is only read. */
+  readonly write: ((model: ModelContents, target: FileTarget, part: FilePart) => Promise<void>) | null;
+  /** Which Keras a file is written for when nothing is said: 2, or that of the model. */
+  readonly defaultGeneration: 'keras2' | 'own';
+}
+
+const formats: ModelFormat[] = [];
+
+/** Adds a format. */
+export function registerFormat(format: ModelFormat): void {
+  if (!formats.includes(format)) formats.push(format);
+}
+
+/** Formats of several files, or of a folder, claim a source before it is opened: checkpoints are named by a prefix. */
+export type SourceResolver = (source: FileSource) => Promise<{ readonly format: ModelFormat; readonly file: OpenFile } | null>;
+const resolvers: SourceResolver[] = [];
+export function registerResolver(resolver: SourceResolver): void {
+  resolvers.push(resolver);
+}
+export async function resolveSource(source: FileSource): Promise<{ readonly format: ModelFormat; readonly file: OpenFile } | null> {
+  for (const r of resolvers) {
+    const found = await r(source);
+    if (found) return found;
+  }
+  return null;
+}
+
+/** The format that a name's ending stands for; null when none does. */
+export function formatOfName(name: string): ModelFormat | null {
+  const lower = name.toLowerCase();
+  const fits = formats.flatMap((f) => f.extensions.filter((e) => lower.endsWith(e)).map((e) => ({ f, e })));
+  return fits.sort((a, b) => b.e.length - a.e.length)[0]?.f ?? null;
+}
+
+export const formatNamed = (name: string): ModelFormat | null => formats.find((f) => f.name === name) ?? null;
+export const formatNames = (): string[] => formats.map((f) => f.name);
+
+/** The format of a file, by its content first: endings lie. */
+export async function formatOf(file: OpenFile): Promise<ModelFormat> {
+  const head = await file.read(0, 64);
+  const byName = formatOfName(file.name);
+  if (byName?.recognizes(head, file)) return byName;
+  const found = formats.find((f) => f.recognizes(head, file));
+  if (found) return found;
+  throw new ModelFormatError(`${file.name}: is of no format that is known here (${formatNames().join(', ')})`);
+}
