@@ -7,6 +7,7 @@ import { InternalError, UnsupportedError } from '../ir/errors.js';
 import { maxBindings, type Value } from '../ir/graph.js';
 import { sizeOf } from '../ir/tensor-data.js';
 import { mapsOnto, traceBack } from '../passes/axis-trace.js';
+import { type OrderItem, orderItems } from '../passes/order.js';
 import { type MemoryItem, type MemoryTensor, planMemory } from '../passes/plan-memory.js';
 import { type FusedGraph, isElementwise, isFree, type Region } from '../passes/regions.js';
 import type { MemoryFigures } from '../runtime/plan.js';
@@ -100,7 +101,6 @@ export function place(input: PlaceInput): Placement {
   }
   const { regions, after, copies } = placeUpdates(fused, fixed, rootOf);
   const bufferOf = (v: Value | Temp): string => ('id' in v ? (fixed.get(rootOf(v).root)?.buffer ?? 'arena') : 'arena').replace(/^constant:.*/, 'constants');
-  const groups = input.target.kind === 'webgpu' ? groupRegions(regions, after, lowered, bufferOf, input.target) : regions.map((r) => [r]);
   // the arena
   const tensors: MemoryTensor[] = [];
   const ids = new Map<Value | Temp, number>();
@@ -115,6 +115,17 @@ export function place(input: PlaceInput): Placement {
     }
     return id;
   };
+  const arenaTensors = (values: readonly (Value | Temp)[]): number[] => values.map(idOf).filter((t) => t !== null);
+  const numbers = new Map(regions.map((r, i) => [r, i]));
+  const work = regions.map(
+    (r): OrderItem => ({
+      reads: arenaTensors(r.inputs),
+      writes: arenaTensors([...r.outputs, ...(lowered.get(r)?.temps ?? [])]),
+      after: [...after.get(r)!].map((d) => numbers.get(d)!),
+    }),
+  );
+  const ordered = orderItems(work, (t) => tensors[t]!.bytes).order.map((i) => regions[i]!);
+  const groups = input.target.kind === 'webgpu' ? groupRegions(ordered, after, lowered, bufferOf, input.target) : ordered.map((r) => [r]);
   const items: MemoryItem[] = groups.map((group) => {
     const reads = new Set<number>();
     const writes = new Set<number>();
