@@ -20,7 +20,7 @@ export function lowerContraction(region: Region, ctx: LowerContext): LoweredKern
   const plain = ctx.schedules?.wanted(region, ctx)?.family === matmulBlocks.name;
   const fast = ctx.target.kind === 'wasm' && !plain ? (lowerWinograd(f) ?? lowerWinogradGradient(f)) : null;
   if (fast) return fast;
-  const spec = contractionSpec(f, region.hero, ctx.target.kind === 'wasm');
+  const spec = contractionSpec(f, region.hero, true);
   if (spec) return ctx.target.kind === 'wasm' ? lowerGemmWasm(f, spec) : lowerGemmWebGpu(f, spec);
   return lowerMap(region, ctx);
 }

@@ -138,9 +138,10 @@ function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   const mTilesExpr = p.mTotal.kind === 'const' ? i32(Math.ceil(p.mTotal.value / tile)) : div(add(p.mTotal, i32(tile - 1)), i32(tile));
   const ids = delinearize(id, [...p.dims(s.batch), mTilesExpr, i32(nTiles)]);
   const block: Stmt[] = p.batch.map((v, i) => letVar(v, ids[i]!));
-  const m0 = letOf('m0', p.m);
-  const n0 = letOf('n0', p.n);
-  block.push(letVar(m0, mul(ids.at(-2)!, i32(tile))), letVar(n0, mul(ids.at(-1)!, i32(tile))));
+  // the tiles are named, not where they begin: an index is then seen to be a multiple of the tile and more
+  const [mTileVar, nTileVar] = [letOf('mt', Math.ceil(p.m / tile)), letOf('nt', nTiles)];
+  block.push(letVar(mTileVar, ids.at(-2)!), letVar(nTileVar, ids.at(-1)!));
+  const [m0, n0] = [mul(mTileVar, i32(tile)), mul(nTileVar, i32(tile))];
   const thread = letOf('thread', 256);
   block.push(letVar(thread, add(mul(ty, i32(16)), tx)));
   const accs = Array.from({ length: per }, () => variable('acc', 'mutable', 'f32', undefined, per as Lanes));

@@ -103,7 +103,7 @@ for (const [name, graph] of cases) {
     assert.ok(globals.length >= 2);
     for (const [key, n] of globals) assert.ok(n / fused <= 1 / 32, `${key}: ${n} elements for ${fused} multiply-adds of a thread`);
     for (const tile of ['workgroup left_tile', 'workgroup right_tile']) assert.is(widest.get(tile), k!.notes.some((t) => t.includes('32x32')) ? 2 : 4, tile);
-    if (name !== 'conv-3x3-kernel-gradient') for (const [key] of globals) assert.is(widest.get(key), 4, key);
+    for (const [key] of globals) assert.is(widest.get(key), 4, key);
     // 4-byte elements of workgroup memory, arguments, threads
     assert.ok(k!.locals.filter((m) => m.space === 'workgroup').reduce((a, m) => a + 4 * m.size, 0) <= webgpuTarget.maxWorkgroupStorage);
     assert.ok(k!.args.length <= webgpuTarget.maxStorageBuffers && k!.workgroupSize.reduce((a, n) => a * n, 1) <= webgpuTarget.maxWorkgroupSize);
