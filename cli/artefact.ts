@@ -31,7 +31,7 @@ export function initialWeights(compiled: CompiledPlan, initial: Readonly<Record<
   const { file: given = null, source = '' } = weights ?? {};
   const contents = new Map<string, HostArray>(Object.entries(initial));
   for (const s of compiled.plan.state)
-    if (s.initial !== null && !contents.has(s.name)) contents.set(s.name, decode(s.dtype, compiled.blob.subarray(s.initial), elementsOf(s.shape)));
+    if (s.initial !== null && !contents.has(s.name)) contents.set(s.name, decode(s, compiled.blob.subarray(s.initial), elementsOf(s.shape)));
   const parts = statePartsOf(compiled.plan.state);
   const file = given ? readSafetensors(given, source).tensors : new Map<string, never>();
   const names = new Set(parts.map((p) => p.name));

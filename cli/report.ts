@@ -2,7 +2,7 @@
 import { typeToString } from '../ir/graph.js';
 import type { Region } from '../passes/regions.js';
 import { type CompiledPlan, evalSize, type PlanStep, type PlanTensor, type SizeExpr } from '../runtime/plan.js';
-import { storageBytes } from '../runtime/storage.js';
+import { storedBytesOf } from '../runtime/storage.js';
 import { bold, bytesText, countText, dim, table } from './io.js';
 
 export interface StepReport {
@@ -136,7 +136,7 @@ export function planReport(compiled: CompiledPlan): PlanReport {
   const state = plan.state.map((s) => ({
     name: s.name,
     type: `${s.dtype}[${s.shape.join(',')}]`,
-    bytes: s.shape.reduce((a, d) => a * d, storageBytes[s.dtype]),
+    bytes: s.shape.reduce((a, d) => a * d, storedBytesOf(s)),
     trainable: s.trainable,
     parts: s.views.map((v) => `${v.name} [${v.shape.join(',')}]`),
   }));

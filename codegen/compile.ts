@@ -2,6 +2,7 @@
 import type { Graph, Value } from '../ir/graph.js';
 import { maxBindings, rootsOf } from '../ir/graph.js';
 import { copyIntoConcat } from '../passes/copy-into-concat.js';
+import { carryElementTypes } from '../passes/element-types.js';
 import { defaultFuseOptions, fuse } from '../passes/fuse.js';
 import { fuseTails } from '../passes/fuse-tails.js';
 import { isolateRoots } from '../passes/isolate-roots.js';
@@ -45,7 +46,9 @@ interface Part {
 export function compile(programs: Readonly<Record<string, Graph>>, options: CompileOptions): CompiledPlan {
   const builder = new PlanBuilder(options.target);
   const schedules = new Schedules(options.schedules);
-  for (const [name, traced] of Object.entries(programs)) {
+  const updated = new Set(Object.values(programs).flatMap((g) => g.updates.map((u) => u.slot)));
+  for (const [name, given] of Object.entries(programs)) {
+    const { graph: traced, ports } = carryElementTypes(given, options.target.kind, updated);
     const optimized = runPasses(traced, {
       target: options.target.kind,
       training: traced.updates.length > 0,
@@ -53,7 +56,7 @@ export function compile(programs: Readonly<Record<string, Graph>>, options: Comp
       onPass: (pass, g) => options.onPass?.(pass, name, g),
     });
     const { prepare, main } = splitPrepared(optimized);
-    builder.addProgram(name, compilePart(name, main, options, schedules), prepare && compilePart(`${name}/prepare`, prepare, options, schedules));
+    builder.addProgram(name, compilePart(name, main, options, schedules), prepare && compilePart(`${name}/prepare`, prepare, options, schedules), ports);
   }
   options.onSchedules?.(schedules);
   return builder.finish(options.name ?? Object.values(programs)[0]?.name ?? 'model', schedules.used);

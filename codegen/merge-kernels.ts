@@ -22,7 +22,7 @@ function hasBarrier(body: readonly Stmt[]): boolean {
   return found;
 }
 
-const bytesOf: Record<Scalar, number> = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2, f64: 8 };
+const bytesOf: Record<Scalar, number> = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2, f64: 8, i64: 8, u64: 8 };
 
 /** Workgroup memory that the merged kernel needs, by scalar type. */
 function pooled(kernels: readonly Kernel[]): Map<Scalar, number> {

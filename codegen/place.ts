@@ -3,6 +3,7 @@
  * outputs into their output buffer, constants into the blob; everything else shares the arena by lifetime.
  */
 import { isStatic, sizeAt } from '../ir/dim.js';
+import { storageBytes } from '../ir/dtype.js';
 import { InternalError, UnsupportedError } from '../ir/errors.js';
 import { maxBindings, type Value } from '../ir/graph.js';
 import { sizeOf } from '../ir/tensor-data.js';
@@ -92,8 +93,7 @@ export function place(input: PlaceInput): Placement {
     ...graph.outputs.map((o) => ({ name: `output '${o.name}'`, dtype: o.value.dtype })),
     ...graph.updates.map((u) => ({ name: `update of '${u.slot}'`, dtype: u.value.dtype })),
   ])
-    if (dtype === 'int8' || dtype === 'uint8')
-      throw new UnsupportedError(`${graph.name}: ${name} is ${dtype}, which kernels read but do not write; cast it to int32`);
+    if (storageBytes[dtype] < 4) throw new UnsupportedError(`${graph.name}: ${name} is ${dtype}, which kernels read but do not write; cast it to int32`);
   for (const o of graph.outputs) {
     const { root, offset } = rootOf(o.value);
     if (offset !== 0 || fixed.has(root)) throw new InternalError(`output '${o.name}' is a part of another value`);

@@ -3,6 +3,7 @@ import { type DType, isBigArray, storageBytes } from '../ir/dtype.js';
 import { InternalError } from '../ir/errors.js';
 import { type Graph, maxBindings, type StateSlot, type Value } from '../ir/graph.js';
 import type { TensorData } from '../ir/tensor-data.js';
+import type { PortTypes } from '../passes/element-types.js';
 import type {
   CompiledPlan,
   MemoryFigures,
@@ -64,15 +65,32 @@ function encode(t: TensorData): Uint8Array {
       case 'uint8':
         view.setUint8(i, v);
         break;
-      case 'float16':
-        throw new InternalError('float16 constants are not stored yet');
+      case 'int16':
+        view.setInt16(2 * i, v, true);
+        break;
+      case 'uint16':
+        view.setUint16(2 * i, v, true);
+        break;
+      default:
+        throw new InternalError(`${t.dtype} constant in a plan; expected another type to carry it`);
     }
   }
   return bytes;
 }
 
-/** What a kernel computed of int8 and uint8 lies in 32 bits. */
-const storedDtype = (m: Memory, t: DType): DType => (m.storage === 'same' && t === 'int8' ? 'int32' : m.storage === 'same' && t === 'uint8' ? 'uint32' : t);
+/** What a kernel computed of 8- and 16-bit integers lies in 32 bits. */
+const storedDtype = (m: Memory, t: DType): DType => {
+  if (m.storage !== 'same') return t;
+  return t === 'int8' || t === 'int16' ? 'int32' : t === 'uint8' || t === 'uint16' ? 'uint32' : t;
+};
+
+/** A tensor's type for the host and in memory: `dtype` of the graph is what lies in memory. */
+function hostType(ports: PortTypes, port: string, dtype: DType): { dtype: DType; stored?: DType } {
+  const host = ports.get(port);
+  if (!host || host === dtype) return { dtype };
+  // The bits of a short float.
+  return dtype === 'uint16' ? { dtype: host } : { dtype: host, stored: dtype };
+}
 
 export class PlanBuilder {
   private readonly buffers: PlanBuffer[] = [];
@@ -89,6 +107,7 @@ export class PlanBuilder {
   private readonly programs: PlanProgram[] = [];
   private readonly memory: Record<string, MemoryFigures> = {};
   private arena = 0;
+  private readonly statePorts = new Map<string, DType>();
 
   constructor(private readonly target: TargetInfo) {}
 
@@ -120,7 +139,7 @@ export class PlanBuilder {
     if (!this.state.has(s.name)) {
       this.state.set(s.name, {
         name: s.name,
-        dtype: s.value.dtype,
+        ...hostType(this.statePorts, `state:${s.name}`, s.value.dtype),
         shape: s.value.shape as readonly number[],
         buffer,
         offset: 0,
@@ -137,19 +156,26 @@ export class PlanBuilder {
     name: string,
     main: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] },
     prepare: { graph: Graph; placement: Placement; steps: readonly LoweredStep[] } | null,
+    ports: PortTypes = new Map(),
   ): void {
-    const tensors = (values: readonly { name: string; value: Value }[], part: typeof main): PlanTensor[] =>
+    const tensors = (kind: 'in' | 'out', values: readonly { name: string; value: Value }[], part: typeof main): PlanTensor[] =>
       values.map((p) => {
         const at = part.placement.location(p.value);
-        return { name: p.name, dtype: p.value.dtype, shape: p.value.shape.map(dimSize), ...this.locate(name, at, part.graph) };
+        return {
+          name: p.name,
+          ...hostType(ports, `${kind}:${p.name}`, p.value.dtype),
+          shape: p.value.shape.map(dimSize),
+          ...this.locate(name, at, part.graph),
+        };
       });
+    for (const [port, dtype] of ports) this.statePorts.set(port, dtype);
     for (const part of prepare ? [prepare, main] : [main]) {
       this.declareSymbols(part.graph);
       for (const s of part.graph.state) this.addState(s);
       this.arena = Math.max(this.arena, part.placement.memory.arena);
     }
-    const inputs = main.graph.inputs.filter((i) => !i.name.startsWith('prepared:')).map((i) => ({ ...tensors([i], main)[0]!, resident: i.resident }));
-    const outputs = tensors(main.graph.outputs, main);
+    const inputs = main.graph.inputs.filter((i) => !i.name.startsWith('prepared:')).map((i) => ({ ...tensors('in', [i], main)[0]!, resident: i.resident }));
+    const outputs = tensors('out', main.graph.outputs, main);
     this.programs.push({
       name,
       inputs,

@@ -47,7 +47,10 @@ export interface PlanBuffer {
 /** A tensor in a buffer. */
 export interface PlanTensor {
   readonly name: string;
+  /** As the host sees it. */
   readonly dtype: PlanDType;
+  /** As it lies in device memory, where that differs: a wider type for what kernels compute of narrow ones, a narrower one for 64-bit integers on WebGPU. */
+  readonly stored?: PlanDType;
   /** Numbers, or expressions of symbols. */
   readonly shape: readonly SizeExpr[];
   /** Index in Plan.buffers. */

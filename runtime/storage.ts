@@ -3,6 +3,7 @@
  * (Uint8Array on the host), all others as they are.
  */
 import type { HostArray } from './device.js';
+import { ArgumentError } from './errors.js';
 import type { PlanDType } from './plan.js';
 
 const hostTypes = {
@@ -81,6 +82,8 @@ export function fromBfloat16Bits(bits: number): number {
   return f32[0]!;
 }
 
+const roundShort = { float16: (v: number) => fromFloat16Bits(toFloat16Bits(v)), bfloat16: (v: number) => fromBfloat16Bits(toBfloat16Bits(v)) } as const;
+
 export function fromFloat16Bits(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >>> 10) & 31;
@@ -92,10 +95,47 @@ export function fromFloat16Bits(bits: number): number {
 const bytesOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
 
 /** Whether a host array already has the bytes of device memory. */
-export const isStoredAsIs = (dtype: PlanDType): boolean => dtype !== 'float16' && dtype !== 'bfloat16' && dtype !== 'bool';
+export const isStoredAsIs = ({ dtype, stored = dtype }: StoredType): boolean =>
+  stored === dtype && dtype !== 'float16' && dtype !== 'bfloat16' && dtype !== 'bool';
 
-/** Writes the stored form of `data` into `target` (at least data.length * storageBytes long; 4-byte aligned). */
-export function encodeInto(dtype: PlanDType, data: HostArray, target: Uint8Array): void {
+/** A tensor's type on the host and in memory. `name`, for errors. */
+export interface StoredType {
+  readonly name?: string;
+  readonly dtype: PlanDType;
+  readonly stored?: PlanDType;
+}
+
+/** What a data set of a dtype is stored as on WebGPU, which has no 64-bit integers; undefined: as it is. */
+export const residentType = (dtype: PlanDType): PlanDType | undefined => (dtype === 'int64' ? 'int32' : dtype === 'uint64' ? 'uint32' : undefined);
+
+/** Bytes of one element in device memory. */
+export const storedBytesOf = (t: StoredType): number => storageBytes[t.stored ?? t.dtype];
+
+/** Elements of one type as another that holds them. Throws ArgumentError for 64-bit integers that the other does not hold. */
+function convertInto(t: StoredType, data: HostArray, out: HostArray): void {
+  const checked = (t.dtype === 'int64' || t.dtype === 'uint64') && !isBig(out);
+  const [low, high] = t.stored === 'int32' ? [-(2n ** 31n), 2n ** 31n - 1n] : [0n, 2n ** 32n - 1n];
+  const short = t.dtype === 'float16' || t.dtype === 'bfloat16' ? roundShort[t.dtype] : null;
+  for (let i = 0; i < data.length; i++) {
+    const v = data[i]!;
+    if (checked && (v < low || v > high))
+      throw new ArgumentError(`${t.dtype} value ${v} of '${t.name ?? 'the data'}' does not fit 32 bits on webgpu; use the wasm device`);
+    if (isBig(out)) out[i] = BigInt(v);
+    else out[i] = short ? short(Number(v)) : Number(v);
+  }
+}
+
+const isBig = (a: HostArray): a is BigInt64Array | BigUint64Array => a instanceof BigInt64Array || a instanceof BigUint64Array;
+
+/** Writes the stored form of `data` into `target` (at least data.length elements long; 4-byte aligned). */
+export function encodeInto(type: StoredType, data: HostArray, target: Uint8Array): void {
+  const { dtype, stored } = type;
+  if (stored !== undefined && stored !== dtype) {
+    const as = makeHostArray(stored, data.length);
+    convertInto(type, data, as);
+    encodeInto({ dtype: stored }, as, target);
+    return;
+  }
   if (dtype === 'bool') {
     const words = new Uint32Array(target.buffer, target.byteOffset, data.length);
     for (let i = 0; i < data.length; i++) words[i] = data[i] ? 1 : 0;
@@ -107,18 +147,23 @@ export function encodeInto(dtype: PlanDType, data: HostArray, target: Uint8Array
 }
 
 /** The stored form of host data: a view of it where the two are the same. */
-export function encode(dtype: PlanDType, data: HostArray): Uint8Array {
-  if (isStoredAsIs(dtype)) return bytesOf(data);
-  const out = new Uint8Array(data.length * storageBytes[dtype]);
-  encodeInto(dtype, data, out);
+export function encode(type: StoredType, data: HostArray): Uint8Array {
+  if (isStoredAsIs(type)) return bytesOf(data);
+  const out = new Uint8Array(data.length * storedBytesOf(type));
+  encodeInto(type, data, out);
   return out;
 }
 
 /** A new host array of `length` elements from stored bytes. */
-export function decode(dtype: PlanDType, bytes: Uint8Array, length: number): HostArray {
+export function decode(type: StoredType, bytes: Uint8Array, length: number): HostArray {
+  const { dtype, stored } = type;
   const out = makeHostArray(dtype, length);
+  if (stored !== undefined && stored !== dtype) {
+    convertInto({ dtype: stored }, decode({ dtype: stored }, bytes, length), out);
+    return out;
+  }
   const used = bytes.subarray(0, length * storageBytes[dtype]);
-  if (isStoredAsIs(dtype)) {
+  if (isStoredAsIs(type)) {
     bytesOf(out).set(used);
     return out;
   }

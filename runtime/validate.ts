@@ -176,12 +176,13 @@ class Validator {
   private tensor(t: Json, where: string, kinds: readonly PlanBuffer['kind'][]): number {
     name(t.name, `${where}.name`);
     const dtype: PlanDType = oneOf(t.dtype, planDTypes, `${where}.dtype`);
+    const stored: PlanDType = t.stored === undefined ? dtype : oneOf(t.stored, planDTypes, `${where}.stored`);
     const shape = list(t.shape, `${where}.shape`).map((d, i) => expression(d, `${where}.shape[${i}]`, this.symbols));
     const b = this.buffers[index(t.buffer, `${where}.buffer`, this.buffers.length, 'buffers')]!;
     if (!kinds.includes(b.kind)) fail(where, `'${t.name}' lies in buffer '${b.name}' of kind ${b.kind}; expected ${kinds.join(' or ')}`);
     const offset = count(t.offset, `${where}.offset`);
-    if (offset % Math.max(4, storageBytes[dtype]) !== 0) fail(`${where}.offset`, `${offset} is not aligned for ${dtype}`);
-    let bytes = storageBytes[dtype];
+    if (offset % Math.max(4, storageBytes[stored]) !== 0) fail(`${where}.offset`, `${offset} is not aligned for ${stored}`);
+    let bytes = storageBytes[stored];
     shape.forEach((d, i) => {
       const most = evalSize(d, this.max);
       if (most < 0) fail(`${where}.shape[${i}]`, `is ${most} at the symbols' largest values`);

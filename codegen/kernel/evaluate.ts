@@ -1,6 +1,7 @@
-/** Evaluates kernel expressions on the host, in the precision of their types. Serves the interpreter and the tests of legalized functions. */
+/** Evaluates kernel expressions on the host, in the precision of their types (64-bit integers as numbers: exact to 2^53). Serves the interpreter and the tests of legalized functions. */
+import { toWide } from '../../ir/dtype.js';
 import { InternalError } from '../../ir/errors.js';
-import type { BinaryFn, CompareFn, Expr, Scalar, UnaryFn } from './expr.js';
+import { type BinaryFn, type CompareFn, type Expr, isInt, isWideInt, type Scalar, type UnaryFn } from './expr.js';
 
 /** A scalar, or the lanes of a vector. bool is 0 or 1. */
 export type Value = number | readonly number[];
@@ -55,6 +56,9 @@ export function toScalar(x: number, s: Scalar): number {
       return x | 0;
     case 'u32':
       return x >>> 0;
+    case 'i64':
+    case 'u64':
+      return Math.trunc(x);
     case 'bool':
       return x ? 1 : 0;
   }
@@ -111,28 +115,31 @@ const unaries: Record<UnaryFn, (x: number) => number> = {
   erf,
   sign: Math.sign,
   not: (x) => (x ? 0 : 1),
-  bitnot: (x) => ~x,
+  bitnot: (x) => -x - 1,
   is_nan: (x) => (Number.isNaN(x) ? 1 : 0),
   is_inf: (x) => (Math.abs(x) === Number.POSITIVE_INFINITY ? 1 : 0),
 };
 
 const anyNaN = (a: number, b: number): boolean => Number.isNaN(a) || Number.isNaN(b);
 
+const wide = (s: Scalar, a: number, b: number, f: (x: bigint, y: bigint) => bigint): number =>
+  Number((s === 'u64' ? BigInt.asUintN : BigInt.asIntN)(64, f(BigInt(a), BigInt(b))));
+
 const binaries: Record<BinaryFn, (a: number, b: number, s: Scalar) => number> = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
   mul: (a, b, s) => (s === 'i32' || s === 'u32' ? Math.imul(a, b) : a * b),
-  div: (a, b, s) => (s === 'i32' || s === 'u32' ? (b === 0 ? 0 : Math.trunc(a / b)) : a / b),
-  rem: (a, b, s) => ((s === 'i32' || s === 'u32') && b === 0 ? 0 : a % b),
+  div: (a, b, s) => (isInt(s) || isWideInt(s) ? (b === 0 ? 0 : Math.trunc(a / b)) : a / b),
+  rem: (a, b, s) => ((isInt(s) || isWideInt(s)) && b === 0 ? 0 : a % b),
   pow: power,
   min: (a, b) => (anyNaN(a, b) ? Number.NaN : Math.min(a, b)),
   max: (a, b) => (anyNaN(a, b) ? Number.NaN : Math.max(a, b)),
   atan2: Math.atan2,
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
-  shl: (a, b) => a << b,
-  shr: (a, b, s) => (s === 'u32' ? a >>> b : a >> b),
+  and: (a, b, s) => (isWideInt(s) ? wide(s, a, b, (x, y) => x & y) : a & b),
+  or: (a, b, s) => (isWideInt(s) ? wide(s, a, b, (x, y) => x | y) : a | b),
+  xor: (a, b, s) => (isWideInt(s) ? wide(s, a, b, (x, y) => x ^ y) : a ^ b),
+  shl: (a, b, s) => (isWideInt(s) ? wide(s, a, b, (x, y) => x << (y & 63n)) : a << b),
+  shr: (a, b, s) => (isWideInt(s) ? wide(s, a, b, (x, y) => x >> (y & 63n)) : s === 'u32' ? a >>> b : a >> b),
 };
 
 const compares: Record<CompareFn, (a: number, b: number) => boolean> = {
@@ -146,7 +153,9 @@ const compares: Record<CompareFn, (a: number, b: number) => boolean> = {
 
 function castValue(x: number, from: Scalar, to: Scalar): number {
   if (to === 'bool') return x !== 0 ? 1 : 0;
-  if (from === 'bool' || from === 'i32' || from === 'u32') return toScalar(x, to);
+  if (from === 'bool' || isInt(from) || (isWideInt(from) && !isInt(to))) return toScalar(x, to);
+  if (isWideInt(from)) return toScalar(Number(BigInt.asIntN(32, BigInt(x))), to);
+  if (isWideInt(to)) return Number.isNaN(x) ? 0 : Number(toWide(to === 'i64' ? 'int64' : 'uint64', x));
   if (to === 'i32') return Number.isNaN(x) ? 0 : Math.max(-2147483648, Math.min(2147483647, Math.trunc(x))) | 0;
   if (to === 'u32') return Number.isNaN(x) ? 0 : Math.max(0, Math.min(4294967295, Math.trunc(x))) >>> 0;
   return toScalar(x, to);
@@ -155,7 +164,11 @@ function castValue(x: number, from: Scalar, to: Scalar): number {
 function bits(x: number, from: Scalar, to: Scalar): number {
   if (from === 'f32') words.setFloat32(0, x);
   else if (from === 'i32' || from === 'u32') words.setUint32(0, x >>> 0);
+  else if (from === 'f64') words.setFloat64(0, x);
+  else if (isWideInt(from)) words.setBigInt64(0, BigInt(x));
   else throw new InternalError(`bitcast from ${from}`);
+  if (to === 'f64') return words.getFloat64(0);
+  if (isWideInt(to)) return Number(to === 'i64' ? words.getBigInt64(0) : words.getBigUint64(0));
   if (to === 'f32') return words.getFloat32(0);
   return to === 'i32' ? words.getInt32(0) : words.getUint32(0);
 }

@@ -1,7 +1,8 @@
 /** Nodes of Kernel IR's expressions: their type, the table that makes equal expressions one object, leaves (constants and variables), and which variables an expression reads. */
 import type { Memory } from './ir.js';
 
-export type Scalar = 'f32' | 'f64' | 'f16' | 'i32' | 'u32' | 'bool';
+/** i64 and u64 are data only: indices are i32. They have no vectors. */
+export type Scalar = 'f32' | 'f64' | 'f16' | 'i32' | 'u32' | 'i64' | 'u64' | 'bool';
 export type Lanes = 1 | 2 | 4;
 
 /** exp, log, tanh and so on exist here; `legalize` expands them where a target has no such instruction. */
@@ -190,7 +191,11 @@ export function resetExpressions(): void {
   nextVar = 0;
 }
 
+/** Integers of 32 bits, which have ranges. */
 export const isInt = (s: Scalar): boolean => s === 'i32' || s === 'u32';
+export const isWideInt = (s: Scalar): boolean => s === 'i64' || s === 'u64';
+/** Scalars of 8 bytes, which have no vectors. */
+export const isWideScalar = (s: Scalar): boolean => s === 'f64' || isWideInt(s);
 export const isFloatScalar = (s: Scalar): boolean => s === 'f32' || s === 'f64' || s === 'f16';
 
 // ---- leaves

@@ -4,7 +4,7 @@
  * ranges of variables allow. Floating-point arithmetic is never reassociated.
  */
 import { InternalError, invariant } from '../../ir/errors.js';
-import { type BinaryFn, type CompareFn, constant, type Expr, isFloatScalar, isInt, type Lanes, make, type Scalar, truth, type UnaryFn } from './expr-node.js';
+import { type BinaryFn, type CompareFn, constant, type Expr, isFloatScalar, isInt, isWideInt, type Lanes, make, type Scalar, truth, type UnaryFn } from './expr-node.js';
 import type { Memory } from './ir.js';
 import { addLinear, divInt, remInt, scaleLinear } from './linear.js';
 
@@ -53,9 +53,9 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
       return make({ kind: 'binary', fn, scalar, lanes, args: [a, b], lo: numeric[fn](a.lo, b.lo), hi: numeric[fn](a.hi, b.hi) });
     }
   }
-  if (a.kind === 'const' && b.kind === 'const' && scalar !== 'bool' && fn in numeric && !(isInt(scalar) && fn === 'div')) {
+  if (a.kind === 'const' && b.kind === 'const' && scalar !== 'bool' && fn in numeric && !((isInt(scalar) || isWideInt(scalar)) && fn === 'div')) {
     const exact = isInt(scalar) && fn === 'mul' ? Math.imul(a.value, b.value) : numeric[fn as keyof typeof numeric](a.value, b.value);
-    return constant(exact, scalar, lanes);
+    if (!isWideInt(scalar) || (Number.isSafeInteger(exact) && (scalar === 'i64' || exact >= 0))) return constant(exact, scalar, lanes);
   }
   if (scalar === 'bool' && (fn === 'and' || fn === 'or')) {
     for (const [x, y] of [

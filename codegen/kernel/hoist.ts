@@ -8,7 +8,7 @@
  * constant last: i*K + k with k innermost becomes row = i*K outside and row + k inside.
  * Pass 2 puts lets back that are used once and left no loop, so that only what is shared or moved keeps a name.
  */
-import { add, constant, type Expr, isInt, type Linear, linear, mul, sub, substitute, type VarExpr, variable, varsOf, withArgs } from './expr.js';
+import { add, constant, type Expr, isInt, isWideInt, type Linear, linear, mul, sub, substitute, type VarExpr, variable, varsOf, withArgs } from './expr.js';
 import { blocksOf, exprsOf, type Kernel, type Memory, type Stmt } from './ir.js';
 import { type Effects, effectsOf, hintOf, loadsOf, mapExpr, mapStmts, substituteStmts, visitStmts } from './walk.js';
 
@@ -266,7 +266,7 @@ class Hoister {
       const i = e.args[0]!;
       if (!this.options.safeLoads && !(i.lo >= 0 && i.hi + e.lanes <= e.memory.size)) return true;
     }
-    if (e.kind === 'binary' && (e.fn === 'div' || e.fn === 'rem') && isInt(e.scalar) && !(e.args[1]!.lo > 0)) return true;
+    if (e.kind === 'binary' && (e.fn === 'div' || e.fn === 'rem') && (isInt(e.scalar) || isWideInt(e.scalar)) && !(e.args[1]!.lo > 0)) return true;
     return e.args.some((a) => this.mayFault(a));
   }
 

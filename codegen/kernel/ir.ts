@@ -14,8 +14,8 @@ export interface Memory {
   readonly space: 'global' | 'workgroup' | 'private';
   /** Element type as computed with. */
   readonly scalar: Scalar;
-  /** How elements are stored where that differs: bool as u32; u8 and i8 packed bytes, read-only. */
-  readonly storage: 'same' | 'bool32' | 'u8' | 'i8';
+  /** How elements are stored where that differs: bool as u32; u8, i8, u16 and i16 packed in 8 and 16 bits, read-only. */
+  readonly storage: 'same' | 'bool32' | 'u8' | 'i8' | 'u16' | 'i16';
   /** global: what the kernel does with it. */
   readonly access: 'read' | 'write' | 'read_write';
   /** Elements; for global memory the most it can have (or Infinity). */

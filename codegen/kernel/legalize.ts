@@ -2,9 +2,9 @@
  * Rewrites what a target has no instruction for. WASM: all transcendental functions become expressions, and bool tensors become 32-bit words. WGSL: functions that it lacks, that are
  * imprecise, or that may treat NaN as they like; the WGSL printer asks `expand` for each and prints it as a helper function, so that kernels stay short.
  */
-import { UnsupportedError } from '../../ir/errors.js';
 import { type BinaryFn, binary, bitcast, cast, compare, constant, div, type Expr, isFloatScalar, load, mul, or, select, type UnaryFn, unary } from './expr.js';
 import type { Kernel, Memory, Stmt } from './ir.js';
+import { doubleBinary, doubleUnary } from './legalize-double.js';
 import * as math from './legalize-math.js';
 import { mapExpr, mapStmts } from './walk.js';
 
@@ -96,6 +96,10 @@ export function expand(e: Expr, target: Target): Expr | null {
   if (e.kind !== 'unary' && e.kind !== 'binary') return null;
   const s = e.args[0]!.scalar;
   if (!isFloatScalar(s)) return null;
+  if (s === 'f64') {
+    const [a, b] = e.args as readonly [Expr, Expr];
+    return e.kind === 'unary' ? (doubleUnary[e.fn]?.(a) ?? null) : ((e.fn === 'pow' ? simplePower(a, b) : null) ?? doubleBinary[e.fn]?.(a, b) ?? null);
+  }
   const f = e.kind === 'unary' ? (only[target][e.fn] ?? everywhere[e.fn]) : null;
   if (e.kind === 'unary' && !f) return null;
   if (s === 'f16') {
@@ -103,10 +107,6 @@ export function expand(e: Expr, target: Target): Expr | null {
     const wide = e.kind === 'unary' ? unary(e.fn, a) : binary(e.fn, a, b);
     if (e.kind === 'binary' && !expandBinary(e.fn, a, b, target)) return null;
     return cast(wide, e.scalar);
-  }
-  if (s === 'f64') {
-    if (e.kind === 'binary' && (e.fn === 'min' || e.fn === 'max' || !expandBinary(e.fn, e.args[0]!, e.args[1]!, target))) return null;
-    throw new UnsupportedError(`${e.fn} of float64 is not available on ${target}; cast to float32 first`);
   }
   return e.kind === 'unary' ? f!(e.args[0]!, target) : expandBinary(e.fn, e.args[0]!, e.args[1]!, target);
 }

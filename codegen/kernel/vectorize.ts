@@ -17,6 +17,7 @@ import {
   i32,
   isFloatScalar,
   isInt,
+  isWideScalar,
   load,
   mul,
   type Scalar,
@@ -59,9 +60,19 @@ function vectorizeBlock(stmts: readonly Stmt[], width: 2 | 4): Stmt[] {
   });
 }
 
+/** Scalars of 8 bytes have no vectors. */
+function hasWideScalars(body: readonly Stmt[]): boolean {
+  let found = false;
+  visitExprs(body, (e) => {
+    if (isWideScalar(e.scalar)) found = true;
+  });
+  return found;
+}
+
 /** A loop as a vector loop and a scalar rest; null when it is not possible or does not pay. */
 export function vectorizeFor(s: ForStmt, width: 2 | 4): Stmt[] | null {
   const trips = tripCount(s);
+  if (hasWideScalars(s.body)) return null;
   if (s.step !== 1 || (trips !== null && trips < width)) return null;
   const span = sub(s.end, s.begin);
   const count = div(span, i32(width));

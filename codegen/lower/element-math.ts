@@ -1,7 +1,27 @@
 /** One element of elementwise ops and of random bits, from the elements of the operands. */
 import { type DType, isFloat, limitsOf } from '../../ir/dtype.js';
 import type { NodeOf } from '../../ir/graph.js';
-import { and, type BinaryFn, binary, cast, compare, constant, div, type Expr, i32, max, min, or, rem, select, type UnaryFn, unary } from '../kernel/expr.js';
+import {
+  and,
+  type BinaryFn,
+  binary,
+  cast,
+  compare,
+  constant,
+  div,
+  type Expr,
+  i32,
+  isInt,
+  isWideInt,
+  max,
+  min,
+  or,
+  rem,
+  select,
+  sub,
+  type UnaryFn,
+  unary,
+} from '../kernel/expr.js';
 import type { Emission } from './emission.js';
 import { integerPower, integerQuotient, wrapSmall } from './integers.js';
 import { scalarOf } from './scalar.js';
@@ -11,6 +31,12 @@ import { threefry } from './threefry.js';
 export function unaryOp(n: NodeOf<'unary'>, x: Expr): Expr {
   const { fn } = n.attrs;
   if (fn === 'reciprocal') return div(constant(1, x.scalar), x);
+  // Targets have these for signed numbers only.
+  if (x.scalar === 'u32' || x.scalar === 'u64') {
+    if (fn === 'neg') return sub(constant(0, x.scalar), x);
+    if (fn === 'sign') return min(x, constant(1, x.scalar));
+    if (fn === 'abs') return x;
+  }
   if (fn === 'bitwise_not') return unary('bitnot', x);
   return unary(fn as UnaryFn, x);
 }
@@ -35,7 +61,7 @@ export function binaryOp(n: NodeOf<'binary'>, a: Expr, b: Expr): Expr {
   };
   if (a.scalar === 'bool' && (fn === 'max' || fn === 'add')) return or(a, b);
   if (a.scalar === 'bool' && (fn === 'min' || fn === 'mul')) return and(a, b);
-  const integers = a.scalar === 'i32' || a.scalar === 'u32';
+  const integers = isInt(a.scalar) || isWideInt(a.scalar);
   const e = integers && (fn === 'div' || fn === 'rem') ? integerQuotient(fn, a, b) : integers && fn === 'pow' ? integerPower(a, b) : binary(names[fn], a, b);
   return wrapSmall(e, n.outputs[0]!.dtype);
 }

@@ -15,6 +15,7 @@ import { binaryOp, convertTo, randomBits, unaryOp } from './element-math.js';
 import { concatAt, gatherAt, padAt } from './element-shape.js';
 import { selectAndScatterAt, windowAt } from './element-windows.js';
 import type { Emission } from './emission.js';
+import { wideConstant } from './integers.js';
 import { combine, identityOf } from './reduction.js';
 import { reshapeIndex } from './reshape-index.js';
 import { scalarOf } from './scalar.js';
@@ -25,6 +26,8 @@ export interface Place {
   readonly memory: Memory;
   readonly base: Expr;
 }
+
+const splatConstant = (value: number | bigint, s: Scalar): Expr => (typeof value === 'bigint' ? wideConstant(value, s) : constant(value, s));
 
 /** Loops of at most this many iterations in all are written out. */
 const unrollLimit = 32;
@@ -96,7 +99,7 @@ export class ElementEmitter implements Emission {
     const s = (): Scalar => scalarOf(v.dtype);
     switch (n.op) {
       case 'constant':
-        return constant(Number(n.attrs.value.data[0]), s());
+        return splatConstant(n.attrs.value.data[0]!, s());
       case 'iota':
         return cast(index[n.attrs.axis]!, s());
       case 'dim_size':

@@ -1,6 +1,6 @@
 /** What every schedule starts from: the region's values as kernel arguments, an element emitter over them, and the finished kernel with its figures. */
 import type { Dim, Shape } from '../../ir/dim.js';
-import { storageBytes } from '../../ir/dtype.js';
+import { type DType, storageBytes } from '../../ir/dtype.js';
 import { InternalError } from '../../ir/errors.js';
 import type { Node, Value } from '../../ir/graph.js';
 import { isContraction, type Region } from '../../passes/regions.js';
@@ -60,16 +60,18 @@ export interface LoweredKernel {
   readonly parallel: boolean;
 }
 
-/** Bytes are packed where the host writes them (inputs, state, constants); what kernels compute of int8 and uint8 lies in 32 bits, since single bytes cannot be stored everywhere. */
+/** 8- and 16-bit integers are packed where the host writes them (inputs, state, constants); what kernels compute of them lies in 32 bits, since parts of words cannot be stored everywhere. */
+const packedStorage: Partial<Record<DType, Memory['storage']>> = { int8: 'i8', uint8: 'u8', int16: 'i16', uint16: 'u16' };
+
 function isPacked(v: Value | Temp): boolean {
-  if (v.dtype !== 'int8' && v.dtype !== 'uint8') return false;
+  if (!(v.dtype in packedStorage)) return false;
   if (!('id' in v)) return false;
   let base = v;
   while (base.producer?.op === 'reshape') base = base.producer.inputs[0]!;
   return !base.producer || base.producer.op === 'constant';
 }
 
-export const storageOf = (v: Value | Temp): Memory['storage'] => (v.dtype === 'bool' ? 'bool32' : isPacked(v) ? (v.dtype === 'uint8' ? 'u8' : 'i8') : 'same');
+export const storageOf = (v: Value | Temp): Memory['storage'] => (v.dtype === 'bool' ? 'bool32' : isPacked(v) ? packedStorage[v.dtype]! : 'same');
 
 /** The memory of a tensor argument. */
 export const globalMemory = (name: string, v: Value | Temp, access: LoweredArg['access'], ctx: LowerContext): Memory => ({
@@ -83,7 +85,7 @@ export const globalMemory = (name: string, v: Value | Temp, access: LoweredArg['
 });
 
 /** Bytes of one element in memory. */
-export const storedBytes = (v: Value | Temp): number => (isPacked(v) ? 1 : Math.max(4, storageBytes[v.dtype]));
+export const storedBytes = (v: Value | Temp): number => (isPacked(v) ? storageBytes[v.dtype] : Math.max(4, storageBytes[v.dtype]));
 
 /** Symbols (plan symbols by name) that statements read. */
 export function symbolsIn(stmts: readonly Stmt[], out = new Set<string>()): Set<string> {

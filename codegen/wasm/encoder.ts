@@ -51,6 +51,17 @@ export class Bytes {
     }
   }
 
+  /** Signed LEB128 of a 64-bit integer. */
+  signedWide(value: bigint): this {
+    let v = BigInt.asIntN(64, value);
+    for (;;) {
+      const low = Number(v & 0x7fn);
+      v >>= 7n;
+      if ((v === 0n && (low & 0x40) === 0) || (v === -1n && (low & 0x40) !== 0)) return this.byte(low);
+      this.byte(low | 0x80);
+    }
+  }
+
   f32(v: number): this {
     scratch.setFloat32(0, v, true);
     for (let i = 0; i < 4; i++) this.byte(scratch.getUint8(i));
@@ -108,8 +119,8 @@ export class Code extends Bytes {
   i32(v: number): this {
     return this.byte(op.i32Const).signed(v);
   }
-  i64(v: number): this {
-    return this.byte(op.i64Const).signed(v);
+  i64(v: number | bigint): this {
+    return this.byte(op.i64Const).signedWide(BigInt(v));
   }
   f32Const(v: number): this {
     return this.byte(op.f32Const).f32(v);

@@ -1,6 +1,8 @@
 /** Instruction selection: which WASM instructions a Kernel IR operation is, by element type and lanes. 2-lane values live in the low half of a v128. bool vectors are masks of 32-bit lanes. */
+
+import { toWide } from '../../ir/dtype.js';
 import { InternalError, UnsupportedError } from '../../ir/errors.js';
-import type { BinaryFn, CompareFn, Expr, Lanes, Scalar, UnaryFn } from '../kernel/expr.js';
+import { type BinaryFn, type CompareFn, type Expr, isWideInt, isWideScalar, type Lanes, type Scalar, type UnaryFn } from '../kernel/expr.js';
 import type { Memory } from '../kernel/ir.js';
 import type { Code, ValueType } from './encoder.js';
 import { op, sat, simd } from './opcodes.js';
@@ -11,24 +13,30 @@ export type Temporary = (type: ValueType) => number;
 export function valueType(scalar: Scalar, lanes: Lanes): ValueType {
   if (scalar === 'f16') throw new UnsupportedError('float16 arithmetic on WASM; expected legalize to compute in float32');
   if (lanes > 1) {
-    if (scalar === 'f64') throw new UnsupportedError('vectors of float64 on WASM');
+    if (isWideScalar(scalar)) throw new InternalError(`vectors of ${scalar} on WASM`);
     return 'v128';
   }
-  return scalar === 'f32' || scalar === 'f64' ? scalar : 'i32';
+  return scalar === 'f32' || scalar === 'f64' ? scalar : isWideInt(scalar) ? 'i64' : 'i32';
 }
 export const typeOf = (e: Expr): ValueType => valueType(e.scalar, e.lanes);
 
+/** Bytes of an element that is stored in less than 32 bits; else 0. */
+const packedBytes = (m: Memory): number => (m.storage === 'u8' || m.storage === 'i8' ? 1 : m.storage === 'u16' || m.storage === 'i16' ? 2 : 0);
+const packedLoad: Partial<Record<Memory['storage'], number>> = { u8: op.i32Load8U, i8: op.i32Load8S, u16: op.i32Load16U, i16: op.i32Load16S };
+
 /** Bytes of a stored element. */
 export function elementBytes(m: Memory): number {
-  if (m.storage === 'u8' || m.storage === 'i8') return 1;
+  const packed = packedBytes(m);
+  if (packed > 0) return packed;
   if (m.scalar === 'f16') throw new UnsupportedError(`'${m.name}' holds float16, which WASM cannot load`);
-  return m.scalar === 'f64' ? 8 : 4;
+  return isWideScalar(m.scalar) ? 8 : 4;
 }
 
 export function constantCode(code: Code, value: number, scalar: Scalar, lanes: Lanes): void {
   if (lanes === 1) {
     if (scalar === 'f32') code.f32Const(value);
     else if (scalar === 'f64') code.f64Const(value);
+    else if (isWideInt(scalar)) code.i64(toWide(scalar === 'u64' && value >= 0 ? 'uint64' : 'int64', value));
     else code.i32(value);
     return;
   }
@@ -43,23 +51,23 @@ export function constantCode(code: Code, value: number, scalar: Scalar, lanes: L
 
 /** Pops an address. */
 export function loadCode(code: Code, m: Memory, lanes: Lanes, offset: number): void {
-  const packed = m.storage === 'u8' || m.storage === 'i8';
+  const packed = packedBytes(m);
   if (lanes === 1) {
-    if (packed) {
-      code.memory(m.storage === 'u8' ? op.i32Load8U : op.i32Load8S, 0, offset);
+    if (packed > 0) {
+      code.memory(packedLoad[m.storage]!, 0, offset);
       if (m.scalar === 'f32') code.op(op.f32ConvertI32S);
     } else if (m.scalar === 'f32') code.memory(op.f32Load, 2, offset);
     else if (m.scalar === 'f64') code.memory(op.f64Load, 3, offset);
+    else if (isWideInt(m.scalar)) code.memory(op.i64Load, 3, offset);
     else code.memory(op.i32Load, 2, offset);
     return;
   }
-  if (packed) {
-    if (lanes !== 4) throw new UnsupportedError(`2-lane loads of packed bytes ('${m.name}') on WASM`);
-    const signed = m.storage === 'i8';
-    code
-      .simdMemory(simd.load32Zero, 0, offset)
-      .simd(signed ? simd.i16x8ExtendLowI8x16S : simd.i16x8ExtendLowI8x16U)
-      .simd(signed ? simd.i32x4ExtendLowI16x8S : simd.i32x4ExtendLowI16x8U);
+  if (packed > 0) {
+    if (lanes !== 4) throw new UnsupportedError(`2-lane loads of packed integers ('${m.name}') on WASM`);
+    const signed = m.storage === 'i8' || m.storage === 'i16';
+    code.simdMemory(packed === 1 ? simd.load32Zero : simd.load64Zero, 0, offset);
+    if (packed === 1) code.simd(signed ? simd.i16x8ExtendLowI8x16S : simd.i16x8ExtendLowI8x16U);
+    code.simd(signed ? simd.i32x4ExtendLowI16x8S : simd.i32x4ExtendLowI16x8U);
     if (m.scalar === 'f32') code.simd(simd.f32x4ConvertI32x4S);
     if (m.scalar === 'bool') code.simd(simd.i32x4Neg);
     return;
@@ -75,10 +83,11 @@ export const canLoadSplat = (m: Memory): boolean => (m.scalar === 'f32' || m.sca
 
 /** Pops an address and a value. */
 export function storeCode(code: Code, m: Memory, lanes: Lanes, offset: number): void {
-  if (m.storage === 'u8' || m.storage === 'i8') throw new InternalError(`store to packed bytes '${m.name}'`);
+  if (packedBytes(m) > 0) throw new InternalError(`store to packed integers '${m.name}'`);
   if (lanes === 1) {
     if (m.scalar === 'f32') code.memory(op.f32Store, 2, offset);
     else if (m.scalar === 'f64') code.memory(op.f64Store, 3, offset);
+    else if (isWideInt(m.scalar)) code.memory(op.i64Store, 3, offset);
     else code.memory(op.i32Store, 2, offset);
     return;
   }
@@ -106,6 +115,32 @@ const vectorFloat: Partial<Record<UnaryFn, number>> = {
   sqrt: simd.f32x4Sqrt,
 };
 
+/** Unary operations of 64-bit integers. */
+function wideUnary(code: Code, fn: UnaryFn, scalar: Scalar, temporary: Temporary): void {
+  const t = temporary('i64');
+  switch (fn) {
+    case 'neg':
+      code.i64(-1).op(op.i64Mul);
+      return;
+    case 'bitnot':
+      code.i64(-1).op(op.i64Xor);
+      return;
+    case 'abs':
+      if (scalar === 'u64') return;
+      code.set(t).i64(0).get(t).op(op.i64Sub).get(t).get(t).i64(0).op(op.i64LtS, op.select);
+      return;
+    case 'sign':
+      code.tee(t).i64(0);
+      compareCode(code, 'gt', scalar, 1);
+      code.get(t).i64(0);
+      compareCode(code, 'lt', scalar, 1);
+      code.op(op.i32Sub, op.i64ExtendI32S);
+      return;
+    default:
+      throw new InternalError(`'${fn}' of ${scalar} reached the WASM emitter`);
+  }
+}
+
 /** Pops the operand. */
 export function unaryCode(code: Code, fn: UnaryFn, scalar: Scalar, lanes: Lanes, temporary: Temporary): void {
   const float = scalar === 'f32' || scalar === 'f64';
@@ -114,7 +149,9 @@ export function unaryCode(code: Code, fn: UnaryFn, scalar: Scalar, lanes: Lanes,
     constantCode(code, v, scalar, lanes);
     return code;
   };
-  if (fn === 'not') {
+  if (isWideInt(scalar)) {
+    wideUnary(code, fn, scalar, temporary);
+  } else if (fn === 'not') {
     if (lanes === 1) code.op(op.i32Eqz);
     else code.simd(simd.not);
   } else if (fn === 'bitnot') {
@@ -180,20 +217,21 @@ export function unaryCode(code: Code, fn: UnaryFn, scalar: Scalar, lanes: Lanes,
   } else throw new InternalError(`'${fn}' of ${scalar}x${lanes} reached the WASM emitter; expected legalize to expand it`);
 }
 
-/** Indexed by f32, f64, i32, u32. */
+/** Indexed by f32, f64, i32, u32, i64, u64. */
+const scalarColumns: readonly Scalar[] = ['f32', 'f64', 'i32', 'u32', 'i64', 'u64'];
 const scalarBinary: Partial<Record<BinaryFn, readonly (number | null)[]>> = {
-  add: [op.f32Add, op.f64Add, op.i32Add, op.i32Add],
-  sub: [op.f32Sub, op.f64Sub, op.i32Sub, op.i32Sub],
-  mul: [op.f32Mul, op.f64Mul, op.i32Mul, op.i32Mul],
-  div: [op.f32Div, op.f64Div, op.i32DivS, op.i32DivU],
-  rem: [null, null, op.i32RemS, op.i32RemU],
-  min: [op.f32Min, op.f64Min, null, null],
-  max: [op.f32Max, op.f64Max, null, null],
-  and: [null, null, op.i32And, op.i32And],
-  or: [null, null, op.i32Or, op.i32Or],
-  xor: [null, null, op.i32Xor, op.i32Xor],
-  shl: [null, null, op.i32Shl, op.i32Shl],
-  shr: [null, null, op.i32ShrS, op.i32ShrU],
+  add: [op.f32Add, op.f64Add, op.i32Add, op.i32Add, op.i64Add, op.i64Add],
+  sub: [op.f32Sub, op.f64Sub, op.i32Sub, op.i32Sub, op.i64Sub, op.i64Sub],
+  mul: [op.f32Mul, op.f64Mul, op.i32Mul, op.i32Mul, op.i64Mul, op.i64Mul],
+  div: [op.f32Div, op.f64Div, op.i32DivS, op.i32DivU, op.i64DivS, op.i64DivU],
+  rem: [null, null, op.i32RemS, op.i32RemU, op.i64RemS, op.i64RemU],
+  min: [op.f32Min, op.f64Min, null, null, null, null],
+  max: [op.f32Max, op.f64Max, null, null, null, null],
+  and: [null, null, op.i32And, op.i32And, op.i64And, op.i64And],
+  or: [null, null, op.i32Or, op.i32Or, op.i64Or, op.i64Or],
+  xor: [null, null, op.i32Xor, op.i32Xor, op.i64Xor, op.i64Xor],
+  shl: [null, null, op.i32Shl, op.i32Shl, op.i64Shl, op.i64Shl],
+  shr: [null, null, op.i32ShrS, op.i32ShrU, op.i64ShrS, op.i64ShrU],
 };
 /** Indexed by f32, i32, u32. Shifts pop a scalar count. */
 const vectorBinary: Partial<Record<BinaryFn, readonly (number | null)[]>> = {
@@ -214,7 +252,7 @@ const vectorBinary: Partial<Record<BinaryFn, readonly (number | null)[]>> = {
 export const hasBinary = (fn: BinaryFn, scalar: Scalar, lanes: Lanes): boolean => binaryOpcode(fn, scalar, lanes) !== null;
 
 function binaryOpcode(fn: BinaryFn, scalar: Scalar, lanes: Lanes): number | null {
-  if (lanes === 1) return scalarBinary[fn]?.[scalar === 'f32' ? 0 : scalar === 'f64' ? 1 : scalar === 'u32' ? 3 : 2] ?? null;
+  if (lanes === 1) return scalarBinary[fn]?.[scalarColumns.indexOf(scalar === 'bool' ? 'i32' : scalar)] ?? null;
   return vectorBinary[fn]?.[scalar === 'f32' ? 0 : scalar === 'u32' ? 2 : 1] ?? null;
 }
 
@@ -232,6 +270,8 @@ const scalarCompare = {
   f64: [op.f64Eq, op.f64Ne, op.f64Lt, op.f64Gt, op.f64Le, op.f64Ge],
   i32: [op.i32Eq, op.i32Ne, op.i32LtS, op.i32GtS, op.i32LeS, op.i32GeS],
   u32: [op.i32Eq, op.i32Ne, op.i32LtU, op.i32GtU, op.i32LeU, op.i32GeU],
+  i64: [op.i64Eq, op.i64Ne, op.i64LtS, op.i64GtS, op.i64LeS, op.i64GeS],
+  u64: [op.i64Eq, op.i64Ne, op.i64LtU, op.i64GtU, op.i64LeU, op.i64GeU],
 };
 const vectorCompare = {
   f32: [simd.f32x4Eq, simd.f32x4Ne, simd.f32x4Lt, simd.f32x4Gt, simd.f32x4Le, simd.f32x4Ge],
@@ -243,7 +283,7 @@ const vectorCompare = {
 export function compareCode(code: Code, fn: CompareFn, scalar: Scalar, lanes: Lanes): void {
   const i = compares.indexOf(fn);
   const s = scalar === 'bool' ? 'i32' : scalar;
-  if (s === 'f16' || (s === 'f64' && lanes > 1)) throw new UnsupportedError(`comparison of ${s}x${lanes} on WASM`);
+  if (s === 'f16' || (isWideScalar(s) && lanes > 1)) throw new UnsupportedError(`comparison of ${s}x${lanes} on WASM`);
   if (lanes === 1) code.op(scalarCompare[s][i]!);
   else code.simd(vectorCompare[s as 'f32' | 'i32' | 'u32'][i]!);
 }
@@ -254,10 +294,22 @@ export function selectCode(code: Code, lanes: Lanes, relaxed: boolean): void {
   else code.simd(relaxed ? simd.i32x4RelaxedLaneselect : simd.bitselect);
 }
 
+/** Conversions from and to 64-bit integers. */
+function wideCast(code: Code, from: Scalar, to: Scalar): void {
+  const unsigned = (s: Scalar): boolean => s === 'u32' || s === 'u64' || s === 'bool';
+  if (isWideInt(from)) {
+    if (to === 'f32') code.op(unsigned(from) ? op.f32ConvertI64U : op.f32ConvertI64S);
+    else if (to === 'f64') code.op(unsigned(from) ? op.f64ConvertI64U : op.f64ConvertI64S);
+    else if (!isWideInt(to)) code.op(op.i32WrapI64);
+  } else if (from === 'f32') code.sat(unsigned(to) ? sat.i64TruncSatF32U : sat.i64TruncSatF32S);
+  else if (from === 'f64') code.sat(unsigned(to) ? sat.i64TruncSatF64U : sat.i64TruncSatF64S);
+  else code.op(unsigned(from) ? op.i64ExtendI32U : op.i64ExtendI32S);
+}
+
 /** Pops the operand. */
 export function castCode(code: Code, from: Scalar, to: Scalar, lanes: Lanes): void {
   const int = (s: Scalar): boolean => s === 'i32' || s === 'u32';
-  if (from === 'f16' || to === 'f16' || (lanes > 1 && (from === 'f64' || to === 'f64')))
+  if (from === 'f16' || to === 'f16' || (lanes > 1 && (isWideScalar(from) || isWideScalar(to))))
     throw new UnsupportedError(`cast of ${from}x${lanes} to ${to} on WASM`);
   if (int(from) && int(to)) return;
   if (to === 'bool') {
@@ -273,6 +325,7 @@ export function castCode(code: Code, from: Scalar, to: Scalar, lanes: Lanes): vo
     } else if (to === 'f32') code.simd(from === 'u32' ? simd.f32x4ConvertI32x4U : simd.f32x4ConvertI32x4S);
     else code.simd(to === 'u32' ? simd.i32x4TruncSatF32x4U : simd.i32x4TruncSatF32x4S);
   } else if (from === 'bool' && int(to)) return;
+  else if (isWideInt(from) || isWideInt(to)) wideCast(code, from, to);
   else if (to === 'f32') code.op(from === 'f64' ? op.f32DemoteF64 : from === 'u32' ? op.f32ConvertI32U : op.f32ConvertI32S);
   else if (to === 'f64') code.op(from === 'f32' ? op.f64PromoteF32 : from === 'u32' ? op.f64ConvertI32U : op.f64ConvertI32S);
   else code.sat(from === 'f32' ? (to === 'u32' ? sat.i32TruncSatF32U : sat.i32TruncSatF32S) : to === 'u32' ? sat.i32TruncSatF64U : sat.i32TruncSatF64S);
@@ -283,5 +336,6 @@ export function bitcastCode(code: Code, from: Scalar, to: Scalar, lanes: Lanes):
   if (lanes > 1 || from === to) return;
   if (from === 'f32') code.op(op.i32ReinterpretF32);
   else if (to === 'f32') code.op(op.f32ReinterpretI32);
-  else if (from === 'f64' || to === 'f64') throw new UnsupportedError(`bitcast of ${from} to ${to} on WASM`);
+  else if (from === 'f64') code.op(op.i64ReinterpretF64);
+  else if (to === 'f64') code.op(op.f64ReinterpretI64);
 }

@@ -48,7 +48,7 @@ export function isFixed(e: Expr): boolean {
 const mayTrap = (e: Expr): boolean =>
   e.kind === 'binary' &&
   (e.fn === 'div' || e.fn === 'rem') &&
-  E.isInt(e.scalar) &&
+  (E.isInt(e.scalar) || E.isWideInt(e.scalar)) &&
   !(e.args[1]!.lo > 0 || (e.args[1]!.kind === 'const' && e.args[1]!.value !== 0));
 const isLeaf = (e: Expr): boolean => e.kind === 'var' || (e.kind === 'const' && (e.lanes === 1 || e.value === 0));
 
@@ -358,7 +358,7 @@ export abstract class Values {
       return;
     }
     // Unsigned division is cheaper, and by powers of two a shift.
-    if (lanes === 1 && (fn === 'div' || fn === 'rem') && a.lo >= 0 && b.lo >= 0) {
+    if (lanes === 1 && (fn === 'div' || fn === 'rem') && E.isInt(scalar) && a.lo >= 0 && b.lo >= 0) {
       const bits = b.kind === 'const' ? Math.log2(b.value) : Number.NaN;
       if (Number.isInteger(bits))
         return void code()
@@ -368,11 +368,13 @@ export abstract class Values {
       return void code().op(fn === 'div' ? op.i32DivU : op.i32RemU);
     }
     this.value(b);
-    if (lanes === 1 && (fn === 'min' || fn === 'max') && (scalar === 'i32' || scalar === 'u32')) {
+    if (lanes === 1 && (fn === 'min' || fn === 'max') && (E.isInt(scalar) || E.isWideInt(scalar))) {
       this.withTemporaries((temporary) => {
-        const [x, y] = [temporary('i32'), temporary('i32')];
+        const type = E.isWideInt(scalar) ? 'i64' : 'i32';
+        const [x, y] = [temporary(type), temporary(type)];
         code().set(y).tee(x).get(y).get(x).get(y);
-        code().op(scalar === 'i32' ? (fn === 'min' ? op.i32LtS : op.i32GtS) : fn === 'min' ? op.i32LtU : op.i32GtU, op.select);
+        compareCode(code(), fn === 'min' ? 'lt' : 'gt', scalar, 1);
+        code().op(op.select);
       });
       return;
     }

@@ -15,12 +15,16 @@ export interface WgslLayout {
   readonly argBinding: readonly number[];
 }
 
-/** WGSL type of an array's elements. 'packed': four bytes in a u32. */
+/** WGSL type of an array's elements. 'packed': four bytes or two 16-bit integers in a u32. */
 export type Element = 'f32' | 'f16' | 'i32' | 'u32' | 'bool' | 'packed';
 
+/** Bits of an element that is stored in less than 32; else 0. */
+export const packedBits = (m: Memory): 0 | 8 | 16 => (m.storage === 'u8' || m.storage === 'i8' ? 8 : m.storage === 'u16' || m.storage === 'i16' ? 16 : 0);
+
 export function elementOf(m: Memory): Element {
-  if (m.storage === 'u8' || m.storage === 'i8') return 'packed';
+  if (packedBits(m) > 0) return 'packed';
   if (m.storage === 'bool32' || (m.scalar === 'bool' && m.space === 'global')) return 'u32';
+  if (m.scalar === 'i64' || m.scalar === 'u64') throw new InternalError(`64-bit integers on WebGPU ('${m.name}'); expected 32 bits to carry them`);
   if (m.scalar === 'f64') throw new UnsupportedError(`float64 on WebGPU ('${m.name}'): WGSL has no 64-bit floats; compute in float32 or use the wasm device`);
   return m.scalar;
 }
@@ -51,7 +55,7 @@ export function wideViews(kernel: Kernel): Views {
       mapExpr(
         e,
         (x) => {
-          if (x.kind !== 'load' || x.lanes !== 4 || x.memory.unaligned) return x;
+          if (x.kind !== 'load' || x.lanes !== 4 || x.memory.unaligned || packedBits(x.memory) === 16) return x;
           const unit = divideBy4(x.args[0]!, aligned);
           return unit ? load(viewOf(x.memory), unit, 4) : x;
         },
@@ -128,7 +132,7 @@ export function bindingsOf(kernel: Kernel, layout: WgslLayout, usedWide: Readonl
       if (m.access !== 'read' && b.access === 'read')
         throw new InternalError(`${kernel.name}: argument '${m.name}' is written, its binding ${index} is read-only`);
       if (m.access !== 'read' && elementOf(m) === 'packed')
-        throw new UnsupportedError(`${kernel.name}: '${m.name}' is stored as bytes and cannot be written on WebGPU`);
+        throw new UnsupportedError(`${kernel.name}: '${m.name}' is stored in parts of words and cannot be written on WebGPU`);
     }
     const kinds = new Set(memories.map((m) => (elementOf(m) === 'packed' ? 'u32' : elementOf(m))));
     if (kinds.size > 1 && kinds.has('f16')) throw new UnsupportedError(`${kernel.name}: binding ${index} mixes float16 with other types`);

@@ -5,7 +5,7 @@ import { exprsOf, type Kernel, type Memory, type Stmt } from '../kernel/ir.js';
 import { Names } from '../kernel/names.js';
 import { builtins } from '../kernel/print.js';
 import { loadsOf, visitExprs, visitStmts } from '../kernel/walk.js';
-import { type Binding, bindingsOf, type Element, elementOf, type WgslLayout } from './access.js';
+import { type Binding, bindingsOf, type Element, elementOf, packedBits, type WgslLayout } from './access.js';
 import { ExpressionPrinter, Helpers, typeName } from './expression.js';
 import { reserved } from './words.js';
 
@@ -245,9 +245,10 @@ export class ModulePrinter {
     return convert(`vec${e.lanes}<${place.element}>(${parts.join(', ')})`, e.lanes);
   }
 
-  /** Bytes: four in a word, the first lowest. */
+  /** Bytes: four in a word, the first lowest; or two 16-bit integers. */
   private packed(e: LoadExpr, p: Place, root: Memory, view: boolean): string {
-    const signed = root.storage === 'i8';
+    const signed = root.storage === 'i8' || root.storage === 'i16';
+    const bits = packedBits(root);
     const int = signed ? 'i32' : 'u32';
     if (view) {
       const name = this.helpers.get(`bytes|${int}`, `bytes_${int}`, (own) =>
@@ -257,15 +258,17 @@ export class ModulePrinter {
       );
       return `${typeName(root.scalar, 4)}(${name}(${this.cell(p, this.at(p, root, e.args[0]!, 4))}))`;
     }
-    const name = this.helpers.get(`byte|${int}`, `byte_${int}`, (own) =>
+    const what = bits === 8 ? 'byte' : 'half';
+    const [last, mask] = bits === 8 ? [3, 255] : [1, 65535];
+    const name = this.helpers.get(`${what}|${int}`, `${what}_${int}`, (own) =>
       signed
-        ? `fn ${own}(w: u32, i: i32) -> i32 {\n  return (bitcast<i32>(w) << (24u - (u32(i) & 3u) * 8u)) >> 24u;\n}\n`
-        : `fn ${own}(w: u32, i: i32) -> u32 {\n  return (w >> ((u32(i) & 3u) * 8u)) & 255u;\n}\n`,
+        ? `fn ${own}(w: u32, i: i32) -> i32 {\n  return (bitcast<i32>(w) << (${32 - bits}u - (u32(i) & ${last}u) * ${bits}u)) >> ${32 - bits}u;\n}\n`
+        : `fn ${own}(w: u32, i: i32) -> u32 {\n  return (w >> ((u32(i) & ${last}u) * ${bits}u)) & ${mask}u;\n}\n`,
     );
     const i = this.expressions.bindText(this.at(p, root, e.args[0]!, 1), 'i');
     const one = (l: number): string => {
       const at = l === 0 ? i : `${i} + ${l}`;
-      return `${name}(${this.cell(p, `${l === 0 ? i : `(${at})`} >> 2u`)}, ${at})`;
+      return `${name}(${this.cell(p, `${l === 0 ? i : `(${at})`} >> ${bits === 8 ? 2 : 1}u`)}, ${at})`;
     };
     if (e.lanes === 1) return `${root.scalar}(${one(0)})`;
     return `vec${e.lanes}<${root.scalar}>(${Array.from({ length: e.lanes }, (_, l) => `${root.scalar}(${one(l)})`).join(', ')})`;

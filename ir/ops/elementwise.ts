@@ -1,7 +1,7 @@
 /** Elementwise ops: output i from inputs i, all of one shape. */
 import { AttrReader, attrText } from '../attr-text.js';
 import { equalShape, shapeToString } from '../dim.js';
-import { type DType, hostArray, isBigArray, isInteger, isWide, storageBytes, toWide } from '../dtype.js';
+import { type DType, hostArray, isBigArray, isFloat, isInteger, isWide, storageBytes, toWide } from '../dtype.js';
 import { InternalError } from '../errors.js';
 import type { TensorType } from '../graph.js';
 import { typeToString } from '../graph.js';
@@ -147,7 +147,8 @@ export const cast = defineOp({
   },
   evaluate: ([x], { dtype }, [type], { bindings }) => {
     const { data } = x!;
-    if (isWide(dtype)) return [wideElements(type!, bindings, isBigArray(data) ? (i) => data[i]! : (i) => toWide(dtype, data[i]!))];
+    if (isWide(dtype))
+      return [wideElements(type!, bindings, isBigArray(data) ? (i) => data[i]! : isFloat(x!.dtype) ? (i) => toWide(dtype, data[i]!) : (i) => BigInt(data[i]!))];
     const f = castScalar(x!.dtype, dtype);
     // The low bits, so that narrower integers wrap and do not meet numbers that are not exact.
     const exact = isInteger(dtype) ? (v: bigint) => Number(BigInt.asIntN(32, v)) : Number;

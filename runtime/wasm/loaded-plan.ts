@@ -49,7 +49,7 @@ export class WasmPlan implements LoadedPlan {
       throw new ArgumentError(
         `output '${output}' of program '${program}' lay in shared memory that another program has used since: read it before running the next program`,
       );
-    const data = this.session.readBlock(p.memoryOf(tensor.buffer), tensor.offset, tensor.dtype, elementsOf(shape));
+    const data = this.session.readBlock(p.memoryOf(tensor.buffer), tensor.offset, tensor, elementsOf(shape));
     return { dtype: tensor.dtype, shape, data };
   }
 

@@ -109,7 +109,7 @@ export class WasmProgram {
       const d = data[i]!;
       if (d instanceof WasmResident) continue;
       const input = program.inputs[i]!;
-      encodeInto(input.dtype, d, heap.bytes.subarray(this.memoryOf(input.buffer).address + input.offset));
+      encodeInto(input, d, heap.bytes.subarray(this.memoryOf(input.buffer).address + input.offset));
       session.owner.counters.uploads++;
     }
     this.call(options?.repeat ?? 1);

@@ -6,7 +6,7 @@ import type { Device, HostArray, Session } from '../device.js';
 import { ArgumentError, DisposedError, LimitError, ModelFormatError } from '../errors.js';
 import type { CompiledPlan, Plan, PlanDType, PlanState } from '../plan.js';
 import { checkUpload, elementsOf, forEachDispatch, quoted } from '../program.js';
-import { decode, encodeInto, hostTypeName, isHostArray, storageBytes } from '../storage.js';
+import { decode, encodeInto, hostTypeName, isHostArray, type StoredType, storageBytes, storedBytesOf } from '../storage.js';
 import { validateCompiled } from '../validate.js';
 import type { WasmDevice } from './device.js';
 import type { Engine, LoadedModule } from './engine.js';
@@ -17,6 +17,7 @@ import { WasmResident } from './resident.js';
 interface Slot {
   readonly name: string;
   readonly dtype: PlanDType;
+  readonly stored?: PlanDType | undefined;
   readonly shape: readonly number[];
   readonly offset: number;
   readonly memory: Block;
@@ -101,10 +102,17 @@ export class WasmSession implements Session {
       for (const s of plan.state) {
         if (this.slots.has(s.name)) continue;
         const memory = memories[s.buffer]!;
-        this.slots.set(s.name, { name: s.name, dtype: s.dtype, shape: s.shape, offset: s.offset, memory, bufferName: plan.buffers[s.buffer]!.name });
+        this.slots.set(s.name, {
+          name: s.name,
+          dtype: s.dtype,
+          stored: s.stored,
+          shape: s.shape,
+          offset: s.offset,
+          memory,
+          bufferName: plan.buffers[s.buffer]!.name,
+        });
         newSlots.push(s);
-        if (s.initial !== null)
-          bytes.set(compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storageBytes[s.dtype]), memory.address + s.offset);
+        if (s.initial !== null) bytes.set(compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storedBytesOf(s)), memory.address + s.offset);
       }
       plan.buffers.forEach((b, i) => {
         if (b.kind === 'constant') bytes.set(compiled.blob.subarray(b.blobOffset!, b.blobOffset! + b.bytes), memories[i]!.address);
@@ -139,8 +147,8 @@ export class WasmSession implements Session {
   }
 
   private checkState(plan: Plan): void {
-    const describe = (s: { dtype: PlanDType; shape: readonly number[]; offset: number; bufferName: string }) =>
-      `${s.dtype}[${s.shape.join(',')}] at byte ${s.offset} of buffer '${s.bufferName}'`;
+    const describe = (s: { dtype: PlanDType; stored?: PlanDType; shape: readonly number[]; offset: number; bufferName: string }) =>
+      `${s.dtype}${s.stored ? ` stored as ${s.stored}` : ''}[${s.shape.join(',')}] at byte ${s.offset} of buffer '${s.bufferName}'`;
     for (const s of plan.state) {
       const mine = this.slots.get(s.name);
       const theirs = describe({ ...s, bufferName: plan.buffers[s.buffer]!.name });
@@ -190,32 +198,32 @@ export class WasmSession implements Session {
     const n = elementsOf(s.shape);
     if (!Number.isInteger(offset) || offset < 0 || offset + data.length > n)
       throw new ArgumentError(`state '${name}' has ${n} elements; ${data.length} from element ${offset} on do not fit`);
-    this.write(s.memory.address + s.offset + offset * storageBytes[s.dtype], s.dtype, data);
+    this.write(s.memory.address + s.offset + offset * storedBytesOf(s), s, data);
     s.memory.version++;
   }
 
-  private write(address: number, dtype: PlanDType, data: HostArray): void {
-    encodeInto(dtype, data, this.engine.heap.bytes.subarray(address, address + data.length * storageBytes[dtype]));
+  private write(address: number, type: StoredType, data: HostArray): void {
+    encodeInto(type, data, this.engine.heap.bytes.subarray(address, address + data.length * storedBytesOf(type)));
     this.owner.counters.uploads++;
   }
 
   async readState(name: string): Promise<HostArray> {
     this.check();
     const s = this.slot(name);
-    return this.readBlock(s.memory, s.offset, s.dtype, elementsOf(s.shape));
+    return this.readBlock(s.memory, s.offset, s, elementsOf(s.shape));
   }
 
   /** A copy of elements. */
-  readBlock(block: Block, offset: number, dtype: PlanDType, length: number): HostArray {
+  readBlock(block: Block, offset: number, type: StoredType, length: number): HostArray {
     this.owner.counters.readbacks++;
-    return decode(dtype, this.engine.heap.bytes.subarray(block.address + offset), length);
+    return decode(type, this.engine.heap.bytes.subarray(block.address + offset), length);
   }
 
   upload(dtype: PlanDType, shape: readonly number[], data: HostArray): WasmResident {
     this.check();
     checkUpload('upload', dtype, shape, data);
     const memory = this.memory(data.length * storageBytes[dtype], `a data set ${dtype}[${shape.join(',')}]`);
-    this.write(memory.address, dtype, data);
+    this.write(memory.address, { dtype }, data);
     const resident = new WasmResident(this, dtype, [...shape], memory, (r) => this.release(r));
     this.residents.add(resident);
     return resident;

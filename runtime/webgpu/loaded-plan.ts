@@ -47,7 +47,7 @@ export class WebGpuPlan implements LoadedPlan {
         `output '${output}' of program '${program}' lay in shared memory that another program has used since: read it before running the next program`,
       );
     const memory = p.memoryOf(tensor.buffer);
-    const data = await this.session.readBuffer(memory.buffer, tensor.offset, tensor.dtype, elementsOf(shape));
+    const data = await this.session.readBuffer(memory.buffer, tensor.offset, tensor, elementsOf(shape));
     return { dtype: tensor.dtype, shape, data };
   }
 

@@ -7,7 +7,7 @@ import type { RunOptions } from '../device.js';
 import { ArgumentError, DisposedError, RuntimeInternalError } from '../errors.js';
 import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep } from '../plan.js';
 import { analyse, bindSymbols, checkNames, hostInput, type ProgramInfo, residentInput, shapeOf, symbolRecord } from '../program.js';
-import { encodeInto, isStoredAsIs, storageBytes } from '../storage.js';
+import { encodeInto, isStoredAsIs, storageBytes, storedBytesOf } from '../storage.js';
 import type { Pipeline } from './device.js';
 import type { WebGpuPlan } from './loaded-plan.js';
 import { type Memory, usage, WebGpuResident } from './memory.js';
@@ -123,18 +123,18 @@ export class WebGpuProgram {
     const input = this.info.program.inputs[i]!;
     const device = this.plan.session.owner;
     const target = this.memoryOf(input.buffer).buffer;
-    if (isStoredAsIs(input.dtype) && data.byteLength % 4 === 0) {
+    if (isStoredAsIs(input) && data.byteLength % 4 === 0) {
       device.write(target, input.offset, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
       return;
     }
-    const bytes = Math.ceil((data.length * storageBytes[input.dtype]) / 4) * 4;
+    const bytes = Math.ceil((data.length * storedBytesOf(input)) / 4) * 4;
     let scratch = this.scratch[i] ?? null;
     if (!scratch || scratch.length < bytes) {
       scratch = new Uint8Array(bytes);
       this.scratch[i] = scratch;
     }
     const part = scratch.subarray(0, bytes);
-    encodeInto(input.dtype, data, part);
+    encodeInto(input, data, part);
     device.write(target, input.offset, part);
   }
 

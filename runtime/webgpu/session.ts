@@ -6,7 +6,7 @@ import type { Device, HostArray, Session } from '../device.js';
 import { ArgumentError, DisposedError, LimitError, ModelFormatError } from '../errors.js';
 import type { CompiledPlan, Plan, PlanDType, PlanState } from '../plan.js';
 import { checkUpload, elementsOf, quoted } from '../program.js';
-import { decode, encode, hostTypeName, isHostArray, storageBytes } from '../storage.js';
+import { decode, encode, hostTypeName, isHostArray, residentType, type StoredType, storedBytesOf } from '../storage.js';
 import { validateCompiled } from '../validate.js';
 import type { WebGpuDevice } from './device.js';
 import { WebGpuPlan } from './loaded-plan.js';
@@ -15,6 +15,7 @@ import { type Memory, usage, WebGpuResident } from './memory.js';
 interface Slot {
   readonly name: string;
   readonly dtype: PlanDType;
+  readonly stored?: PlanDType | undefined;
   readonly shape: readonly number[];
   readonly offset: number;
   readonly memory: Memory;
@@ -89,6 +90,7 @@ export class WebGpuSession implements Session {
         this.slots.set(s.name, {
           name: s.name,
           dtype: s.dtype,
+          stored: s.stored,
           shape: s.shape,
           offset: s.offset,
           memory: memories[s.buffer]!,
@@ -101,7 +103,7 @@ export class WebGpuSession implements Session {
       this.check();
       for (const s of newSlots) {
         if (s.initial !== null)
-          this.owner.write(memories[s.buffer]!.buffer, s.offset, compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storageBytes[s.dtype]));
+          this.owner.write(memories[s.buffer]!.buffer, s.offset, compiled.blob.subarray(s.initial, s.initial + elementsOf(s.shape) * storedBytesOf(s)));
       }
       plan.buffers.forEach((b, i) => {
         if (b.kind === 'constant') this.owner.write(memories[i]!.buffer, 0, compiled.blob.subarray(b.blobOffset!, b.blobOffset! + b.bytes));
@@ -193,25 +195,26 @@ export class WebGpuSession implements Session {
     const n = elementsOf(s.shape);
     if (!Number.isInteger(offset) || offset < 0 || offset + data.length > n)
       throw new ArgumentError(`state '${name}' has ${n} elements; ${data.length} from element ${offset} on do not fit`);
-    const unit = storageBytes[s.dtype];
+    const unit = storedBytesOf(s);
     if ((offset * unit) % 4 !== 0 || ((data.length * unit) % 4 !== 0 && offset + data.length !== n))
       throw new ArgumentError(`state '${name}': a part of a ${s.dtype} slot must begin and end at a multiple of ${4 / unit} elements`);
-    this.owner.write(s.memory.buffer, s.offset + offset * unit, encode(s.dtype, data));
+    this.owner.write(s.memory.buffer, s.offset + offset * unit, encode(s, data));
     s.memory.version++;
   }
 
   async readState(name: string): Promise<HostArray> {
     this.check();
     const s = this.slot(name);
-    return this.readBuffer(s.memory.buffer, s.offset, s.dtype, elementsOf(s.shape));
+    return this.readBuffer(s.memory.buffer, s.offset, s, elementsOf(s.shape));
   }
 
   upload(dtype: PlanDType, shape: readonly number[], data: HostArray): WebGpuResident {
     this.check();
     checkUpload('upload', dtype, shape, data);
-    const bytes = data.length * storageBytes[dtype];
+    const type: StoredType = { name: 'data', dtype, stored: residentType(dtype) };
+    const bytes = data.length * storedBytesOf(type);
     const memory = this.memory(`data ${dtype}[${shape.join(',')}]`, bytes);
-    this.owner.write(memory.buffer, 0, encode(dtype, data));
+    this.owner.write(memory.buffer, 0, encode(type, data));
     const resident = new WebGpuResident(this, dtype, [...shape], memory, (r) => this.release(r));
     this.residents.add(resident);
     return resident;
@@ -224,9 +227,9 @@ export class WebGpuSession implements Session {
   }
 
   /** Copies elements to the host: everything queued before is in them. */
-  async readBuffer(source: GPUBuffer, offset: number, dtype: PlanDType, length: number): Promise<HostArray> {
-    const bytes = Math.ceil((length * storageBytes[dtype]) / 4) * 4;
-    if (bytes === 0) return decode(dtype, new Uint8Array(0), 0);
+  async readBuffer(source: GPUBuffer, offset: number, type: StoredType, length: number): Promise<HostArray> {
+    const bytes = Math.ceil((length * storedBytesOf(type)) / 4) * 4;
+    if (bytes === 0) return decode(type, new Uint8Array(0), 0);
     const gpu = this.owner.gpu;
     const at = this.staging.findIndex((b) => b.size >= bytes);
     const staging = at >= 0 ? this.staging.splice(at, 1)[0]! : this.owner.allocate('staging', bytes, usage.mapRead | usage.copyTarget);
@@ -240,7 +243,7 @@ export class WebGpuSession implements Session {
       staging.destroy();
       throw await this.owner.explain(e);
     }
-    const data = decode(dtype, new Uint8Array(staging.getMappedRange(0, bytes)), length);
+    const data = decode(type, new Uint8Array(staging.getMappedRange(0, bytes)), length);
     staging.unmap();
     if (this.disposed) staging.destroy();
     else {

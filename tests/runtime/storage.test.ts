@@ -25,13 +25,13 @@ test('values between two float16 round to the nearest, ties to even', () => {
 });
 
 test('bool takes a word, bytes a byte; unaligned views are read', () => {
-  const stored = encode('bool', new Uint8Array([1, 0, 7]));
+  const stored = encode({ dtype: 'bool' }, new Uint8Array([1, 0, 7]));
   assert.equal([...new Uint32Array(stored.buffer)], [1, 0, 1]);
   const shifted = new Uint8Array(13);
   shifted.set(stored, 1);
-  assert.equal([...decode('bool', shifted.subarray(1), 3)], [1, 0, 1]);
-  assert.equal([...decode('bool', Buffer.from(shifted.buffer, 1), 3)], [1, 0, 1], 'a Buffer, as files give');
-  assert.equal([...decode('int8', encode('int8', new Int8Array([-1, 5])), 2)], [-1, 5]);
+  assert.equal([...decode({ dtype: 'bool' }, shifted.subarray(1), 3)], [1, 0, 1]);
+  assert.equal([...decode({ dtype: 'bool' }, Buffer.from(shifted.buffer, 1), 3)], [1, 0, 1], 'a Buffer, as files give');
+  assert.equal([...decode({ dtype: 'int8' }, encode({ dtype: 'int8' }, new Int8Array([-1, 5])), 2)], [-1, 5]);
 });
 
 test.run();
