@@ -4,7 +4,20 @@
  * ranges of variables allow. Floating-point arithmetic is never reassociated.
  */
 import { InternalError, invariant } from '../../ir/errors.js';
-import { type BinaryFn, type CompareFn, constant, type Expr, isFloatScalar, isInt, isWideInt, type Lanes, make, type Scalar, truth, type UnaryFn } from './expr-node.js';
+import {
+  type BinaryFn,
+  type CompareFn,
+  constant,
+  type Expr,
+  isFloatScalar,
+  isInt,
+  isWideInt,
+  type Lanes,
+  make,
+  type Scalar,
+  truth,
+  type UnaryFn,
+} from './expr-node.js';
 import type { Memory } from './ir.js';
 import { addLinear, divInt, remInt, scaleLinear } from './linear.js';
 
