@@ -39,6 +39,8 @@ export const control = {
   spins: 192,
   /** 1 where the main thread must not sleep (browsers): it only spins. */
   spinOnly: 196,
+  /** All bits set: the run is too short to wake sleepers for. Workers that are awake take part; while one sleeps, kernels run whole on the main thread. */
+  letSleep: 200,
   bytes: 256,
 } as const;
 
@@ -74,7 +76,7 @@ export function buildModule(kernels: readonly Kernel[], options: ModuleOptions):
   let fork: number | null = null;
   if (options.threads) {
     const drain = m.function(m.type(['i32'], []), drainBody(kernelType, controlGlobal));
-    fork = m.function(m.type(['i32', 'i32', 'i32', 'i32'], []), forkBody(drain, controlGlobal));
+    fork = m.function(m.type(['i32', 'i32', 'i32', 'i32'], []), forkBody(drain, kernelType, controlGlobal));
     m.exportFunction('worker', m.function(m.type(['i32'], ['i32']), workerBody(drain, controlGlobal)));
   }
   m.exportFunction('run', m.function(m.type(['i32', 'i32', 'i32'], []), runBody(kernelType, fork)));
@@ -139,10 +141,12 @@ function drainBody(kernelType: number, controlGlobal: number): Body {
 }
 
 /** fork(kernel, block, groups, chunk): runs a kernel on all threads and waits for its end. */
-function forkBody(drain: number, controlGlobal: number): Body {
+function forkBody(drain: number, kernelType: number, controlGlobal: number): Body {
   const [kernel, block, groups, chunk, c0, generation, chunks, i, done] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const c = new Code();
   c.global(controlGlobal).set(c0);
+  c.get(c0).atomic(atomic.i32Load, control.letSleep).get(c0).atomic(atomic.i32Load, control.sleepers).op(op.i32And).if();
+  c.get(block).i32(0).get(groups).get(kernel).callIndirect(kernelType).op(op.return).end();
   c.get(c0)
     .atomic(atomic.i32Load, control.ticket + 4)
     .i32(1)

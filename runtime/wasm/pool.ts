@@ -122,9 +122,10 @@ export class WorkerPool {
     if (this.held.delete(index)) this.dropped.push(index);
   }
 
-  /** Names the module that runs next. */
-  select(index: number): void {
+  /** Names the module that runs next, and whether its run is long enough to wake workers that sleep. */
+  select(index: number, wake: boolean): void {
     this.word(control.module, index);
+    this.word(control.letSleep, wake ? 0 : 0xffffffff);
   }
 
   /** Throws when a worker failed since the last check. */
@@ -164,7 +165,7 @@ export class WorkerPool {
     this.word(control.leave, 0);
     const [index] = this.held;
     if (index === undefined) return;
-    this.select(index);
+    this.select(index, true);
     for (const t of this.threads) t.post({ serve: true, index, id: -1 });
   }
 

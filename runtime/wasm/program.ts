@@ -15,6 +15,15 @@ const entryWords = 4;
 /** Chunks that each thread takes on average: more even out threads of different speed, fewer cost less. */
 const chunksPerThread = 4;
 
+/**
+ * Microseconds of one thread that must be there to share before sleeping workers are woken: waking takes 10 to 40 of them. Shorter runs (one sample through a small model) use workers only while they are
+ * awake.
+ */
+const worthWaking = 100;
+/** A rough time on one thread, from operations and bytes written, in microseconds. */
+const microseconds = (d: PlanDispatch, scope: Readonly<Record<string, number>>): number =>
+  Math.max(evalSize(d.figures.flops, scope) / 40000, evalSize(d.figures.bytesWritten, scope) / 10000);
+
 const same = (a: readonly unknown[], b: readonly unknown[]): boolean => {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
@@ -58,6 +67,8 @@ export class WasmProgram {
   private table = 0;
   private prepareEntries = 0;
   private stepEntries = 0;
+  /** Microseconds of work that threads can share, in one run of the steps. */
+  private splitWork = 0;
   private preparedFor: readonly number[] | null = null;
   /** The steps write state that the prepare steps read: every repetition prepares anew. */
   private readonly preparesEach: boolean;
@@ -122,7 +133,6 @@ export class WasmProgram {
     const { module, session } = this.plan;
     const { counters } = session.owner;
     const { pool } = session.engine;
-    if (module.threads) pool!.select(module.index);
     const run = (withPrepare: boolean, times: number): void => {
       if (times === 0) return;
       const first = withPrepare ? 0 : this.prepareEntries;
@@ -139,6 +149,7 @@ export class WasmProgram {
       counters.dispatches += count * times;
     };
     const stale = this.isStale();
+    if (module.threads) pool!.select(module.index, stale || this.splitWork * repeat >= worthWaking);
     if (stale && this.preparesEach) run(true, repeat);
     else {
       if (stale) run(true, 1);
@@ -183,6 +194,7 @@ export class WasmProgram {
     this.entries.length = 0;
     this.flatten(program.prepare, scope, [], new Map());
     this.prepareEntries = this.entries.length / entryWords;
+    this.splitWork = 0;
     this.flatten(program.steps, scope, [], new Map());
     this.stepEntries = this.entries.length / entryWords - this.prepareEntries;
     const bytes = 4 * (this.entries.length + this.blocks.length);
@@ -233,6 +245,7 @@ export class WasmProgram {
     const { threads } = this.plan.session.engine;
     const chunk = Math.ceil(total / (threads * chunksPerThread));
     const split = d.parallel && this.plan.module.threads && chunk < total;
+    if (split) this.splitWork += microseconds(d, scope);
     for (const w of [kernel.code, block, total, split ? chunk : 0]) this.entries.push(w);
   }
 
