@@ -9,8 +9,8 @@ import { evalDim } from '../../ir/dim.js';
 import type { Graph, Node, Value } from '../../ir/graph.js';
 import { opDef } from '../../ir/ops/index.js';
 import { type FusedGraph, isContraction, type Region } from '../../passes/regions.js';
-import { add, div, type Expr, i32, min, mul, sub, variable } from '../kernel/expr.js';
-import { barrier, forLoop, type Memory, type Stmt, storeAll } from '../kernel/ir.js';
+import { add, compare, div, type Expr, i32, min, mul, sub, variable } from '../kernel/expr.js';
+import { barrier, forLoop, ifThen, type Memory, type Stmt, storeAll } from '../kernel/ir.js';
 import { substituteStmts } from '../kernel/walk.js';
 import { ElementEmitter, type Place } from '../lower/element.js';
 import type { LowerContext } from '../lower/frame.js';
@@ -177,13 +177,19 @@ function productRows(b: BlockRegions, r: Region, r0: Expr, count: Expr, rowBlock
   const em = emitterFor(b, r);
   const s = contractionSpec({ em, dim: (d) => dimExpr(d, b.ctx.symbols) }, node);
   if (!s || s.batch.length > 0 || String(s.m[0]) !== String(size)) return null;
+  /** The forms below use the same scratch memory. */
+  const scratch = new Map<string, Memory>();
   const env: GemmEnv = {
     em,
     ctx: b.ctx,
     outputs: r.outputs,
     memoryOf: (v) => b.places.get(v)!.memory,
     baseOf: (v) => b.places.get(v)!.base,
-    local: (name, scalar, n) => b.local(`${name}_${r.id}`, 'private', scalar, n),
+    local: (name, scalar, n) => {
+      const m = scratch.get(name) ?? b.local(`${name}_${r.id}`, 'private', scalar, n);
+      scratch.set(name, m);
+      return m;
+    },
   };
   const g = analyseGemm(env, s);
   const rest = maxSize(s.m.slice(1), b.ctx.symbols);
@@ -199,19 +205,22 @@ function productRows(b: BlockRegions, r: Region, r0: Expr, count: Expr, rowBlock
     before.push(...packWholeRight(g, packedRight, width));
   }
   const nBlock = Math.ceil(g.nMax / width) * width;
-  return emitGemmBlock(g, {
-    m0: mul(r0, i32(rest)),
-    mCount: mul(count, i32(rest)),
-    mBlock: Math.ceil(most / rows) * rows,
-    n0: i32(0),
-    nCount: i32(g.nMax),
-    nBlock,
-    rows,
-    vectors,
-    mEven: false,
-    lastPanel: null,
-    packedRight,
-  });
+  const product = (whole: boolean): Stmt[] =>
+    emitGemmBlock(g, {
+      m0: mul(r0, i32(rest)),
+      mCount: whole ? i32(most) : mul(count, i32(rest)),
+      mBlock: Math.ceil(most / rows) * rows,
+      n0: i32(0),
+      nCount: i32(g.nMax),
+      nBlock,
+      rows,
+      vectors,
+      mEven: whole,
+      lastPanel: null,
+      packedRight,
+    });
+  // Only the last block of rows may be shorter: the others need no guards, and their rows lie at constant distances.
+  return rows === 4 && most % 4 === 0 ? [...ifThen(compare('eq', count, i32(rowBlock)), product(true), product(false))] : product(false);
 }
 
 /** All regions for one row on a workgroup of `threads`; a barrier after each. */
