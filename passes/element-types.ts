@@ -83,8 +83,8 @@ function refuseDoubles(graph: Graph): void {
   }
 }
 
-/** Constants of at least this many elements keep their short form in memory. */
-const largeConstant = 1024;
+/** Constants of more elements than constant folding touches keep their short form in memory: others would be folded piece by piece. */
+const largeConstant = 65536;
 
 // ---- conversions as primitives
 
@@ -258,7 +258,7 @@ class Carrier extends Rebuilder {
     const to = this.carrier(t.dtype);
     if (to === t.dtype) return this.b.constant(t);
     const where = origin ? `'${origin}'` : 'a constant';
-    if (t.data.length < largeConstant || isWide(t.dtype)) return this.b.constant(this.converted(t, to, where));
+    if (t.data.length <= largeConstant || isWide(t.dtype)) return this.b.constant(this.converted(t, to, where));
     return this.widened(this.b.constant(this.converted(t, this.storedType(t.dtype), where)), t.dtype);
   }
 
