@@ -110,22 +110,27 @@ def serialized_optimizer(o):
     return {"class_name": type(o).__name__, "config": {k: float(v) if isinstance(v, np.floating) else v for k, v in config.items()}}
 
 
-done = []
-for job in json.loads((root / "jobs.json").read_text()):
-    if job["kind"] == "read" and version in job["keras"]:
-        model = keras.models.model_from_json((root / f"{job['name']}.json").read_text())
-        arrays = load(root / f"{job['name']}.safetensors")
-        model.set_weights(numbered(arrays, "w"))
-        save(root / f"{job['name']}.keras{version}.safetensors", run(model, {k: v for k, v in arrays.items() if k[0] != "w"}, job))
-        done.append(job["name"])
-    if job["kind"] == "write":
-        for name, model, x, y, compile_ in models():
-            rng = np.random.default_rng(11)
-            model.set_weights([np.abs(rng.standard_normal(w.shape) * 0.3).astype(np.float32) if "variance" in v.name else (rng.standard_normal(w.shape) * 0.3).astype(np.float32)
-                               for v, w in zip(model.weights, model.get_weights())])
-            given = {f"x{i}": a for i, a in enumerate(x)} | {f"y{i}": a for i, a in enumerate(y)} | {f"v{i}": w for i, w in enumerate(model.get_weights())}
-            described = {"optimizer": serialized_optimizer(compile_["optimizer"]), "loss": compile_["loss"]}
-            (root / f"{name}.from{version}.json").write_text(json.dumps({"model": json.loads(model.to_json()), "compile": described, "steps": job["steps"]}))
-            save(root / f"{name}.from{version}.safetensors", given | run(model, given, {"compile": described, "steps": job["steps"]}))
-            done.append(f"{name}.from{version}")
-print(json.dumps(done))
+def main():
+    done = []
+    for job in json.loads((root / "jobs.json").read_text()):
+        if job["kind"] == "read" and version in job["keras"]:
+            model = keras.models.model_from_json((root / f"{job['name']}.json").read_text())
+            arrays = load(root / f"{job['name']}.safetensors")
+            model.set_weights(numbered(arrays, "w"))
+            save(root / f"{job['name']}.keras{version}.safetensors", run(model, {k: v for k, v in arrays.items() if k[0] != "w"}, job))
+            done.append(job["name"])
+        if job["kind"] == "write":
+            for name, model, x, y, compile_ in models():
+                rng = np.random.default_rng(11)
+                model.set_weights([np.abs(rng.standard_normal(w.shape) * 0.3).astype(np.float32) if "variance" in v.name else (rng.standard_normal(w.shape) * 0.3).astype(np.float32)
+                                   for v, w in zip(model.weights, model.get_weights())])
+                given = {f"x{i}": a for i, a in enumerate(x)} | {f"y{i}": a for i, a in enumerate(y)} | {f"v{i}": w for i, w in enumerate(model.get_weights())}
+                described = {"optimizer": serialized_optimizer(compile_["optimizer"]), "loss": compile_["loss"]}
+                (root / f"{name}.from{version}.json").write_text(json.dumps({"model": json.loads(model.to_json()), "compile": described, "steps": job["steps"]}))
+                save(root / f"{name}.from{version}.safetensors", given | run(model, given, {"compile": described, "steps": job["steps"]}))
+                done.append(f"{name}.from{version}")
+    print(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main()

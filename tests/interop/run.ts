@@ -9,8 +9,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../../frontend/keras/index.js';
 import { ensurePython } from '../../scripts/python.js';
+import { fileJobs, writeFiles } from './files.js';
 import { type InteropModel, models } from './models.js';
-import { type NamedArray, readArrays, writeArrays } from './safetensors.js';
+import { difference, type NamedArray, numbered, readArrays, writeArrays } from './safetensors.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const steps = 5;
@@ -23,23 +24,6 @@ const check = (name: string, fault: string | null) => {
   if (fault === null) passed++;
   else failed++;
 };
-
-/** What is wrong with the numbers, or null. */
-function difference(actual: ArrayLike<number>, expected: ArrayLike<number>, allowed: number): string | null {
-  if (actual.length !== expected.length) return `${actual.length} numbers, expected ${expected.length}`;
-  let worst = 0;
-  for (let i = 0; i < expected.length; i++) {
-    const d = Math.abs(actual[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
-    if (!(d <= worst)) worst = d;
-  }
-  return worst <= allowed ? null : `differs by ${worst.toPrecision(3)}, allowed ${allowed}`;
-}
-
-const numbered = (arrays: Readonly<Record<string, NamedArray>>, prefix: string): NamedArray[] =>
-  Object.keys(arrays)
-    .filter((k) => new RegExp(`^${prefix}\\d+$`).test(k))
-    .sort((a, b) => Number(a.slice(prefix.length)) - Number(b.slice(prefix.length)))
-    .map((k) => arrays[k]!);
 
 type Serialized = InteropModel['optimizer'];
 
@@ -79,9 +63,9 @@ function compare(name: string, ours: Trained, theirs: Readonly<Record<string, Na
   );
 }
 
-function oracle(python: string, dir: string, version: 2 | 3): Promise<string | null> {
+function oracle(python: string, dir: string, version: 2 | 3, script = 'oracle.py'): Promise<string | null> {
   return new Promise((resolve) => {
-    const child = spawn(python, [path.join(here, 'oracle.py'), dir, String(version)], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(python, [path.join(here, script), dir, String(version)], { stdio: ['ignore', 'ignore', 'pipe'] });
     let err = '';
     child.stderr.on('data', (d) => {
       err += d;
@@ -151,6 +135,12 @@ async function main(): Promise<void> {
         compare(name, await runHere(loaded, numbered(arrays, 'x'), numbered(arrays, 'y'), compile.optimizer, compile.loss), arrays);
       });
     }
+  }
+  await writeFiles(dir, check);
+  for (const version of [2, 3] as const) {
+    const fault = await oracle(python, dir, version, 'files.py');
+    if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} reads files`, fault);
+    else for (const [name, why] of fileJobs(dir, version)) check(name, why);
   }
   rmSync(dir, { recursive: true });
   console.log(`${passed} passed, ${failed} failed, 0 skipped`);

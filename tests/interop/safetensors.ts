@@ -46,3 +46,21 @@ export function readArrays(file: string): Record<string, NamedArray> {
     ),
   );
 }
+
+/** What is wrong with the numbers, or null. */
+export function difference(actual: ArrayLike<number>, expected: ArrayLike<number>, allowed: number): string | null {
+  if (actual.length !== expected.length) return `${actual.length} numbers, expected ${expected.length}`;
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const d = Math.abs(actual[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
+    if (!(d <= worst)) worst = d;
+  }
+  return worst <= allowed ? null : `differs by ${worst.toPrecision(3)}, allowed ${allowed}`;
+}
+
+/** The arrays `p0`, `p1`, … of a prefix. */
+export const numbered = (arrays: Readonly<Record<string, NamedArray>>, prefix: string): NamedArray[] =>
+  Object.keys(arrays)
+    .filter((k) => new RegExp(`^${prefix}\\d+$`).test(k))
+    .sort((a, b) => Number(a.slice(prefix.length)) - Number(b.slice(prefix.length)))
+    .map((k) => arrays[k]!);

@@ -93,8 +93,12 @@ function layerOptions(className: string, config: JsonObject, semantics: Semantic
 /** `{ module, class_name, config, registered_name }`. Classes that are not Keras' own have no module, and the name that they were registered under. */
 export function serialize(layer: Layer): SerializedObject {
   const registered = getRegisteredName(layer.constructor);
-  if (registered === null && (Object.hasOwn(layerClasses, layer.className) || ['Functional', 'Sequential'].includes(layer.className)))
-    return serializeObject('keras.layers', layer.className, layer);
+  if (registered === null && layer.className === 'Sequential') return serializeObject('keras', 'Sequential', layer);
+  if (registered === null && layer.className === 'Functional') {
+    const module = writtenGeneration(layer.semantics) === 'keras2' ? 'keras.src.engine.functional' : 'keras.src.models.functional';
+    return { ...serializeObject(module, 'Functional', layer), registered_name: 'Functional' };
+  }
+  if (registered === null && Object.hasOwn(layerClasses, layer.className)) return serializeObject('keras.layers', layer.className, layer);
   const name = registered ?? layer.className;
   return {
     module: null,

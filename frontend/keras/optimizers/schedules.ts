@@ -12,7 +12,8 @@ export abstract class LearningRateSchedule {
   constructor(protected readonly options: Readonly<Record<string, Json>>) {}
   abstract call(step: SymbolicTensor): SymbolicTensor;
   getConfig(): JsonObject {
-    return configOfOptions(this.options);
+    // Keras 3 does not read a name that is None
+    return configOfOptions(Object.fromEntries(Object.entries(this.options).filter(([key, value]) => key !== 'name' || value !== null)));
   }
 }
 

@@ -24,8 +24,10 @@ import type {
   SavedWeights,
   TrainingConfig,
 } from './saved-model.js';
+import { lossObjects } from './training-config.js';
 
 const extraGroup = 'tenon';
+const hiddenOptimizer = `${extraGroup}/optimizer_weights`;
 const signature = [0x89, 0x48, 0x44, 0x46];
 
 // ---- reading
@@ -118,6 +120,11 @@ function trainingIn(h5: H5File, generation: Semantics | null): TrainingConfig | 
   };
 }
 
+function optimizerWeights(h5: H5File): SavedArray[] | null {
+  const group = ['/optimizer_weights', `/${hiddenOptimizer}`].find((g) => h5.hasGroup(g));
+  return group ? listed(h5, group) : null;
+}
+
 async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
   const h5 = await openH5(file, options);
   try {
@@ -136,7 +143,7 @@ async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
       config: parsed && version !== null && parsed.keras_version === undefined ? ({ ...parsed, keras_version: version } as SerializedObject) : parsed,
       weights: layers ? layersOf(h5, weights, layers) : { kind: 'objects', objects: objects! },
       training: trainingIn(h5, generation),
-      optimizer: objects ? optimizerIn(objects) : h5.hasGroup('/optimizer_weights') ? listed(h5, '/optimizer_weights') : null,
+      optimizer: objects ? optimizerIn(objects) : optimizerWeights(h5),
       extra: extraIn(h5),
       close: () => h5.close(),
     };
@@ -193,16 +200,19 @@ function writeModel(w: H5Writer, m: ModelContents): void {
     const { class_name, config } = optimizer as unknown as SerializedObject;
     const legacy = (optimizer as unknown as SerializedObject).module?.includes('legacy') ?? false;
     const name = m.generation === 'keras2' && !legacy ? `Custom>${class_name}` : class_name;
-    w.text('', 'training_config', JSON.stringify({ ...rest, optimizer_config: { class_name: name, config } }));
+    const loss = m.generation === 'keras3' ? lossObjects(rest.loss) : rest.loss;
+    w.text('', 'training_config', JSON.stringify({ ...rest, loss, optimizer_config: { class_name: name, config } }));
   }
   if (m.optimizer) {
     const suffix = m.generation === 'keras2' ? ':0' : '';
+    // Keras 3 builds the optimizer for no weights when it meets optimizer_weights, and cannot train then: without them it starts the optimizer anew
+    const group = m.generation === 'keras2' ? 'optimizer_weights' : hiddenOptimizer;
     w.texts(
-      'optimizer_weights',
+      group,
       'weight_names',
       m.optimizer.variables.map((v) => `${v.name}${suffix}`),
     );
-    for (const v of m.optimizer.variables) put(w, 'optimizer_weights', `${v.name}${suffix}`, v);
+    for (const v of m.optimizer.variables) put(w, group, `${v.name}${suffix}`, v);
   }
 }
 

@@ -31,7 +31,10 @@ export function optimizerConfig(o: optimizers.Optimizer, generation: Semantics):
   const { class_name, config } = optimizers.serialize(o);
   if (generation === 'keras3') {
     if (o.decay > 0) throw new UnsupportedError(`the option decay of the legacy ${class_name} does not exist in Keras 3: save for Keras 2`);
-    const { decay: _, ...rest } = config;
+    const { decay: _, ...given } = config;
+    // Keras 3 wants a momentum that is a float, which 0 in JSON is not; it is the default
+    const { momentum, ...others } = given;
+    const rest = class_name === 'SGD' && momentum === 0 ? others : given;
     return { module: 'keras.optimizers', class_name, config: { loss_scale_factor: null, gradient_accumulation_steps: null, ...rest }, registered_name: null };
   }
   if (o.api === 'legacy') return { module: 'keras.optimizers.legacy', class_name, config, registered_name: null };
@@ -49,6 +52,26 @@ export function trainingOf(model: ModelBase, generation: Semantics): JsonObject 
     loss_weights: given.lossWeights as Json,
     weighted_metrics: written(given.weightedMetrics, (x) => metrics.serialize(x as metrics.Metric)),
   };
+}
+
+/** Names of losses as objects: Keras 3 does not read short names such as `mse` back from its H5 files. */
+export const lossObjects = (x: Json): Json =>
+  typeof x === 'string'
+    ? knownLoss(x)
+    : Array.isArray(x)
+      ? x.map(lossObjects)
+      : isPlainObject(x) && !isSerialized(x)
+        ? Object.fromEntries(Object.entries(x).map(([k, v]) => [k, lossObjects(v as Json)]))
+        : x;
+
+function knownLoss(name: string): Json {
+  try {
+    return losses.serialize(losses.get(name)) as unknown as Json;
+  } catch (e) {
+    // a function of the user's own is known by its name alone
+    if (e instanceof UnsupportedError) return name;
+    throw e;
+  }
 }
 
 /** A function that a file names: `{ class_name: 'function', config: name }`, or the name alone. */

@@ -1,0 +1,208 @@
+/** Files of every kind, written here and read by the real Keras: each loads, predicts the same, and training goes on from it along the same way. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { uniform } from '../../bench/workloads.js';
+import {
+  Input,
+  type KerasShape,
+  Layer,
+  type LayerOptions,
+  layers,
+  Model,
+  type ModelBase,
+  ops,
+  optimizers,
+  Sequential,
+  type SymbolicTensor,
+  tensor,
+  utils,
+  type Variable,
+} from '../../frontend/keras/index.js';
+import { models } from './models.js';
+import { difference, type NamedArray, numbered, readArrays, writeArrays } from './safetensors.js';
+
+type Semantics = 'keras2' | 'keras3';
+const steps = 3;
+const tolerance = { predict: 1e-5, losses: 1e-4, weights: 1e-3 };
+
+/** `input * factor + shift`; files.py has the same class. */
+class Scale extends Layer {
+  static override readonly className = 'Scale';
+  private factor!: Variable;
+  private readonly shift: number;
+  constructor(o: LayerOptions & { readonly shift?: number } = {}) {
+    super(o);
+    this.shift = o.shift ?? 0;
+  }
+  override build(shape: KerasShape): void {
+    this.factor = this.addWeight('factor', [shape.at(-1) ?? null], { initializer: 'ones' });
+  }
+  override call(x: SymbolicTensor): SymbolicTensor {
+    return ops.add(ops.multiply(x, this.factor), this.shift);
+  }
+  override getConfig() {
+    return { ...super.getConfig(), shift: this.shift };
+  }
+}
+
+interface FileModel {
+  readonly name: string;
+  readonly build: (semantics: Semantics) => ModelBase;
+  readonly data: () => { readonly x: readonly NamedArray[]; readonly y: readonly NamedArray[] };
+  readonly optimizer: () => optimizers.OptimizerIdentifier;
+  readonly loss: string;
+}
+
+const array = (seed: number, ...shape: number[]): NamedArray => ({
+  shape,
+  data: uniform(
+    shape.reduce((a, b) => a * b, 1),
+    seed,
+  ),
+});
+const regression = () => ({ x: [array(21, 8, 4)], y: [array(22, 8, 2)] });
+
+const small = (semantics: Semantics): ModelBase =>
+  Sequential({
+    semantics,
+    layers: [Input([4], { semantics, name: 'in' }), layers.Dense(5, { activation: 'tanh', semantics }), layers.Dense(2, { semantics })],
+  });
+
+/** Each optimizer on a small model, beside the models of `models.ts` and two with nested, shared, bidirectional and custom layers. */
+const fileModels: readonly FileModel[] = [
+  ...models.map((m): FileModel => ({ ...m, optimizer: () => m.optimizer })),
+  ...(
+    [
+      ['sgd', () => optimizers.SGD(0.05)],
+      ['sgd_momentum', () => optimizers.SGD(0.05, { momentum: 0.9, nesterov: true })],
+      ['adam_amsgrad', () => optimizers.Adam(0.02, { amsgrad: true })],
+      ['adamw', () => optimizers.AdamW(0.02)],
+      ['rmsprop_centered', () => optimizers.RMSprop(0.01, { momentum: 0.5, centered: true })],
+      ['adagrad', () => optimizers.Adagrad(0.05)],
+      ['adamax', () => optimizers.Adamax(0.02)],
+      ['adam_schedule', () => optimizers.Adam(optimizers.schedules.ExponentialDecay(0.02, 2, 0.5))],
+      ['adam_clipped', () => optimizers.Adam(0.02, { clipnorm: 0.1 })],
+    ] as const
+  ).map(([name, optimizer]): FileModel => ({ name: `optimizer_${name}`, build: small, data: regression, optimizer, loss: 'mse' })),
+  {
+    name: 'nested',
+    build: (semantics) => {
+      const x = Input([4], { semantics, name: 'outer' });
+      const inner = Sequential({
+        name: 'inner',
+        semantics,
+        layers: [
+          Input([4], { semantics }),
+          layers.Dense(6, { activation: 'relu', semantics }),
+          layers.BatchNormalization({ semantics }),
+          layers.Dense(4, { semantics }),
+        ],
+      });
+      const h = inner(inner(x) as typeof x) as typeof x;
+      const sequence = layers.Reshape([2, 2], { semantics })(h);
+      const r = layers.Bidirectional(layers.LSTM(3, { semantics }), { semantics })(sequence);
+      return Model({ inputs: x, outputs: layers.Dense(2, { semantics, name: 'head' })(r), semantics });
+    },
+    data: regression,
+    optimizer: () => optimizers.Adam(0.01),
+    loss: 'mse',
+  },
+  {
+    name: 'custom',
+    build: (semantics) =>
+      Sequential({
+        semantics,
+        layers: [Input([4], { semantics }), new Scale({ shift: 0.5, semantics, name: 'scale' }), layers.Dense(2, { semantics, name: 'd' })],
+      }),
+    data: regression,
+    optimizer: () => optimizers.Adam(0.01),
+    loss: 'mse',
+  },
+];
+
+/** File names by kind, with the Keras that reads them. */
+const kinds = [
+  ['model', 'h5', 2],
+  ['model', 'keras', 2],
+  ['weights', 'h5', 2],
+  ['model', 'keras', 3],
+  // Keras 3 does not go on training from any H5 file: its optimizer starts anew
+  ['untrained', 'h5', 3],
+  ['weights', 'weights.h5', 3],
+] as const;
+
+type Check = (name: string, fault: string | null) => void;
+interface Job {
+  readonly name: string;
+  readonly kind: 'model' | 'untrained' | 'weights';
+  readonly keras: 2 | 3;
+}
+
+/** Trains each model some steps, saves it in all ways, and trains on here. */
+export async function writeFiles(dir: string, check: Check): Promise<void> {
+  const file = (name: string) => path.join(dir, name);
+  const jobs: (Job & { readonly file: string; readonly architecture: string; readonly steps: number })[] = [];
+  for (const m of fileModels) {
+    for (const keras of [2, 3] as const) {
+      try {
+        utils.clearSession();
+        utils.setRandomSeed(9);
+        const model = m.build(keras === 2 ? 'keras2' : 'keras3');
+        model.compile({ optimizer: m.optimizer(), loss: m.loss, device: 'wasm' });
+        const { x, y } = m.data();
+        const [xs, ys] = [x.map((a) => tensor(a.data, a.shape)), y.map((a) => tensor(a.data, a.shape))];
+        for (let i = 0; i < steps; i++) await model.trainOnBatch(xs, ys);
+        const architecture = `${m.name}.${keras}.json`;
+        writeFileSync(file(architecture), model.toJson({ keras }));
+        const mine: string[] = [];
+        for (const [kind, ending, version] of kinds) {
+          if (version !== keras) continue;
+          const name = `${m.name}.${kind}.${keras}.${ending}`;
+          if (kind !== 'weights') await model.save(file(name), { keras });
+          else await model.saveWeights(file(name), { keras });
+          jobs.push({ name, kind, keras, file: name, architecture, steps });
+          mine.push(name);
+        }
+        const predictions = await model.predictAll(xs);
+        const before = await model.getWeights();
+        const losses: number[] = [];
+        for (let i = 0; i < steps; i++) losses.push(((await model.trainOnBatch(xs, ys, { returnDict: true })) as Record<string, number>).loss!);
+        const after = await model.getWeights();
+        for (const name of mine) {
+          const weights = jobs.find((j) => j.name === name)!.kind === 'model' ? after : before;
+          writeArrays(file(`${name}.safetensors`), {
+            ...Object.fromEntries(x.map((a, i) => [`x${i}`, a])),
+            ...Object.fromEntries(y.map((a, i) => [`y${i}`, a])),
+            ...Object.fromEntries(predictions.map((t, i) => [`p${i}`, { shape: t.shape, data: t.data as Float32Array }])),
+            ...Object.fromEntries(weights.map((t, i) => [`w${i}`, { shape: t.shape, data: t.data as Float32Array }])),
+            losses: { shape: [steps], data: Float32Array.from(losses) },
+          });
+        }
+        model.dispose();
+      } catch (e) {
+        check(`files of ${m.name} for Keras ${keras}: written`, e instanceof Error ? `${e.name}: ${e.message}` : String(e));
+      }
+    }
+  }
+  writeFileSync(file('files.json'), JSON.stringify(jobs));
+}
+
+/** What became of the files in the real Keras: a name and what is wrong, or null. */
+export function fileJobs(dir: string, version: 2 | 3): [string, string | null][] {
+  const file = (name: string) => path.join(dir, name);
+  const faults = JSON.parse(readFileSync(file(`files${version}.json`), 'utf8')) as Record<string, string | null>;
+  const jobs = (JSON.parse(readFileSync(file('files.json'), 'utf8')) as Job[]).filter((j) => j.keras === version);
+  return jobs.map(({ name, kind }) => {
+    const shown = `${name} in ${version === 2 ? 'tf_keras' : 'keras 3'}`;
+    const fault = faults[name];
+    if (fault !== null) return [shown, fault ?? 'was not read'];
+    const [ours, theirs] = [readArrays(file(`${name}.safetensors`)), readArrays(file(`${name}.out.safetensors`))];
+    const compare = (prefix: string, allowed: number): string | null => {
+      const [a, b] = [numbered(ours, prefix), numbered(theirs, prefix)];
+      if (a.length !== b.length) return `${prefix}: ${a.length} arrays, Keras has ${b.length}`;
+      return a.map((x, i) => difference(x.data, b[i]!.data, allowed)?.replace(/^/, `${prefix}${i} `) ?? null).find((d) => d !== null) ?? null;
+    };
+    const losses = kind === 'model' ? (difference(ours.losses!.data, theirs.losses!.data, tolerance.losses)?.replace(/^/, 'losses ') ?? null) : null;
+    return [shown, compare('p', tolerance.predict) ?? losses ?? compare('w', kind === 'model' ? tolerance.weights : 0)];
+  });
+}
