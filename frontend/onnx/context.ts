@@ -16,6 +16,9 @@ export interface Padding {
   readonly count: Value;
 }
 
+/** Elements of one constant that the importer computes. */
+const maxComputed = 2 ** 26;
+
 export class NodeContext {
   constructor(
     readonly importer: Importer,
@@ -128,6 +131,10 @@ export class NodeContext {
   constant(dtype: DType, shape: readonly number[], values: ArrayLike<number>): Value {
     if (values.length !== sizeOf(shape)) this.fail(`internal: ${values.length} values for shape [${shape.join(',')}]`);
     return this.b.constant({ dtype, shape: [...shape], data: hostArray(dtype, values) as HostArray });
+  }
+  /** A number of elements that is computed at import, within reason. */
+  countable(n: number): number {
+    return Number.isInteger(n) && n >= 0 && n <= maxComputed ? n : this.unsupported(`${n} elements; up to ${maxComputed} can be made at import`);
   }
   /** An int64 result from dimensions: a vector, or a scalar. */
   dimensions(dims: readonly Dim[], scalar = false): Value {

@@ -3,10 +3,10 @@
  * not supported are gathered and reported together. Shapes of inputs, and contents where shapes depend on them, are given (model.ts asks again with more contents on NeedsValue).
  */
 import { GraphBuilder } from '../../ir/builder.js';
-import { isStatic, type Shape } from '../../ir/dim.js';
+import { isStatic, type Shape, sizeAt } from '../../ir/dim.js';
 import { isFloat } from '../../ir/dtype.js';
 import { TenonError, UnsupportedError, ValueError } from '../../ir/errors.js';
-import type { Graph, Value } from '../../ir/graph.js';
+import { type Graph, maxBindings, type Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { NodeContext, type Padding } from './context.js';
 import { dtypeOf } from './element-types.js';
@@ -224,7 +224,9 @@ export class Importer {
       if (pad) b.output(`${name}#count`, pad.count);
       result.push({ name, padding: pad ? { axis: pad.axis, count: `${name}#count` } : null });
     }
-    return { graph: b.build(), outputs: result };
+    const graph = b.build();
+    checkSizes(graph);
+    return { graph, outputs: result };
   }
 
   /** Tries a lowering; where it meets something that is not supported, what it reported is taken back and the result is null. */
@@ -264,6 +266,7 @@ export class Importer {
       } catch (e) {
         if (e instanceof NeedsValue) for (const n of e.inputs) this.needed.add(n);
         else if (e instanceof UnsupportedError) this.problems.push(e.message.startsWith(where) ? e.message : `${where}: ${e.message}`);
+        else if (e instanceof RangeError) throw new ValueError(`${where}: a size is out of range (${e.message})`);
         else if (!(e instanceof Skipped)) {
           if (e instanceof TenonError && !e.message.includes(where)) e.message = `${where}: ${e.message}`;
           throw e;
@@ -342,6 +345,20 @@ export class Importer {
       return item;
     });
   }
+}
+
+/** Largest tensor that may occur in a graph, in elements. */
+const maxElements = 2 ** 31 - 1;
+
+/** Refuses graphs with tensors that no device can index. */
+function checkSizes(graph: Graph): void {
+  const bindings = maxBindings(graph);
+  for (const n of graph.nodes)
+    for (const v of n.outputs) {
+      const size = sizeAt(v.shape, bindings);
+      if (!(size <= maxElements))
+        throw new UnsupportedError(`${n.origin || n.op}: a tensor of shape [${v.shape.join(',')}] has more than ${maxElements} elements`);
+    }
 }
 
 export const nodeName = (n: NodeProto): string => `${n.op_type ?? 'node'} '${n.name || n.output?.find((o) => o) || ''}'`;

@@ -27,6 +27,9 @@ interface Symbolic {
 type Known = TensorData | Symbolic;
 const isData = (k: Known): k is TensorData => 'data' in k;
 
+/** Elements that one node may have to be evaluated at import. */
+const maxEvaluated = 2 ** 24;
+
 /** What a value without a producer stands for. */
 export type Source =
   | { readonly kind: 'input'; readonly name: string }
@@ -162,6 +165,8 @@ export class StaticEvaluator {
     }
     if (!node.outputs.every((o) => o.shape.every(isStatic)))
       throw new UnsupportedError(`the contents of a tensor of symbolic shape [${shape.join(',')}] are needed to compile`);
+    const size = node.outputs.reduce((n, o) => n + sizeOf(o.shape as number[]), 0);
+    if (size > maxEvaluated) throw new UnsupportedError(`${size} elements would have to be computed at import; up to ${maxEvaluated}`);
     const results = evaluateNode(
       node,
       inputs.map((k) => k as TensorData),

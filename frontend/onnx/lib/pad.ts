@@ -21,7 +21,7 @@ export function padTensor(c: NodeContext, x: Value, low: readonly number[], high
     if (lo === 0 && hi === 0) continue;
     const d = y.shape[axis]!;
     const n = isStatic(d) ? d : c.unsupported(`mode '${mode}' on an axis of symbolic size ${d}`);
-    const indices = Array.from({ length: n + lo + hi }, (_, i) => sourceIndex(i - lo, n, mode));
+    const indices = Array.from({ length: c.countable(n + lo + hi) }, (_, i) => sourceIndex(i - lo, n, mode));
     y = b.gather(y, c.constant('int32', [indices.length], indices), axis);
   }
   return y;

@@ -89,7 +89,7 @@ function taps(o: ResizeOptions, scale: number, x: number, size: number): Map<num
 function alongAxis(c: NodeContext, x: Value, o: ResizeOptions, a: ResizeAxis): { value: Value; outside: readonly boolean[] | null } {
   const { b } = c;
   const size = c.size(x.shape[a.axis]!);
-  const sources = Array.from({ length: a.output }, (_, i) => sourceOf(c, o, a, size, i));
+  const sources = Array.from({ length: c.countable(a.output) }, (_, i) => sourceOf(c, o, a, size, i));
   const outside = o.coordinates === 'tf_crop_and_resize' ? sources.map((s) => s < 0 || s > size - 1) : null;
   const indices = (list: readonly number[]): Value => c.constant('int32', [list.length], list);
   if (o.mode === 'nearest') {
@@ -99,6 +99,7 @@ function alongAxis(c: NodeContext, x: Value, o: ResizeOptions, a: ResizeAxis): {
   const all = sources.map((s) => taps(o, a.scale, s, size));
   const most = Math.max(...all.map((t) => t.size), 1);
   if (most > 8) {
+    c.countable(a.output * size);
     const matrix = new Float64Array(a.output * size);
     for (const [i, t] of all.entries()) for (const [k, w] of t) matrix[i * size + k] = w;
     const last = x.shape.length - 1;

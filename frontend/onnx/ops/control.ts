@@ -115,7 +115,7 @@ export const controlOps: readonly OpEntry[] = [
     const given = split ? c.numbers(split) : null;
     const scalar = given !== null && split!.shape.length === 0;
     const part = scalar ? given[0]! : 1;
-    const sizes = given && !scalar ? given : Array.from({ length: Math.ceil(size / part) }, (_, i) => Math.min(part, size - i * part));
+    const sizes = given && !scalar ? given : Array.from({ length: c.countable(Math.ceil(size / part)) }, (_, i) => Math.min(part, size - i * part));
     let at = 0;
     return new Sequence(
       sizes.map((n) => {

@@ -116,6 +116,7 @@ export const convolutionOps: readonly OpEntry[] = [
     const places = win.counts as readonly number[];
     if (places.reduce((p, d) => p * d, 1) !== columns || rows % blockSize !== 0)
       c.failShape(`input [${batch},${rows},${columns}] does not fit image [${image.join(',')}] and block [${block.join(',')}]`);
+    c.countable(blockSize * columns);
     const at: number[] = [];
     const size = image.reduce((p, d) => p * d, 1);
     for (let k = 0; k < blockSize; k++) {

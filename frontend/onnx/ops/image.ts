@@ -75,7 +75,7 @@ function deformable(
   const [og, k, places] = [a.offset_group, sizeOf(kernel), sizeOf(out)];
   // Offsets are [N, og * k * r, ...out]: for each tap one number per axis.
   const moves = b.reshape(offset, [n * og, k, r, places]);
-  const points = k * places;
+  const points = c.countable(k * places);
   const axes = spatial.map((size, axis): Tap[] => {
     const base: number[] = [];
     const step = kernel.slice(axis + 1).reduce((p, d) => p * d, 1);
@@ -235,7 +235,7 @@ export const imageOps: readonly OpEntry[] = [
     const theta = c.in(0);
     const [n, , ...spatial] = c.numbers(c.in(1)) as [number, number, ...number[]];
     const r = spatial.length;
-    const points = sizeOf(spatial);
+    const points = c.countable(sizeOf(spatial));
     // Homogeneous base points [points, r + 1]: x, y(, z), 1.
     const base: number[] = [];
     for (let p = 0; p < points; p++) {

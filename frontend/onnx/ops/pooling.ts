@@ -26,10 +26,10 @@ const windows = (c: NodeContext, x: Value, a: Parameters<typeof windowsOf>[1] & 
   windowsOf(c, a, x.shape.slice(2), a.kernel_shape ?? c.fail("attribute 'kernel_shape' is missing"));
 
 /** How many elements each window has along one axis: those of the input, or also those of the padding. */
-function elementsOf(w: Windows, axis: number, size: number, withPads: boolean): number[] {
+function elementsOf(c: NodeContext, w: Windows, axis: number, size: number, withPads: boolean): number[] {
   const [low, high] = w.pads[axis]!;
   const [from, to] = withPads ? [-low, size + high] : [0, size];
-  return Array.from({ length: w.counts[axis]! }, (_, o) => {
+  return Array.from({ length: c.countable(w.counts[axis]!) }, (_, o) => {
     let n = 0;
     for (let k = 0; k < w.kernel[axis]!; k++) {
       const at = o * w.strides[axis]! - low + k * w.dilations[axis]!;
@@ -51,7 +51,7 @@ function average(c: NodeContext, x: Value, w: Windows, withPads: boolean): Value
       fixed *= k;
       continue;
     }
-    const counts = elementsOf(w, i, d, withPads);
+    const counts = elementsOf(c, w, i, d, withPads);
     if (counts.every((n) => n === counts[0])) fixed *= counts[0] ?? 1;
     else y = b.div(y, b.reshape(c.constant(x.dtype, [counts.length], counts), [counts.length, ...w.kernel.slice(i + 1).map(() => 1)]));
   }
@@ -84,6 +84,7 @@ function argMax(c: NodeContext, x: Value, w: Windows, storageOrder: number): Val
   const size = spatial.reduce((p, d) => p * d, 1);
   let base = b.add(b.mul(b.iota(out, 0), shape[1]! * size), b.mul(b.iota(out, 1), size));
   for (let i = 0; i < n; i++) base = b.add(base, b.mul(b.add(b.mul(b.iota(out, i + 2), w.strides[i]!), -w.pads[i]![0]), strides[i]!));
+  if (w.kernel.reduce((p, d) => p * d, 1) > 4096) c.unsupported(`indices of windows [${w.kernel.join(',')}]`);
   let best: Value | null = null;
   let where: Value | null = null;
   forEachIndex(w.kernel, (tap) => {

@@ -96,6 +96,7 @@ function splitSizes(c: NodeContext, a: { readonly split: readonly number[] | nul
   const given = axesOf(c, a.split, 1, 13);
   if (given) return given;
   const n = a.num_outputs ?? c.outputCount;
+  if (n < 1 || n > 2 ** 20) c.fail(`num_outputs ${n}`);
   if (isStatic(size)) {
     const part = Math.ceil(size / n);
     return Array.from({ length: n }, (_, i) => Math.max(Math.min(part, size - i * part), 0));
@@ -252,7 +253,7 @@ export const shapeOps: readonly OpEntry[] = [
   }),
   op('Range', [11, 27], { stash_type: int(1) }, (c) => {
     const [start, limit, delta] = [c.number(c.in(0)), c.number(c.in(1)), c.number(c.in(2))];
-    const n = Math.max(Math.ceil((limit - start) / delta), 0);
+    const n = c.countable(Math.max(Math.ceil((limit - start) / delta), 0));
     const { dtype } = c.in(0);
     return c.constant(
       dtype,

@@ -63,7 +63,7 @@ function transform(c: NodeContext, x: Value, n: number, inverse: boolean, onesid
   const cut = have > inputs ? b.sliceAxis(x, rank - 2, 0, inputs) : x;
   const outputs = onesided && !inverse ? Math.floor(n / 2) + 1 : n;
   const q = real ? 1 : 2;
-  if (inputs * p * outputs * q > maxMatrix) c.unsupported(`a transform of length ${n}; up to ${Math.floor(Math.sqrt(maxMatrix) / 2)}`);
+  if (inputs * p * outputs * q > maxMatrix || !(n >= 1)) c.unsupported(`a transform of length ${n}; up to ${Math.floor(Math.sqrt(maxMatrix) / 2)}`);
   // Of a real signal the spectrum is symmetric: all bins but the first and the middle one count twice.
   const weight = (k: number): number => (inverse ? (real && k !== 0 && 2 * k !== n ? 2 : 1) / n : 1);
   const w = c.constant(x.dtype, [inputs * p, outputs * q], matrix(n, inputs, p, outputs, q, inverse ? 1 : -1, weight));
@@ -74,7 +74,7 @@ function transform(c: NodeContext, x: Value, n: number, inverse: boolean, onesid
 
 const window = (name: string, terms: readonly number[]): OpEntry =>
   op(name, [17], { output_datatype: int(1), periodic: int(1) }, (c, a) => {
-    const n = c.number(c.in(0));
+    const n = c.countable(c.number(c.in(0)));
     const d = a.periodic ? n : n - 1;
     const values = Array.from({ length: n }, (_, i) => terms.reduce((s, t, k) => s + t * (d === 0 ? 1 : circle(k * i, d)[0]), 0));
     return c.constant(c.dtype(a.output_datatype), [n], values);
@@ -107,7 +107,7 @@ export const signalOps: readonly OpEntry[] = [
     const n = c.opt(3) ? c.number(c.in(3)) : win ? c.size(win.shape[0]!) : length;
     const frames = Math.floor((length - n) / step) + 1;
     if (step < 1 || frames < 1) c.fail(`frames of ${n} with step ${step} in a signal of ${length}`);
-    const at = Array.from({ length: frames * n }, (_, i) => Math.floor(i / n) * step + (i % n));
+    const at = Array.from({ length: c.countable(frames * n) }, (_, i) => Math.floor(i / n) * step + (i % n));
     const cut = b.gather(rank2, c.constant('int32', [frames, n], at), 1);
     const scaled = win ? b.mul(cut, b.broadcast(win, [batch, frames, n, p], [2])) : cut;
     return transform(c, scaled, n, false, a.onesided !== 0);
@@ -118,6 +118,7 @@ export const signalOps: readonly OpEntry[] = [
   op('MelWeightMatrix', [17], { output_datatype: int(1) }, (c, a) => {
     const [bins, length, rate, low, high] = [0, 1, 2, 3, 4].map((i) => c.number(c.in(i))) as [number, number, number, number, number];
     const rows = Math.floor(length / 2) + 1;
+    c.countable(rows * bins);
     const mel = (hz: number): number => 2595 * Math.log10(1 + hz / 700);
     const step = (mel(high) - mel(low)) / (bins + 2);
     const edge = Array.from({ length: bins + 2 }, (_, i) => Math.floor(((length + 1) * 700 * (10 ** ((mel(low) + i * step) / 2595) - 1)) / rate));

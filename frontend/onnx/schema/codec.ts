@@ -18,8 +18,9 @@ function decode<T>(what: string, codec: { decode(bytes: Uint8Array): T }, bytes:
 
 export const decodeModel = (bytes: Uint8Array): ModelProto => decode('ONNX model', onnx.ModelProto, bytes);
 export const decodeTensor = (bytes: Uint8Array): TensorProto => decode('ONNX tensor', onnx.TensorProto, bytes);
-export const encodeModel = (model: ModelProto): Uint8Array => onnx.ModelProto.encode(model).finish();
-export const encodeTensor = (tensor: TensorProto): Uint8Array => onnx.TensorProto.encode(tensor).finish();
+/** A copy of its own: the writer hands out parts of a larger buffer. */
+export const encodeModel = (model: ModelProto): Uint8Array<ArrayBuffer> => new Uint8Array(onnx.ModelProto.encode(model).finish());
+export const encodeTensor = (tensor: TensorProto): Uint8Array<ArrayBuffer> => new Uint8Array(onnx.TensorProto.encode(tensor).finish());
 
 /** A 64-bit integer, exact. */
 export function bigOf(x: Int64 | null | undefined): bigint {

@@ -4,7 +4,7 @@ import $protobuf from 'protobufjs/minimal.js';
 const $Reader = $protobuf.Reader, $Writer = $protobuf.Writer, $util = $protobuf.util;
 const $Object = $util.global.Object, $undefined = $util.global.undefined, $Error = $util.global.Error, $RangeError = $util.global.RangeError;
 
-const $root = $protobuf.roots["default"] || ($protobuf.roots["default"] = {});
+const $root = $protobuf.roots["tenon-onnx"] || ($protobuf.roots["tenon-onnx"] = {});
 
 export const onnx = $root.onnx = (() => {
 
