@@ -16,6 +16,8 @@ import type { CompiledPlan } from '../runtime/plan.js';
 
 /** A measured time must be this much shorter to count as better. */
 const better = 0.97;
+/** Milliseconds that a region must gain: less is noise. */
+const leastGain = 0.001;
 /** Milliseconds that one measurement takes, about. */
 const measured = 4;
 
@@ -91,7 +93,7 @@ export async function tune(programs: Readonly<Record<string, Graph>>, device: De
           }
         }
       }
-      if (best.schedule !== first) {
+      if (best.schedule !== first && before - best.time > leastGain) {
         schedules[key] = printSchedule(best.schedule);
         const origin = region.hero?.origin || region.nodes.at(-1)?.origin || '';
         changed.push({ key, origin, from: text, to: schedules[key], before, after: best.time });

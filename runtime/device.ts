@@ -74,6 +74,8 @@ export interface Session {
   readState(name: string): Promise<HostArray>;
   /** Uploads a data set. */
   upload(dtype: PlanDType, shape: readonly number[], data: HostArray): ResidentArray;
+  /** Replaces the contents of a data set of this session, of the same dtype and size. Work queued before still sees the old contents. */
+  rewrite(data: ResidentArray, contents: HostArray): void;
   /** Resolves when all work queued so far has run; rejects when the device failed. */
   finish(): Promise<void>;
   dispose(): void;

@@ -2,7 +2,7 @@
  * A session on WASM. In its memory: the plans' state buffers (shared by name), arenas (shared by position, as large as the largest plan needs), and per plan its prepared, constant and io
  * buffers, argument blocks and scratch memory. Nothing is allocated by a run after a program's first one with the same symbols.
  */
-import type { Device, HostArray, Session } from '../device.js';
+import type { Device, HostArray, ResidentArray, Session } from '../device.js';
 import { ArgumentError, DisposedError, LimitError, ModelFormatError } from '../errors.js';
 import type { CompiledPlan, Plan, PlanDType, PlanState } from '../plan.js';
 import { checkUpload, elementsOf, forEachDispatch, quoted } from '../program.js';
@@ -227,6 +227,14 @@ export class WasmSession implements Session {
     const resident = new WasmResident(this, dtype, [...shape], memory, (r) => this.release(r));
     this.residents.add(resident);
     return resident;
+  }
+
+  rewrite(data: ResidentArray, contents: HostArray): void {
+    this.check();
+    if (!(data instanceof WasmResident) || data.owner !== this || data.disposed)
+      throw new ArgumentError('rewrite: the data set is not one of this session, or was disposed');
+    checkUpload('rewrite', data.dtype, data.shape, contents);
+    this.write(data.memory.address, { dtype: data.dtype }, contents);
   }
 
   private release(resident: WasmResident): void {

@@ -2,7 +2,7 @@
  * A session on WebGPU. Device memory: one buffer for each of the plans' state buffers (shared by name), arenas (shared by position, as large as the largest plan needs), and per plan its prepared, constant and
  * io buffers. Nothing is created by a run after a program's first one.
  */
-import type { Device, HostArray, Session } from '../device.js';
+import type { Device, HostArray, ResidentArray, Session } from '../device.js';
 import { ArgumentError, DisposedError, LimitError, ModelFormatError } from '../errors.js';
 import type { CompiledPlan, Plan, PlanDType, PlanState } from '../plan.js';
 import { checkUpload, elementsOf, quoted } from '../program.js';
@@ -24,6 +24,9 @@ interface Slot {
 
 /** Staging buffers kept for reads; more are destroyed after use. */
 const keptStaging = 4;
+
+/** How the elements of a data set lie in its buffer. */
+const residentStorage = (dtype: PlanDType): StoredType => ({ name: 'data', dtype, stored: residentType(dtype) });
 
 export class WebGpuSession implements Session {
   readonly device: Device;
@@ -211,13 +214,21 @@ export class WebGpuSession implements Session {
   upload(dtype: PlanDType, shape: readonly number[], data: HostArray): WebGpuResident {
     this.check();
     checkUpload('upload', dtype, shape, data);
-    const type: StoredType = { name: 'data', dtype, stored: residentType(dtype) };
+    const type = residentStorage(dtype);
     const bytes = data.length * storedBytesOf(type);
     const memory = this.memory(`data ${dtype}[${shape.join(',')}]`, bytes);
     this.owner.write(memory.buffer, 0, encode(type, data));
     const resident = new WebGpuResident(this, dtype, [...shape], memory, (r) => this.release(r));
     this.residents.add(resident);
     return resident;
+  }
+
+  rewrite(data: ResidentArray, contents: HostArray): void {
+    this.check();
+    if (!(data instanceof WebGpuResident) || data.owner !== this || data.disposed)
+      throw new ArgumentError('rewrite: the data set is not one of this session, or was disposed');
+    checkUpload('rewrite', data.dtype, data.shape, contents);
+    this.owner.write(data.memory.buffer, 0, encode(residentStorage(data.dtype), contents));
   }
 
   private release(resident: WebGpuResident): void {

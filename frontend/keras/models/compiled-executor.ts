@@ -19,6 +19,9 @@ function inputsOf(names: readonly string[], inputs: ProgramRun['inputs']): Recor
   return out;
 }
 
+/** Bytes of a data set that are kept on the device. */
+const mostResident = 2 ** 30;
+
 export class CompiledExecutor implements Executor {
   readonly description: string;
   private readonly session: Session;
@@ -60,6 +63,13 @@ export class CompiledExecutor implements Executor {
   }
   upload(dtype: DType, shape: readonly number[], data: TypedArray): ResidentData {
     return this.session.upload(dtype, shape, hostData(dtype, data));
+  }
+  rewrite(data: ResidentData, dtype: DType, contents: TypedArray): void {
+    this.session.rewrite(data as ResidentArray, hostData(dtype, contents));
+  }
+  /** One array is one binding; of the memory, a part is left for the model. */
+  get residentLimit(): { readonly array: number; readonly total: number } {
+    return { array: Math.min(this.target.maxBindingSize, mostResident), total: mostResident };
   }
   finish(): Promise<void> {
     return this.session.finish();

@@ -68,6 +68,11 @@ export class EagerExecutor implements Executor {
     if (!t) throw new ValueError(`no state '${name}'`);
     return numbersOf(t.data);
   }
+  rewrite(data: ResidentData, _dtype: DType, contents: TypedArray): void {
+    const d = data as ReferenceData;
+    d.tensor = { ...d.tensor, data: contents.slice() };
+  }
+  readonly residentLimit = { array: Infinity, total: Infinity };
   upload(dtype: DType, shape: readonly number[], data: TypedArray): ResidentData {
     return new ReferenceData({ dtype, shape: [...shape], data });
   }

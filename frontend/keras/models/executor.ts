@@ -42,6 +42,10 @@ export interface Executor {
   writeState(name: string, data: TypedArray): void;
   readState(name: string): Promise<TypedArray>;
   upload(dtype: DType, shape: readonly number[], data: TypedArray): ResidentData;
+  /** Replaces the contents of a data set; work queued before sees the old ones. */
+  rewrite(data: ResidentData, dtype: DType, contents: TypedArray): void;
+  /** Bytes of one array, and of a whole data set, that are kept on the device; larger sets are streamed. */
+  readonly residentLimit: { readonly array: number; readonly total: number };
   /** Resolves when all queued work has run. */
   finish(): Promise<void>;
   dispose(): void;

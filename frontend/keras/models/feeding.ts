@@ -7,6 +7,7 @@ import { checkEmbeddingIds, type DataSet, dataSpec, inputArrays, targetArrays, w
 import type { Program, ResidentData } from './executor.js';
 import { evaluateGraph, inputName, trainGraph } from './programs.js';
 import type { ModelSession } from './session.js';
+import { DataStream, samplesAtOnce } from './streaming.js';
 
 /** Checked data for the model. A model without an input shape is built for the data. */
 export function dataSet(
@@ -62,32 +63,48 @@ export function batchFor(what: string, model: ModelBase, wanted: number | undefi
   return batch;
 }
 
-/** A data set on the device, with the program that reads it. */
+/** A data set on the device, or streamed to it, with the program that reads it. */
 export interface Loaded {
   readonly program: Program;
   readonly count: number;
   readonly batch: number;
   readonly symbols: Readonly<Record<string, number>>;
   readonly resident: Record<string, ResidentData>;
+  /** Not all of it fits: it is brought in pieces. */
+  readonly stream: DataStream | null;
 }
 
-export async function loadData(session: ModelSession, model: ModelBase, mode: 'train' | 'evaluate', d: DataSet, batch: number): Promise<Loaded> {
+/** The arrays of a data set by the names of the programs' inputs. */
+function namedArrays(d: DataSet): [string, Tensor][] {
+  const named = (kind: 'x' | 'y' | 'sample_weight', list: readonly (Tensor | null)[]): [string, Tensor][] =>
+    list.flatMap((t, i): [string, Tensor][] => (t ? [[inputName(kind, i, list.length, true), t]] : []));
+  return [...named('x', d.x), ...named('y', d.y), ...named('sample_weight', d.weights)];
+}
+
+/** `residentBytes`: larger sets are streamed; null: what the device holds. */
+export async function loadData(
+  session: ModelSession,
+  model: ModelBase,
+  mode: 'train' | 'evaluate',
+  d: DataSet,
+  batch: number,
+  residentBytes: number | null,
+): Promise<Loaded> {
   const spec = dataSpec(d);
-  const key = `${mode} ${JSON.stringify(spec)} ${batch} ${d.count}`;
+  const arrays = namedArrays(d);
+  const { executor } = session;
+  const samples = samplesAtOnce(arrays, d.count, batch, executor.residentLimit, residentBytes);
+  const key = `${mode} ${JSON.stringify(spec)} ${batch} ${samples}`;
   const build = mode === 'train' ? trainGraph : evaluateGraph;
-  const program = await session.program(key, mode, () => build(model, session.layout, model.compiled, spec, { batch, samples: d.count }));
+  const program = await session.program(key, mode, () => build(model, session.layout, model.compiled, spec, { batch, samples }));
+  const streamed = samples < d.count;
   const resident: Record<string, ResidentData> = {};
-  const upload = (kind: 'x' | 'y' | 'sample_weight', list: readonly (Tensor | null)[]) => {
-    list.forEach((t, i) => {
-      if (t) resident[inputName(kind, i, list.length, true)] = session.executor.upload(t.dtype, t.shape, t.data);
-    });
-  };
-  upload('x', d.x);
-  upload('y', d.y);
-  upload('sample_weight', d.weights);
-  return { program, count: d.count, batch, symbols: { samples: d.count, ...openSizes(model, d) }, resident };
+  if (!streamed) for (const [name, t] of arrays) resident[name] = executor.upload(t.dtype, t.shape, t.data);
+  const stream = streamed ? new DataStream(executor, arrays, d.count, samples, mode === 'train') : null;
+  return { program, count: d.count, batch, symbols: { samples, ...openSizes(model, d) }, resident, stream };
 }
 
 export function release(loaded: Loaded | null): void {
   for (const r of Object.values(loaded?.resident ?? {})) r.dispose();
+  loaded?.stream?.dispose();
 }

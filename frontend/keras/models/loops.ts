@@ -1,5 +1,5 @@
 /**
- * The loops behind fit and evaluate. The data set is uploaded once; several steps are queued at a time; loss and metrics are read where they are shown.
+ * The loops behind fit and evaluate. The data set is uploaded once, or streamed where it does not fit; several steps are queued at a time; loss and metrics are read where they are shown.
  */
 import { ValueError } from '../../../ir/errors.js';
 import { type CallbackClass, CallbackList, History, type Logs } from '../callbacks/index.js';
@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor.js';
 import { positiveInteger, resolveOptions } from '../utils/options.js';
 import type { ModelBase } from './base.js';
 import { type DataArgument, type DataSet, dataSpec, rowsOf } from './data.js';
+import type { ResidentData } from './executor.js';
 import { batchFor, dataSet, type Loaded, loadData, openSizes, release } from './feeding.js';
 import { cursorSlot, evaluateGraph, inputName, trainGraph } from './programs.js';
 import { ProgressBar, standardOutput, verbosity } from './progress.js';
@@ -34,6 +35,8 @@ export interface FitOptions {
   readonly sampleWeight?: DataArgument | null;
   /** The epoch to begin with, counted from 0. */
   readonly initialEpoch?: number;
+  /** Data sets of more bytes are not kept on the device but streamed to it, with the same numbers; default: what the device holds. */
+  readonly residentBytes?: number | null;
 }
 
 export interface EvaluateOptions {
@@ -42,6 +45,8 @@ export interface EvaluateOptions {
   readonly sampleWeight?: DataArgument | null;
   readonly callbacks?: readonly CallbackLike[];
   readonly returnDict?: boolean;
+  /** As for fit. */
+  readonly residentBytes?: number | null;
 }
 
 export interface BatchOptions {
@@ -63,6 +68,9 @@ async function readLogs(session: ModelSession, model: ModelBase): Promise<Record
 
 const resetMetrics = (session: ModelSession, model: ModelBase): void => session.zeroVariables(model.compiled.resolved?.all.flatMap((m) => m.variables) ?? []);
 
+const bytesLimit = (what: string, bytes: number | null | undefined): number | null =>
+  bytes === null || bytes === undefined ? null : positiveInteger(what, 'residentBytes', bytes);
+
 /** How long one queue of steps may take: progress shows and the event loop breathes between them. */
 const slice = 100;
 
@@ -73,31 +81,40 @@ interface PassHooks {
   readonly progress: (steps: number) => Promise<void>;
 }
 
-/** Runs the program over the whole data set once. */
-async function pass(session: ModelSession, loaded: Loaded, hooks: PassHooks): Promise<void> {
-  const { program, count, batch, symbols, resident } = loaded;
-  const full = Math.floor(count / batch);
-  const rest = count - full * batch;
+/** Runs the program over the whole data set once: as it lies on the device, or piece by piece, the next one being brought while the device works. `cursor`: the state that counts samples. */
+async function pass(session: ModelSession, loaded: Loaded, cursor: string, hooks: PassHooks): Promise<void> {
+  const { program, count, batch, symbols, resident, stream } = loaded;
+  const { executor } = session;
   const single = hooks.begin !== undefined || hooks.end !== undefined;
-  let queue = 1;
-  for (let step = 0; step < full; ) {
-    const n = single ? 1 : Math.min(queue, full - step);
-    await hooks.begin?.(step);
+  let [queue, done] = [1, 0];
+  /** `n` batches of the given size; `meanwhile` runs on the host while the device works. */
+  const run = async (data: Record<string, ResidentData>, size: number, n: number, meanwhile: (() => void) | null): Promise<void> => {
+    await hooks.begin?.(done);
     const start = performance.now();
-    program.run({ symbols: { ...symbols, batch }, resident, repeat: n });
-    await session.executor.finish();
+    program.run({ symbols: { ...symbols, batch: size }, resident: data, repeat: n });
+    meanwhile?.();
+    await executor.finish();
     const took = performance.now() - start;
     queue = Math.max(1, Math.min(4 * queue, Math.floor((n * slice) / Math.max(took, 0.01))));
-    step += n;
-    await hooks.end?.(step - 1);
-    await hooks.progress(step);
-  }
-  if (rest > 0) {
-    await hooks.begin?.(full);
-    program.run({ symbols: { ...symbols, batch: rest }, resident });
-    await session.executor.finish();
-    await hooks.end?.(full);
-    await hooks.progress(full + 1);
+    done += n;
+    await hooks.end?.(done - 1);
+    await hooks.progress(done);
+  };
+  stream?.stage(0);
+  const pieces = stream ? stream.pieces : 1;
+  for (let piece = 0; piece < pieces; piece++) {
+    const data = stream ? stream.at(piece) : resident;
+    const samples = stream ? stream.samplesOf(piece) : count;
+    session.zero([{ name: cursor, dtype: 'int32', size: 1 }]);
+    let next = stream && piece + 1 < pieces ? () => stream.stage(piece + 1) : null;
+    const full = Math.floor(samples / batch);
+    for (let step = 0; step < full; ) {
+      const n = single ? 1 : Math.min(queue, full - step);
+      await run(data, batch, n, next);
+      next = null;
+      step += n;
+    }
+    if (samples > full * batch) await run(data, samples - full * batch, 1, next);
   }
 }
 
@@ -114,12 +131,14 @@ const fitDefaults: FitOptions = {
   classWeight: null,
   sampleWeight: null,
   initialEpoch: 0,
+  residentBytes: null,
 };
 
 export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | null, options: FitOptions): Promise<History> {
   const o = resolveOptions<Required<FitOptions>>('fit', [options], [], fitDefaults as Required<FitOptions>);
   const verbose = verbosity('fit', o.verbose);
   const epochs = positiveInteger('fit', 'epochs', o.epochs);
+  const residentBytes = bytesLimit('fit', o.residentBytes);
   let train = dataSet('fit', model, x, y, o.sampleWeight, o.classWeight);
   let validation: DataSet | null = o.validationData
     ? dataSet('fit: validationData', model, o.validationData[0], o.validationData[1], o.validationData[2] ?? null, null)
@@ -141,9 +160,9 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   const steps = Math.ceil(train.count / batch);
   const callbacks = new CallbackList([...o.callbacks, history], model, { epochs, steps, verbose });
   const out = standardOutput();
-  const trained = await loadData(session, model, 'train', train, batch);
+  const trained = await loadData(session, model, 'train', train, batch, residentBytes);
   const tested = validation
-    ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count))
+    ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count), residentBytes)
     : null;
   const stream = model.shuffleStream;
   const watchesBatches = callbacks.has('onTrainBatchBegin', 'onTrainBatchEnd');
@@ -155,14 +174,14 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
       await callbacks.emit('onEpochBegin', epoch, {});
       if (verbose > 0 && epochs > 1) out.write(`Epoch ${epoch + 1}/${epochs}\n`);
       const order = o.shuffle ? stream.permutation(train.count) : Int32Array.from({ length: train.count }, (_, i) => i);
-      trained.resident.order?.dispose();
-      trained.resident.order = session.executor.upload('int32', [train.count], order);
+      if (trained.stream) trained.stream.order = order;
+      else if (trained.resident.order) session.executor.rewrite(trained.resident.order, 'int32', order);
+      else trained.resident.order = session.executor.upload('int32', [train.count], order);
       resetMetrics(session, model);
-      session.zero([{ name: cursorSlot.train, dtype: 'int32', size: 1 }]);
       session.syncLearningRate();
       session.markTrained();
       const bar = new ProgressBar(steps, verbose, out);
-      await pass(session, trained, {
+      await pass(session, trained, cursorSlot.train, {
         ...(watchesBatches
           ? {
               begin: (b: number) => callbacks.emit('onTrainBatchBegin', b, {}),
@@ -202,11 +221,10 @@ async function test(
   bar: ProgressBar | null = null,
 ): Promise<Record<string, number>> {
   resetMetrics(session, model);
-  session.zero([{ name: cursorSlot.evaluate, dtype: 'int32', size: 1 }]);
   session.markTrained();
   await callbacks.emit('onTestBegin', {});
   const watches = callbacks.has('onTestBatchBegin', 'onTestBatchEnd');
-  await pass(session, loaded, {
+  await pass(session, loaded, cursorSlot.evaluate, {
     ...(watches
       ? {
           begin: (b: number) => callbacks.emit('onTestBatchBegin', b, {}),
@@ -229,12 +247,13 @@ export async function evaluate(model: ModelBase, x: DataArgument, y: DataArgumen
     sampleWeight: null,
     callbacks: [],
     returnDict: false,
+    residentBytes: null,
   });
   const verbose = verbosity('evaluate', o.verbose);
   const data = dataSet('evaluate', model, x, y, o.sampleWeight, null);
   const batch = batchFor('evaluate', model, o.batchSize, data.count);
   const session = await model.session();
-  const loaded = await loadData(session, model, 'evaluate', data, batch);
+  const loaded = await loadData(session, model, 'evaluate', data, batch, bytesLimit('evaluate', o.residentBytes));
   const steps = Math.ceil(data.count / batch);
   try {
     const bar = new ProgressBar(steps, verbose, standardOutput());

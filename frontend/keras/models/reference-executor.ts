@@ -7,7 +7,7 @@ import type { TensorData } from '../../../ir/tensor-data.js';
 import type { Executor, Program, ProgramRun, ResidentData } from './executor.js';
 
 export class ReferenceData implements ResidentData {
-  constructor(readonly tensor: TensorData) {}
+  constructor(public tensor: TensorData) {}
   dispose(): void {
     // host memory is collected
   }
@@ -78,6 +78,11 @@ export class ReferenceExecutor implements Executor {
   upload(dtype: DType, shape: readonly number[], data: TypedArray): ResidentData {
     return new ReferenceData({ dtype, shape: [...shape], data });
   }
+  rewrite(data: ResidentData, _dtype: DType, contents: TypedArray): void {
+    const d = data as ReferenceData;
+    d.tensor = { ...d.tensor, data: contents.slice() };
+  }
+  readonly residentLimit = { array: Infinity, total: Infinity };
   finish(): Promise<void> {
     return Promise.resolve();
   }
