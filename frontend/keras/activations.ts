@@ -203,7 +203,7 @@ export function get(id: ActivationIdentifier | null | undefined | object, semant
     return { name, apply: name === 'hard_sigmoid' && semantics === 'keras2' ? hardSigmoidKeras2 : apply };
   }
   if (isSerialized(id)) return get(String((id.config as { name?: string } | undefined)?.name ?? id.class_name), semantics);
-  if ('apply' in id && 'name' in id) return id as Activation;
+  if (typeof id === 'object' && 'apply' in id && 'name' in id) return id as Activation;
   throw new ValueError(`an activation must be a name or a function, got ${describe(id)}`);
 }
 

@@ -2,9 +2,10 @@
 import { ValueError } from '../../../ir/errors.js';
 import { sizeOf } from '../../../ir/tensor-data.js';
 import { type Callable, callable } from '../utils/callable.js';
+import { getRegisteredObject } from '../utils/custom-objects.js';
 import { oneOf, resolveOptions } from '../utils/options.js';
 import { nextSeed, RandomStream } from '../utils/random.js';
-import { getFrom, type JsonObject, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
+import { classNamed, getFrom, type JsonObject, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
 
 /** Base class. A subclass gives values for a shape. */
 export abstract class Initializer {
@@ -330,6 +331,13 @@ function withoutAxes(o: Record<string, unknown>): Record<string, unknown> {
 export function get(id: InitializerIdentifier): Initializer {
   if (typeof id === 'function' && !(id instanceof Initializer)) return new FunctionInitializer(id as (shape: readonly number[]) => ArrayLike<number>);
   return getFrom(registry, id, (x): x is Initializer => x instanceof Initializer, 'keras3');
+}
+
+/** Throws for what `get` would not take. Makes nothing, so that no seed is drawn. */
+export function checkIdentifier(id: unknown): void {
+  if (typeof id === 'string' && getRegisteredObject(id) === null) classNamed(registry, id);
+  if (typeof id === 'number' || typeof id === 'boolean')
+    throw new ValueError(`an initializer must be a name, an instance or a config with class_name and config, got ${String(id)}`);
 }
 
 export const serialize = (initializer: Initializer): SerializedObject => serializeObject('keras.initializers', initializer.className, initializer);

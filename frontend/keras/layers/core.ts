@@ -36,6 +36,9 @@ export class InputLayerClass extends Layer {
   readonly output: KerasTensor;
   constructor(options: InputOptions = {}) {
     const o = resolveOptions<InputOptions>('InputLayer', [options], [], inputDefaults);
+    const given = o.batchShape ?? o.batchInputShape ?? o.shape;
+    if (given !== null && given !== undefined && !Array.isArray(given))
+      throw new ValueError(`InputLayer: 'shape' must be a list of sizes, got ${describe(given)}`);
     const batchShape = o.batchShape ?? o.batchInputShape ?? (o.shape ? [o.batchSize ?? null, ...o.shape] : null);
     if (!batchShape || !Array.isArray(batchShape)) throw new ValueError('Input: the shape is required, such as Input({ shape: [28, 28, 1] })');
     batchShape.forEach((d, i) => {
@@ -178,6 +181,8 @@ export class ReLUClass extends Layer {
     this.maxValue = o.maxValue ?? null;
     this.negativeSlope = o.negativeSlope ?? 0;
     this.threshold = o.threshold ?? 0;
+    for (const name of ['negativeSlope', 'threshold'] as const)
+      if (this[name] < 0) throw new ValueError(`ReLU: '${name}' must not be negative, got ${this[name]}`);
     if (this.maxValue !== null && this.maxValue < 0) throw new ValueError(`ReLU: 'maxValue' must not be negative, got ${this.maxValue}`);
     this.supportsMasking = true;
   }

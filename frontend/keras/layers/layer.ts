@@ -20,6 +20,7 @@ import { Tensor, toTensor } from '../tensor.js';
 import { autoName } from '../utils/naming.js';
 import { describe } from '../utils/options.js';
 import { type Json, type JsonObject, optionsOfConfig, type Semantics, writtenGeneration } from '../utils/serialization.js';
+import { checkCommonOptions } from './layer-options.js';
 import { KerasTensor, type KerasTensors, LayerNode } from './node.js';
 import { isVariable, tracked, unique } from './tracking.js';
 
@@ -150,6 +151,7 @@ export abstract class Layer extends CallableObject {
     if (typeof name !== 'string' || name === '') throw new ValueError(`${className}: 'name' must be a non-empty string, got ${describe(name)}`);
     Object.defineProperty(this, 'name', { value: name, writable: true, enumerable: true, configurable: true });
     this.name = name;
+    checkCommonOptions(className, options);
     // `build` may be called by hand, and must not run twice then
     Object.defineProperty(this, 'build', { value: (shape: InputShape) => this.ensureBuilt(shape), writable: true, configurable: true });
     this.isTrainable = options.trainable ?? true;

@@ -158,9 +158,10 @@ export class ActivityRegularizationClass extends Layer {
   readonly l2: number;
   constructor(options?: ActivityRegularizationConfig) {
     const { l1, l2, ...o } = resolveOptions<ActivityRegularizationConfig>('ActivityRegularization', [options], [], { ...layerDefaults, l1: 0, l2: 0 });
-    super({ ...o, activityRegularizer: regularizers.L1L2({ l1, l2 }) });
-    this.l1 = l1 ?? 0;
-    this.l2 = l2 ?? 0;
+    const [a, b] = [finiteNumber('ActivityRegularization', 'l1', l1 ?? 0), finiteNumber('ActivityRegularization', 'l2', l2 ?? 0)];
+    super({ ...o, activityRegularizer: regularizers.L1L2({ l1: a, l2: b }) });
+    this.l1 = a;
+    this.l2 = b;
     this.supportsMasking = true;
   }
   override call(inputs: Tensors): Tensors {

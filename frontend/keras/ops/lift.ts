@@ -26,6 +26,12 @@ export type Result<A> = [Extract<A, SymbolicTensor | Variable>] extends [never]
   : SymbolicTensor;
 export type Results<A> = Result<A>[];
 
+/** One axis, several, or null for all; negative ones count from the end. */
+export type Axis = number | readonly number[] | null;
+
+export const axesOf = (axis: Axis | undefined): readonly number[] | undefined =>
+  axis === null || axis === undefined ? undefined : typeof axis === 'number' ? [axis] : axis;
+
 const isScalar = (x: unknown): x is number | boolean => typeof x === 'number' || typeof x === 'boolean';
 
 /** The innermost trace among the arguments and the running call. */

@@ -2,8 +2,7 @@
 import { ShapeError, ValueError } from '../../../ir/errors.js';
 import { einsum as einsum2 } from '../backend/einsum.js';
 import * as base from '../backend/ops.js';
-import { binary, type Result, run, type S, type TensorLike, unary, withOptions } from './lift.js';
-import { type Axis, axesOf } from './math.js';
+import { type Axis, axesOf, binary, type Result, run, type S, type TensorLike, unary, withOptions } from './lift.js';
 
 /** The axes before the last two, broadcast to each other and the same for both. */
 function batched(a: S, b: S): [S, S] {

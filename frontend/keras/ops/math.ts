@@ -2,19 +2,15 @@
 import { isFloat } from '../../../ir/dtype.js';
 import type { BinaryFunction, UnaryFunction } from '../../../ir/op-attrs.js';
 import * as base from '../backend/ops.js';
-import { binary, type Result, run, type S, type TensorLike, unary, withOptions } from './lift.js';
-
-/** One axis, several, or null for all; negative ones count from the end. */
-export type Axis = number | readonly number[] | null;
-
-export const axesOf = (axis: Axis | undefined): readonly number[] | undefined =>
-  axis === null || axis === undefined ? undefined : typeof axis === 'number' ? [axis] : axis;
+import { type Axis, axesOf, binary, type Result, run, type S, type TensorLike, unary, withOptions } from './lift.js';
 
 const primitive = (name: string, fn: UnaryFunction) => unary(name, (x) => x.trace.tensor(x.trace.b.unary(fn, x.value)));
 const primitive2 = (name: string, fn: BinaryFunction) => binary(name, (a, b) => a.trace.tensor(a.trace.b.binary(fn, a.value, b.value)));
 /** Integers become floats where a function has no integer results. */
 const floating = (x: S): S => (isFloat(x.dtype) ? x : base.cast(x, 'float32'));
 const float = (name: string, fn: UnaryFunction) => unary(name, (x) => floating(x).trace.tensor(x.trace.b.unary(fn, floating(x).value)));
+
+export type { Axis };
 
 // ---- one tensor
 

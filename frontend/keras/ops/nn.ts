@@ -4,8 +4,7 @@ import * as activations from '../activations.js';
 import * as nn from '../backend/nn.js';
 import * as base from '../backend/ops.js';
 import * as losses from '../losses/functions.js';
-import { binary, type Result, type Results, run, type TensorLike, unary, withOptions } from './lift.js';
-import { type Axis, axesOf } from './math.js';
+import { type Axis, axesOf, binary, type Result, type Results, run, type TensorLike, unary, withOptions } from './lift.js';
 
 export const relu = unary('relu', (x) => activations.relu(x));
 export const relu6 = unary('relu6', activations.relu6);

@@ -215,6 +215,8 @@ export class MultiHeadAttentionClass extends HeadsAttention {
   }
   override build(inputShape: InputShape): void {
     const [query, value, key] = this.shapes(inputShape);
+    if (query.length < 3)
+      throw new ShapeError(`${this.name}: ${this.className} expects inputs of rank 3 or more (batch, steps, features), got shape ${kerasShapeText(query)}`);
     this.inputShapes = [query, value, key];
     const axes = this.attentionAxes ?? Array.from({ length: query.length - 2 }, (_, i) => i + 1);
     this.attentionAxes = axes.map((a) => (a < 0 ? a + query.length : a));

@@ -38,6 +38,8 @@ export class NormalizationClass extends Layer {
     const axis = o.axis === null || o.axis === undefined ? [] : typeof o.axis === 'number' ? [o.axis] : o.axis;
     const [mean, variance] = [o.mean ?? null, o.variance ?? null];
     if ((mean === null) !== (variance === null)) throw new ValueError("Normalization: give both 'mean' and 'variance', or neither");
+    if (variance !== null && flat(variance).some((v) => !(v >= 0)))
+      throw new ValueError(`Normalization: 'variance' must not be negative, got ${JSON.stringify(variance)}`);
     this.invert = o.invert ?? false;
     this.options = { axis, mean, variance };
     this.given = mean === null ? null : { mean: flat(mean), variance: flat(variance) };
