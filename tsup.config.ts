@@ -6,6 +6,8 @@ const entry = {
   runtime: 'runtime/index.ts',
   ir: 'ir/index.ts',
   compiler: 'codegen/index.ts',
+  // what browsers start as the worker that reads HDF5 files
+  'h5-worker': 'frontend/formats/h5-worker.ts',
   onnx: 'frontend/onnx/index.ts',
 };
 const common: Options = { target: 'es2022', platform: 'neutral', splitting: true, sourcemap: true, clean: false, dts: false, external: ['webgpu', /^node:/] };

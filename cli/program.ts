@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf } from '../runtime/errors.js';
 import { compileCommand } from './commands/compile.js';
+import { convertCommand, summaryCommand } from './commands/convert.js';
 import { devicesCommand } from './commands/devices.js';
 import { inspectCommand } from './commands/inspect.js';
 import { type CliIo, red, UsageError } from './io.js';
@@ -36,6 +37,15 @@ function build(io: CliIo): Command {
     .option('--verify', 'check the graph after every pass')
     .option('--json', 'print JSON')
     .action((file: string, flags) => inspectCommand(file, flags, io));
+  command('convert <from> <to>', 'write a Keras model in another format: .h5, .keras, .weights.h5, .json, .yaml')
+    .option('--keras <version>', 'which Keras the file is for, 2 or 3 (default: 2; .keras and .weights.h5: that of the model)')
+    .option('--weights <file>', 'file with the weights, where the model is an architecture alone')
+    .option('--json', 'print JSON')
+    .action((from: string, to: string, flags) => convertCommand(from, to, flags, io));
+  command('summary <file>', 'print the layers of a Keras model in a file')
+    .option('--weights <file>', 'file with the weights, where the model is an architecture alone')
+    .option('--json', 'print JSON')
+    .action((file: string, flags) => summaryCommand(file, flags, io));
   command('devices', 'list what this machine can run on')
     .option('--json', 'print JSON')
     .action((flags) => devicesCommand(flags, io));

@@ -114,4 +114,31 @@ test('the runtime build imports nothing but itself, and Node only lazily', () =>
   visit(path.join(root, 'dist/esm/runtime.js'));
 });
 
+test('what reads files comes with the first file, not with the package', () => {
+  const seen = new Set<string>();
+  const visit = (file: string) => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const m of readFileSync(file, 'utf8').matchAll(/^\s*(?:import|export)\b[^'"\n]*?from\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']/gm)) {
+      const what = (m[1] ?? m[2])!;
+      assert.not.ok(/^(h5wasm|yaml|fflate|protobufjs|snappyjs)/.test(what), `${path.basename(file)} imports ${what}`);
+      if (what.startsWith('.')) visit(path.join(path.dirname(file), what));
+    }
+  };
+  visit(path.join(root, 'dist/esm/index.js'));
+  assert.ok(existsSync(path.join(root, 'dist/esm/h5-worker.js')));
+});
+
+test('the built package saves and loads a model, as ESM and as CommonJS', () => {
+  const body = `const m = t.Sequential([t.Input([3]), t.layers.Dense(2)]); const f = t.inMemory('m.keras');
+    m.save(f).then(() => t.loadModel(f.bytes(), { name: 'm.keras', device: 'reference' })).then((l) => console.log(l.layers[0].name, l.countParams()));`;
+  for (const r of [
+    run(['--input-type=module', '-e', `import * as t from 'tenon'; ${body}`]),
+    run(['--input-type=commonjs', '-e', `const t = require('tenon'); ${body}`]),
+  ]) {
+    assert.is(r.code, 0, r.output);
+    assert.match(r.output, /^dense 8$/m);
+  }
+});
+
 test.run();

@@ -8,4 +8,4 @@ const port = {
     scope.onmessage = (e) => f(e.data);
   },
 };
-await serveH5(port, async () => (await import('h5wasm')) as unknown as H5Library, null);
+void serveH5(port, async () => (await import('h5wasm')) as unknown as H5Library, null);

@@ -188,7 +188,8 @@ function merge(c: Config): SerializedObject {
 /** Whether a tree of layers has marks of Keras 1. */
 function isKeras1(layers: readonly SerializedObject[]): boolean {
   return layers.some((l) => {
-    const config = l.config as JsonObject | undefined;
+    if (typeof l !== 'object' || l === null || typeof l.class_name !== 'string') return false;
+    const config = isPlainObject(l.config) ? (l.config as JsonObject) : undefined;
     if (l.class_name in renamedClasses && config && 'nb_filter' in config) return true;
     if (Array.isArray(config?.layers)) return isKeras1(config.layers as unknown as SerializedObject[]);
     return config !== undefined && keras1Keys.filter((k) => k in config).length >= 2;
