@@ -2,7 +2,8 @@
  * What runs in a worker that reads one HDF5 file after another: the HDF5 library in WebAssembly, behind messages. A damaged file can make the library abort or loop, and leave it
  * unusable, so the library never sees a foreign file outside such a worker (h5-reader.ts ends it).
  *
- * `serveH5` is also sent to Node's workers as text: it must not refer to anything outside itself.
+ * `serveH5` is also sent to Node's workers as text: it must not refer to anything outside itself, nor use `?.` and `??`,
+ * which the CommonJS build makes calls of helpers.
  */
 import type { WorkerSource } from './source.js';
 
@@ -201,7 +202,7 @@ export async function serveH5(port: Port, load: () => Promise<H5Library>, files:
       } catch {
         // it was not there
       }
-      if (fd >= 0) files?.closeSync(fd);
+      if (fd >= 0 && files) files.closeSync(fd);
       fd = -1;
     }
   };
@@ -255,7 +256,7 @@ export async function serveH5(port: Port, load: () => Promise<H5Library>, files:
         if (type === M.H5G_GROUP) queue.push({ path: inner, depth: depth + 1 });
         else if (type === M.H5G_DATASET) {
           const m = M.get_dataset_metadata(file, inner);
-          const virtual = (m.virtual_sources?.length ?? 0) > 0;
+          const virtual = m.virtual_sources !== undefined && m.virtual_sources.length > 0;
           datasets.push({ path: inner, shape: checkShape(inner, m), dtype: virtual ? 'other' : dtypeOf(m) });
         } else throw new Error(`${inner} is neither a group nor a dataset (a link to another file is not followed)`);
       }
