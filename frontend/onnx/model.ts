@@ -4,7 +4,7 @@
  */
 import { compile } from '../../codegen/compile.js';
 import { targetOf } from '../../codegen/target.js';
-import { type DType, type HostArray, hostArray, isBigArray, isWide } from '../../ir/dtype.js';
+import { type DType, type HostArray, hostArray, isBigArray, isFloat, isWide } from '../../ir/dtype.js';
 import { ShapeError, ValueError } from '../../ir/errors.js';
 import { evaluate, toHost } from '../../ir/evaluate.js';
 import type { Graph } from '../../ir/graph.js';
@@ -14,6 +14,7 @@ import { type DeviceName, openDevice } from '../../runtime/open.js';
 import { checkSupport } from './check.js';
 import { dtypeOf } from './element-types.js';
 import { type Imported, Importer, type InputBinding, ModelData } from './import.js';
+import { narrowFloat64 } from './narrow.js';
 import { type OnnxSource, type ReadOptions, readModel } from './read.js';
 import type { OpEntry } from './registry.js';
 import { bigOf, intOf } from './schema/codec.js';
@@ -29,6 +30,8 @@ export interface LoadOptions extends ReadOptions {
   readonly device?: OnnxDevice;
   /** Ops of domains that are not built in (or of the built-in ones, which they then replace). */
   readonly customOps?: readonly OpEntry[];
+  /** Computes float64 in float32, for devices without float64 (WebGPU). Inputs and outputs stay float64. Default false: such a model is refused there. */
+  readonly narrowFloat64?: boolean;
   /** How many compiled plans are kept. Default 16. */
   readonly maxPlans?: number;
 }
@@ -93,6 +96,7 @@ export class OnnxModel {
     private readonly session: Session | null,
     private readonly release: () => void,
     private readonly maxPlans: number,
+    private readonly narrow: boolean,
   ) {
     this.inputs = (data.graph.input ?? []).filter((i) => !data.initializers.has(i.name ?? '')).map((i) => infoOf(i, 'input'));
     this.outputs = (data.graph.output ?? []).map((o) => infoOf(o, 'output'));
@@ -111,7 +115,7 @@ export class OnnxModel {
       if (own) device?.dispose();
     };
     try {
-      return new OnnxModel(data, device, session, release, Math.max(options.maxPlans ?? 16, 1));
+      return new OnnxModel(data, device, session, release, Math.max(options.maxPlans ?? 16, 1), options.narrowFloat64 ?? false);
     } catch (e) {
       release();
       throw e;
@@ -146,7 +150,8 @@ export class OnnxModel {
     if (this.disposed) throw new ValueError('the model was disposed');
     const given = this.accept(feeds);
     const plan = await this.planFor(given);
-    return plan.run(given);
+    const results = await plan.run(given);
+    return this.narrow ? Object.fromEntries(Object.entries(results).map(([n, t]) => [n, asType(t, this.outputs.find((o) => o.name === n)!.dtype)])) : results;
   }
 
   dispose(): void {
@@ -188,7 +193,7 @@ export class OnnxModel {
         for (const n of e.inputs) this.decisive.add(n);
         continue;
       }
-      const plan = await this.compile(imported);
+      const plan = await this.compile(this.narrow ? { ...imported, graph: narrowFloat64(imported.graph) } : imported);
       this.plans.set(key, plan);
       if (this.plans.size > this.maxPlans) {
         const [first, dropped] = this.plans.entries().next().value as [string, LoadedGraph];
@@ -213,7 +218,7 @@ export class OnnxModel {
 }
 
 async function runPlan(plan: LoadedPlan, name: string, imported: Imported, feeds: Readonly<Record<string, TensorData>>): Promise<Record<string, TensorData>> {
-  plan.run(name, { inputs: Object.fromEntries(imported.graph.inputs.map((i) => [i.name, feeds[i.name]!.data])) });
+  plan.run(name, { inputs: Object.fromEntries(Object.entries(pick(imported.graph, feeds)).map(([n, t]) => [n, t.data])) });
   const read = async (output: string): Promise<TensorData> => plan.read(name, output);
   return collect(imported, read);
 }
@@ -230,8 +235,13 @@ function referencePlan(imported: Imported): LoadedGraph {
   };
 }
 
+/** Floats in another float type; other data as it is. */
+const asType = (t: TensorData, dtype: DType): TensorData =>
+  t.dtype === dtype || !isFloat(dtype) ? t : { dtype, shape: t.shape, data: hostArray(dtype, t.data as Float32Array) as HostArray };
+
+/** The data for the inputs that the graph has, in their types. */
 const pick = (graph: Graph, feeds: Readonly<Record<string, TensorData>>): Record<string, TensorData> =>
-  Object.fromEntries(graph.inputs.map((i) => [i.name, feeds[i.name]!]));
+  Object.fromEntries(graph.inputs.map((i) => [i.name, asType(feeds[i.name]!, i.value.dtype)]));
 
 /** Reads the outputs and cuts those whose size depends on the data. */
 async function collect(imported: Imported, read: (output: string) => Promise<TensorData>): Promise<Record<string, TensorData>> {

@@ -59,6 +59,7 @@ async function main(): Promise<void> {
   }
   const device = values.device === 'reference' ? 'reference' : await openDevice(values.device as 'wasm' | 'webgpu');
   console.log(`ONNX backend cases on ${device === 'reference' ? 'the reference evaluation' : device.info.description}`);
+  if (values.device === 'webgpu') console.log('WebGPU has no float64: it is computed in float32 (option narrowFloat64)');
   const only = values.only ? new RegExp(values.only) : null;
   const counts: Record<Outcome['result'], number> = { passed: 0, refused: 0, wrong: 0, error: 0 };
   for (const c of casesIn(path.resolve(dir))) {
