@@ -64,13 +64,24 @@ export async function loadModel(source: FileSource, options: LoadOptions = {}): 
       throw new ModelFormatError(`${saved.source}: holds weights alone (${format.name}), no architecture: make the model and call loadWeights`);
     const objects = o.customObjects ?? {};
     const semantics = o.semantics ?? saved.extra?.semantics ?? saved.generation ?? undefined;
-    const model = modelFromConfig(saved.config, { semantics, customObjects: objects as DeserializeOptions['customObjects'] });
+    const model = built(saved.source, saved.config, { semantics, customObjects: objects as DeserializeOptions['customObjects'] });
     if (o.compile && saved.training?.optimizer) model.compile({ ...compileOptions(saved.training, model.semantics, objects), device: o.device });
     await applyAll(model, saved);
     return model;
   } finally {
     await saved.close();
     await file.close();
+  }
+}
+
+/** A value of a wrong type deep in a configuration may trip the code that uses it: that is the file's fault, and said so. */
+function built(source: string, config: SerializedObject, options: DeserializeOptions): ModelBase {
+  try {
+    return modelFromConfig(config, options);
+  } catch (e) {
+    if (e instanceof TypeError || e instanceof RangeError)
+      throw new ModelFormatError(`${source}: the model cannot be made from its configuration: ${e.message}`);
+    throw e;
   }
 }
 
