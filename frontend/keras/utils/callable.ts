@@ -1,4 +1,4 @@
-/** Lets a class be called with or without `new`: `Dense(10)` and `new Dense(10)` are the same, as in Keras. */
+/** Classes that are called with or without `new` (`Dense(10)` and `new Dense(10)` are the same, as in Keras), and objects that are functions. */
 
 type AnyClass = abstract new (...args: never[]) => object;
 
@@ -10,4 +10,14 @@ export function callable<C extends AnyClass>(cls: C): Callable<C> {
   return new Proxy(cls, {
     apply: (target, _self, args: unknown[]) => Reflect.construct(target as unknown as new (...a: unknown[]) => object, args) as object,
   }) as Callable<C>;
+}
+
+/** An object that is a function: calling it calls its `apply`. */
+export class CallableObject {
+  constructor() {
+    const self = ((...args: never[]) => (self as unknown as { apply(...given: never[]): unknown }).apply(...args)) as unknown as this;
+    Object.setPrototypeOf(self, new.target.prototype as object);
+    // biome-ignore lint/correctness/noConstructorReturn: an instance is a function
+    return self;
+  }
 }
