@@ -73,16 +73,22 @@ export const matmulTiles = family(
   },
   (p, t) =>
     tooMany(p.mThreads * p.nThreads, t) ??
-    (p.mThreads === 16 && p.nThreads === 16 ? null : 'bind(m) and bind(n) must be 16') ??
+    (p.mThreads === 8 && p.nThreads === 8 ? null : 'bind(m) and bind(n) must be 8') ??
     (p.mTile === p.nTile && [32, 64].includes(p.mTile) ? null : 'split(m) and split(n) must be equal, 32 or 64') ??
     multiple(p.depth, 4, 'split(k)') ??
     tooLarge(2 * 4 * (p.depth / 4) * (4 * p.mTile + 8), t),
 );
-/** WebGPU, few rows: a thread takes one column and one slice of k; the slices meet in workgroup memory. */
+/** WebGPU adapters on the CPU: a thread keeps so many rows and columns of sums and loads its operands where they lie. */
+export const matmulDirect = family(
+  'matmul-direct',
+  { rows: numberSlot('unroll', 'm', 1, 8), columns: numberSlot('unroll', 'n', 4, 16), threads: threads('tiles') },
+  (p, t) => tooMany(p.threads, t) ?? multiple(p.columns, 4, 'unroll(n)'),
+);
+/** WebGPU, few rows: a thread takes all rows of four columns and one slice of k; the slices meet in workgroup memory. */
 export const matmulFewRows = family(
   'matmul-few-rows',
   { columns: threads('n'), slices: threads('k') },
-  (p, t) => tooMany(p.columns * p.slices, t) ?? tooLarge(4 * p.columns * p.slices, t) ?? (p.slices > 1 ? null : 'bind(k) must be more than 1'),
+  (p, t) => tooMany(p.columns * p.slices, t) ?? tooLarge(16 * p.columns * p.slices, t) ?? (p.slices > 1 ? null : 'bind(k) must be more than 1'),
 );
 /** WebGPU: a row of a product, then the reductions over it, in one workgroup. */
 export const sequence = family(

@@ -6,6 +6,8 @@ export interface TargetInfo {
   readonly threads: number;
   /** WASM: relaxed SIMD (fused multiply-add). */
   readonly relaxedSimd: boolean;
+  /** WebGPU: workgroup memory is faster than global memory, and barriers cost little, so that operands are staged there. Not so on adapters that run on the CPU. */
+  readonly stages: boolean;
   readonly maxWorkgroupSize: number;
   /** Bytes. */
   readonly maxWorkgroupStorage: number;
@@ -21,6 +23,7 @@ export const webgpuTarget: TargetInfo = {
   kind: 'webgpu',
   threads: 1,
   relaxedSimd: false,
+  stages: true,
   maxWorkgroupSize: 256,
   maxWorkgroupStorage: 16384,
   maxStorageBuffers: 8,
@@ -34,6 +37,7 @@ export const wasmTarget = (threads: number, relaxedSimd: boolean): TargetInfo =>
   kind: 'wasm',
   threads,
   relaxedSimd,
+  stages: false,
   maxWorkgroupSize: 1,
   maxWorkgroupStorage: 4194304,
   maxStorageBuffers: 64,
@@ -43,5 +47,9 @@ export const wasmTarget = (threads: number, relaxedSimd: boolean): TargetInfo =>
 });
 
 /** What to compile for to run on an open device (Device.info). */
-export const targetOf = (info: { readonly kind: 'webgpu' | 'wasm'; readonly threads?: number; readonly relaxedSimd?: boolean }): TargetInfo =>
-  info.kind === 'webgpu' ? webgpuTarget : wasmTarget(info.threads ?? 1, info.relaxedSimd ?? false);
+export const targetOf = (info: {
+  readonly kind: 'webgpu' | 'wasm';
+  readonly threads?: number;
+  readonly relaxedSimd?: boolean;
+  readonly software?: boolean;
+}): TargetInfo => (info.kind === 'webgpu' ? { ...webgpuTarget, stages: info.software !== true } : wasmTarget(info.threads ?? 1, info.relaxedSimd ?? false));

@@ -21,6 +21,8 @@ export interface DeviceInfo {
   /** wasm: threads that run kernels, and whether the engine has relaxed SIMD: what to compile for. */
   readonly threads?: number;
   readonly relaxedSimd?: boolean;
+  /** webgpu: the adapter runs on the CPU. */
+  readonly software?: boolean;
 }
 
 export interface DeviceCounters {

@@ -6,6 +6,12 @@ import { substituteStmts } from '../kernel/walk.js';
 import { type Axis, loadIndices, mergeable, sizeCeilDiv, sizeMin, valueUses } from '../lower/space.js';
 import type { TargetInfo } from '../target.js';
 
+/**
+ * Threads of a workgroup: one size for all schedules that meet at barriers (but the loops, which own a device's whole dispatch), so that kernels can share a dispatch (merge-kernels.ts). Two
+ * subgroups on most GPUs: a barrier among few threads is cheap, and work comes from many groups.
+ */
+export const groupThreads = 64;
+
 /** Groups in x before a grid is folded into y. */
 const fold = 32768;
 

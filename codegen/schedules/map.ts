@@ -12,7 +12,7 @@ import { substituteStmts } from '../kernel/walk.js';
 import { Frame, type LowerContext, type LoweredKernel } from '../lower/frame.js';
 import { type Axis, delinearize, exprSize, linearize, maxSize, shapeSize, sizeCeilDiv } from '../lower/space.js';
 import { mapChunks, mapScalar, mapThreads } from '../schedule-families.js';
-import { linearGrid, mergeAxes } from './grid.js';
+import { groupThreads, linearGrid, mergeAxes } from './grid.js';
 
 /** Loop axes over a shape. */
 export function axesOf(shape: Shape, f: Pick<Frame, 'dim'>, hint = 'i'): Axis[] {
@@ -89,7 +89,7 @@ function onGpu(f: Frame, axes: readonly Axis[], stmts: readonly Stmt[], domain: 
   const wide = four && work(four.v, 4);
   const { threads: size, width } = f.schedule(
     mapThreads,
-    () => ({ threads: 256, width: wide ? (4 as const) : (1 as const) }),
+    () => ({ threads: groupThreads, width: wide ? (4 as const) : (1 as const) }),
     (p) => (p.width === 4 && !wide ? 'neighbours cannot be computed four at a time' : null),
   );
   const v = four && width === 4 ? four.v : thread(1);

@@ -17,7 +17,7 @@ import { argStep, beats, combine, identityOf } from '../lower/reduction.js';
 import { scalarOf } from '../lower/scalar.js';
 import { type Axis, delinearize, exprSize, linearize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { rowColumns, rowColumnTiles, rowThread, rowWalk, rowWorkgroup } from '../schedule-families.js';
-import { linearGrid, mergeAxes } from './grid.js';
+import { groupThreads, linearGrid, mergeAxes } from './grid.js';
 import { axesOf } from './map.js';
 
 /** What a row schedule needs of its surroundings: a frame, or a region inside a kernel of several. */
@@ -413,7 +413,7 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const length = product(p.reduced.map((a) => p.domain[a]!));
   if (maxOf(length) <= 32) {
     // row in registers: a thread walks its row
-    const { threads: size } = f.schedule(rowThread, () => ({ threads: 64 }));
+    const { threads: size } = f.schedule(rowThread, () => ({ threads: groupThreads }));
     const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), size), Math.ceil(maxOf(count) / size), f.ctx.target);
     const local = variable('local0', 'local', 'i32', [0, size - 1]);
     const row = variable('row', 'let', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
@@ -431,11 +431,7 @@ function rowsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
     });
   }
   // row in a workgroup
-  const { threads } = f.schedule(rowWorkgroup, () => {
-    let wanted = 32;
-    while (wanted < 256 && wanted * 4 < maxOf(length)) wanted *= 2;
-    return { threads: wanted };
-  });
+  const { threads } = f.schedule(rowWorkgroup, () => ({ threads: groupThreads }));
   const { grid, id } = linearGrid(exprSize(count), maxOf(count), f.ctx.target);
   const local = variable('local0', 'local', 'i32', [0, threads - 1]);
   // a folded grid has a few groups too many: they repeat the last row
@@ -541,7 +537,7 @@ function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const keptAxes = p.kept.map((a) => p.domain[a]!);
   const count = product(keptAxes);
   const length = product(p.reduced.map((a) => p.domain[a]!));
-  const { wide, slices } = f.schedule(rowColumnTiles, () => ({ wide: 32, slices: maxOf(length) >= 64 ? 8 : 1 }));
+  const { wide, slices } = f.schedule(rowColumnTiles, () => (maxOf(length) >= 64 ? { wide: groupThreads / 4, slices: 4 } : { wide: groupThreads, slices: 1 }));
   const { grid, id } = linearGrid(sizeCeilDiv(exprSize(count), wide), Math.ceil(maxOf(count) / wide), f.ctx.target);
   const lx = variable('local0', 'local', 'i32', [0, wide - 1]);
   const ly = variable('local1', 'local', 'i32', [0, slices - 1]);

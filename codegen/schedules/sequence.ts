@@ -13,7 +13,7 @@ import { figuresOf, globalMemory, kernelName, type LowerContext, type LoweredArg
 import { delinearize, dimExpr, exprSize, linearize, maxSize } from '../lower/space.js';
 import { sequence } from '../schedule-families.js';
 import { contractionSpec } from './contraction-spec.js';
-import { linearGrid } from './grid.js';
+import { groupThreads, linearGrid } from './grid.js';
 import { type RowEnv, rowStatements } from './row.js';
 
 export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel {
@@ -54,8 +54,8 @@ export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel 
     sequence,
     () => {
       let columns = 1;
-      while (columns < size && columns < 256) columns *= 2;
-      return { threads: 256, columns };
+      while (columns < size && columns < groupThreads) columns *= 2;
+      return { threads: groupThreads, columns };
     },
     (c) => (c.columns >= size || c.columns === c.threads ? null : `bind(n) is less than both the ${size} columns and bind(row)`),
   );

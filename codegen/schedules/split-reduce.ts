@@ -12,7 +12,7 @@ import { combine } from '../lower/reduction.js';
 import type { LoweredRegion } from '../lower/region.js';
 import { delinearize, exprSize, shapeSize, sizeAdd, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { twoStepColumns, twoStepColumnTiles, twoStepRows, twoStepRowTiles } from '../schedule-families.js';
-import { linearGrid, mergeAxes } from './grid.js';
+import { groupThreads, linearGrid, mergeAxes } from './grid.js';
 import {
   at,
   columnBlock,
@@ -61,7 +61,7 @@ function choose(f: Frame, region: Region, ctx: LowerContext): Split | null {
   if (gpu) {
     const few = columns ? Math.ceil(count / 32) < 128 && length >= 1024 && length * count >= 65536 : count < 64 && length >= 16384;
     if (!few && length < 65536) return null;
-    chunk = columns ? (256 / tileWidth(count)) * 32 : 8192;
+    chunk = columns ? (groupThreads / tileWidth(count)) * 64 : 2048;
   } else {
     if (length < (columns ? 4096 : 16384)) return null;
     chunk = columns ? 128 : 16384;
@@ -83,8 +83,8 @@ function parameters(f: Frame, p: RowPlan, columns: boolean, chunk: number, count
       : f.schedule(twoStepRows, () => ({ chunk, block: 512, finish: rows() }), fits);
     return { ...s, wide: 1, slices: 1 };
   }
-  if (columns) return { ...f.schedule(twoStepColumnTiles, () => ({ chunk, wide, slices: 256 / wide, finish: 64 }), fits), block: 0 };
-  const s = f.schedule(twoStepRowTiles, () => ({ chunk, threads: 256, finish: 64 }), fits);
+  if (columns) return { ...f.schedule(twoStepColumnTiles, () => ({ chunk, wide, slices: groupThreads / wide, finish: groupThreads }), fits), block: 0 };
+  const s = f.schedule(twoStepRowTiles, () => ({ chunk, threads: groupThreads, finish: groupThreads }), fits);
   return { ...s, block: 0, wide: 1, slices: s.threads };
 }
 

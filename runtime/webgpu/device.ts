@@ -15,6 +15,8 @@ export interface WebGpuOptions extends AdapterRequest {
    * the plans are known that need them; all else as by default.
    */
   readonly requiredLimits?: Readonly<Record<string, number>>;
+  /** A software adapter is taken for a GPU: models get the kernels that they would get on one. For tests. Default false. */
+  readonly asGpu?: boolean;
 }
 
 export interface Pipeline {
@@ -56,7 +58,7 @@ export async function openWebGpuDevice(options: WebGpuOptions = {}): Promise<Web
   } catch (e) {
     throw new DeviceError(`the WebGPU adapter gives no device: ${messageOf(e)}`);
   }
-  return new WebGpuDevice(gpu, found);
+  return new WebGpuDevice(gpu, found, options.asGpu);
 }
 
 export class WebGpuDevice implements Device {
@@ -75,11 +77,12 @@ export class WebGpuDevice implements Device {
   constructor(
     readonly gpu: GPUDevice,
     private readonly found: FoundAdapter,
+    asGpu = false,
   ) {
     const a = found.adapter.info;
     this.software = found.software;
     const name = a.description || [a.vendor, a.architecture].filter(Boolean).join(' ') || 'unnamed adapter';
-    this.info = { kind: 'webgpu', description: `WebGPU, ${name}${found.software ? ' (software)' : ''}` };
+    this.info = { kind: 'webgpu', description: `WebGPU, ${name}${found.software ? ' (software)' : ''}`, software: found.software && !asGpu };
     gpu.lost.then((info) => {
       if (!this.disposed)
         this.lost = new DeviceLostError(

@@ -102,7 +102,7 @@ for (const [name, graph] of cases) {
     const globals = [...loads].filter(([key]) => key.startsWith('global'));
     assert.ok(globals.length >= 2);
     for (const [key, n] of globals) assert.ok(n / fused <= 1 / 32, `${key}: ${n} elements for ${fused} multiply-adds of a thread`);
-    for (const tile of ['workgroup left_tile', 'workgroup right_tile']) assert.is(widest.get(tile), k!.notes.some((t) => t.includes('32x32')) ? 2 : 4, tile);
+    for (const tile of ['workgroup left_tile', 'workgroup right_tile']) assert.is(widest.get(tile), 4, tile);
     for (const [key] of globals) assert.is(widest.get(key), 4, key);
     // 4-byte elements of workgroup memory, arguments, threads
     assert.ok(k!.locals.filter((m) => m.space === 'workgroup').reduce((a, m) => a + 4 * m.size, 0) <= webgpuTarget.maxWorkgroupStorage);

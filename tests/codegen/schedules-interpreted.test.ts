@@ -60,13 +60,15 @@ function longSums(): Graph {
   return b.build();
 }
 
-for (const target of [webgpuTarget, wasmTarget(1, false)]) {
+const cpuAdapter = { ...webgpuTarget, stages: false };
+
+for (const target of [webgpuTarget, cpuAdapter, wasmTarget(1, false)]) {
   for (const [name, graph] of [
     ['long sums', longSums],
     ['a residual network', () => residualStep(6, [2, 3], 3)],
     ['an LSTM', () => lstmStep(3, 5, 6, 3)],
   ] as const) {
-    test(`kernels of ${name} for ${target.kind} are clean`, () => {
+    test(`kernels of ${name} for ${target === cpuAdapter ? 'webgpu on a CPU' : target.kind} are clean`, () => {
       const kernels = kernelsOf(graph(), target);
       assert.ok(kernels.length > 3);
       for (const k of kernels) {
