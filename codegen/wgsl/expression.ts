@@ -275,8 +275,9 @@ export class ExpressionPrinter {
     const [a, b] = e.args as readonly [Expr, Expr];
     if (e.scalar === 'bool') {
       if (e.fn === 'xor') return wrap(`${this.print(a, 8)} != ${this.print(b, 8)}`, 6, outer);
-      const op = e.lanes > 1 ? (e.fn === 'and' ? '&' : '|') : e.fn === 'and' ? '&&' : '||';
-      const side = (x: Expr): string => (e.lanes === 1 && x.kind === 'binary' && x.fn === e.fn ? this.print(x) : this.print(x, e.lanes > 1 ? 10 : 6));
+      // not && and ||: those are branches, one for each operand
+      const op = e.fn === 'and' ? '&' : '|';
+      const side = (x: Expr): string => this.print(x, x.kind === 'binary' && x.scalar === 'bool' && x.fn === e.fn ? 4 : 10);
       return wrap(`${side(a)} ${op} ${side(b)}`, 4, outer);
     }
     if (isFloatScalar(e.scalar)) {

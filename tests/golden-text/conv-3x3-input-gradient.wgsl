@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let n4 = at6 & 15;
     let n5 = max(at7 - 1, 0);
     let n6 = max(at8 - 1, 0);
-    let v = select(vec4<f32>(0.0), in0[at4_in0 + n4 + n5 * 512 + n6 * 16 + at3], vec4<bool>(c && c2));
+    let v = select(vec4<f32>(0.0), in0[at4_in0 + n4 + n5 * 512 + n6 * 16 + at3], vec4<bool>(c & c2));
     left_tile[at4 >> 2u][at4 & 3] = v.x;
     let i = at4 + 64;
     left_tile[i >> 2u][i & 3] = v.y;
@@ -59,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     left_tile[i3 >> 2u][i3 & 3] = v.w;
     let c3 = at8 + 15 <= 31;
     let n7 = min(at8 + 15, 31);
-    let v2 = select(vec4<f32>(0.0), in0[at4_in0 + n4 + n5 * 512 + at3 + n7 * 16], vec4<bool>(c && c3));
+    let v2 = select(vec4<f32>(0.0), in0[at4_in0 + n4 + n5 * 512 + at3 + n7 * 16], vec4<bool>(c & c3));
     let i4 = at4 + 16;
     left_tile[i4 >> 2u][i4 & 3] = v2.x;
     let i5 = at4 + 80;
@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let i7 = at4 + 208;
     left_tile[i7 >> 2u][i7 & 3] = v2.w;
     let n8 = min(at7, 31);
-    let v3 = select(vec4<f32>(0.0), in0[at4_in0 + n4 + n6 * 16 + at3 + n8 * 512], vec4<bool>(at7 <= 31 && c2));
+    let v3 = select(vec4<f32>(0.0), in0[at4_in0 + n4 + n6 * 16 + at3 + n8 * 512], vec4<bool>((at7 <= 31) & c2));
     let i8 = at4 + 32;
     left_tile[i8 >> 2u][i8 & 3] = v3.x;
     let i9 = at4 + 96;
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     left_tile[i10 >> 2u][i10 & 3] = v3.z;
     let i11 = at4 + 224;
     left_tile[i11 >> 2u][i11 & 3] = v3.w;
-    let v4 = select(vec4<f32>(0.0), in0[at4_in0 + n4 + at3 + n7 * 16 + n8 * 512], vec4<bool>(at7 <= 31 && c3));
+    let v4 = select(vec4<f32>(0.0), in0[at4_in0 + n4 + at3 + n7 * 16 + n8 * 512], vec4<bool>((at7 <= 31) & c3));
     let i12 = at4 + 48;
     left_tile[i12 >> 2u][i12 & 3] = v4.x;
     let i13 = at4 + 112;

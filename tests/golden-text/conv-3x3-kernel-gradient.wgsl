@@ -33,12 +33,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let at5 = n2 + ((at4 >> 5u) & 31);
     let at6 = n3 + (at4 & 31);
     let n6 = (at4 >> 10u) * 16384 + n4 + min(max(at5 - 1, 0), 31) * 512 + min(max(at6 - 1, 0), 31) * 16;
-    let v = select(vec4<f32>(0.0), in0[at4_in0 + n6], vec4<bool>(at5 - 1 >= 0 && at5 - 1 <= 31 && at6 - 1 >= 0 && at6 - 1 <= 31));
+    let v = select(vec4<f32>(0.0), in0[at4_in0 + n6], vec4<bool>((at5 - 1 >= 0) & (at5 - 1 <= 31) & (at6 - 1 >= 0) & (at6 - 1 <= 31)));
     left_tile[at2] = v;
     let at7 = n2 + (((at4 + 8) >> 5u) & 31);
     let at8 = n3 + ((at4 + 8) & 31);
     let n7 = n4 + ((at4 + 8) >> 10u) * 16384 + min(max(at7 - 1, 0), 31) * 512 + min(max(at8 - 1, 0), 31) * 16;
-    let v2 = select(vec4<f32>(0.0), in0[at4_in0 + n7], vec4<bool>(at7 - 1 >= 0 && at7 - 1 <= 31 && at8 - 1 >= 0 && at8 - 1 <= 31));
+    let v2 = select(vec4<f32>(0.0), in0[at4_in0 + n7], vec4<bool>((at7 - 1 >= 0) & (at7 - 1 <= 31) & (at8 - 1 >= 0) & (at8 - 1 <= 31)));
     left_tile[at2 + 68] = v2;
     let at9 = slice * 256 + at3;
     let v3 = in1[at4_in1 + at9];
