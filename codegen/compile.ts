@@ -2,7 +2,7 @@
 import type { Graph, Value } from '../ir/graph.js';
 import { maxBindings, rootsOf } from '../ir/graph.js';
 import { copyIntoConcat } from '../passes/copy-into-concat.js';
-import { carryElementTypes } from '../passes/element-types.js';
+import { carryElementTypes, type DoublePolicy, type NarrowedDoubles } from '../passes/element-types.js';
 import { defaultFuseOptions, fuse } from '../passes/fuse.js';
 import { fuseTails } from '../passes/fuse-tails.js';
 import { isolateRoots } from '../passes/isolate-roots.js';
@@ -34,6 +34,10 @@ export interface CompileOptions {
   readonly schedules?: Readonly<Record<string, string>>;
   /** Verifies the graph after every pass. */
   readonly verify?: boolean;
+  /** What becomes of float64 on WebGPU, which has none: 'float32' (the default) computes it in float32, with a warning; 'refuse' throws UnsupportedError. */
+  readonly float64?: DoublePolicy;
+  /** Called with what a user should know, at most once. Default: console.warn. */
+  readonly onWarning?: (message: string) => void;
 }
 
 interface Part {
@@ -42,13 +46,24 @@ interface Part {
   readonly steps: readonly LoweredStep[];
 }
 
+function warnOfDoubles({ first, overflow }: NarrowedDoubles, options: CompileOptions): void {
+  if (first === null) return;
+  const infinite = overflow === null ? '' : `; ${overflow} became infinite`;
+  const warn = options.onWarning ?? ((m: string) => console.warn(m));
+  warn(
+    `${first} is float64, which WebGPU does not have: it is computed in float32${infinite} (float64: 'refuse' makes this an error; the wasm device has float64)`,
+  );
+}
+
 /** Compiles the programs of one model (they share state by slot name) to one plan. */
 export function compile(programs: Readonly<Record<string, Graph>>, options: CompileOptions): CompiledPlan {
   const builder = new PlanBuilder(options.target);
   const schedules = new Schedules(options.schedules);
   const updated = new Set(Object.values(programs).flatMap((g) => g.updates.map((u) => u.slot)));
+  let doubles: NarrowedDoubles = { first: null, overflow: null };
   for (const [name, given] of Object.entries(programs)) {
-    const { graph: traced, ports } = carryElementTypes(given, options.target.kind, updated);
+    const { graph: traced, ports, doubles: found } = carryElementTypes(given, options.target.kind, updated, options.float64);
+    doubles = { first: doubles.first ?? found.first, overflow: doubles.overflow ?? found.overflow };
     const optimized = runPasses(traced, {
       target: options.target.kind,
       training: traced.updates.length > 0,
@@ -59,6 +74,7 @@ export function compile(programs: Readonly<Record<string, Graph>>, options: Comp
     builder.addProgram(name, compilePart(name, main, options, schedules), prepare && compilePart(`${name}/prepare`, prepare, options, schedules), ports);
   }
   options.onSchedules?.(schedules);
+  warnOfDoubles(doubles, options);
   return builder.finish(options.name ?? Object.values(programs)[0]?.name ?? 'model', schedules.used);
 }
 

@@ -1,6 +1,7 @@
 /**
  * Element types that kernels do not compute in are carried by wider ones, from the first pass on: float16 and bfloat16 by float32, 8- and 16-bit integers by 32-bit ones, and on WebGPU
- * (which has no 64-bit types) int64 and uint64 by int32 and uint32. A carried value is always one that its own type has: integers are wrapped after the ops that can leave
+ * (which has no 64-bit types) int64 and uint64 by int32 and uint32, and float64 by float32 (with fewer digits: `doubles` says where, and `float64: 'refuse'` makes an error of it).
+ * A carried value is otherwise always one that its own type has: integers are wrapped after the ops that can leave
  * the type's range; short floats are rounded where the graph casts to them and where values leave it, and not between (a float16 sum is accumulated and kept in float32).
  *
  * Needs: nothing. Leaves: no carried type but in inputs, state that is not updated, and large constants, which lie in memory as they are: 8- and 16-bit integers are widened by
@@ -23,9 +24,21 @@ export interface CarriedGraph {
   readonly graph: Graph;
   /** By `in:NAME`, `out:NAME` and `state:NAME`. */
   readonly ports: PortTypes;
+  readonly doubles: NarrowedDoubles;
+}
+
+/** Where float64 is computed in float32, if it is. */
+export interface NarrowedDoubles {
+  /** The first input, state slot or node. */
+  readonly first: string | null;
+  /** The first constant or initial state with a finite value that became infinite. */
+  readonly overflow: string | null;
 }
 
 type Target = 'webgpu' | 'wasm';
+
+/** What becomes of float64 on a target that has none: computed in float32, or an error. */
+export type DoublePolicy = 'float32' | 'refuse';
 
 /** What elements of a type are computed in. */
 function carrierOf(dtype: DType, target: Target): DType {
@@ -43,6 +56,8 @@ function carrierOf(dtype: DType, target: Target): DType {
       return target === 'webgpu' ? 'int32' : dtype;
     case 'uint64':
       return target === 'webgpu' ? 'uint32' : dtype;
+    case 'float64':
+      return target === 'webgpu' ? 'float32' : dtype;
     default:
       return dtype;
   }
@@ -60,27 +75,30 @@ function anyType(graph: Graph, test: (t: DType) => boolean): boolean {
   );
 }
 
-/** `updated`: slots that some program of the plan updates. */
-export function carryElementTypes(graph: Graph, target: Target, updated: ReadonlySet<string>): CarriedGraph {
+/** `updated`: slots that some program of the plan updates. Throws UnsupportedError for float64 where `float64` is 'refuse', and for its bits, on a target without it. */
+export function carryElementTypes(graph: Graph, target: Target, updated: ReadonlySet<string>, float64: DoublePolicy = 'float32'): CarriedGraph {
   const carried = (t: DType): boolean => carrierOf(t, target) !== t;
-  if (target === 'webgpu') refuseDoubles(graph);
-  if (!anyType(graph, carried)) return { graph, ports: new Map() };
-  const ports = new Map<string, DType>();
-  const b = new GraphBuilder(graph.name);
-  const r = new Carrier(graph, b, target, ports, updated);
-  return { graph: r.run(), ports };
+  const first = carried('float64') ? firstDouble(graph) : null;
+  if (first !== null && float64 === 'refuse')
+    throw new UnsupportedError(`${first} is float64, which WebGPU does not have; cast to float32, or use the wasm device`);
+  if (!anyType(graph, carried)) return { graph, ports: new Map(), doubles: { first, overflow: null } };
+  const shared: Shared = { target, ports: new Map(), updated, overflow: null };
+  const r = new Carrier(graph, new GraphBuilder(graph.name), shared, false);
+  return { graph: r.run(), ports: shared.ports, doubles: { first, overflow: shared.overflow } };
 }
 
-function refuseDoubles(graph: Graph): void {
-  const fail = (what: string): never => {
-    throw new UnsupportedError(`${what} is float64, which WebGPU does not have; cast to float32, or use the wasm device`);
-  };
-  for (const i of graph.inputs) if (i.value.dtype === 'float64') fail(`input '${i.name}'`);
-  for (const s of graph.state) if (s.value.dtype === 'float64') fail(`state '${s.name}'`);
+/** The first value of type float64, in words; null where there is none. */
+function firstDouble(graph: Graph): string | null {
+  for (const i of graph.inputs) if (i.value.dtype === 'float64') return `input '${i.name}'`;
+  for (const s of graph.state) if (s.value.dtype === 'float64') return `state '${s.name}'`;
   for (const n of graph.nodes) {
-    if (n.outputs.some((o) => o.dtype === 'float64')) fail(`${n.op}${n.origin ? ` of '${n.origin}'` : ''}`);
-    subgraphsOf(n).forEach(refuseDoubles);
+    if (n.outputs.some((o) => o.dtype === 'float64')) return `${n.op}${n.origin ? ` of '${n.origin}'` : ''}`;
+    for (const g of subgraphsOf(n)) {
+      const inside = firstDouble(g);
+      if (inside !== null) return inside;
+    }
   }
+  return null;
 }
 
 /** Constants of more elements than constant folding touches keep their short form in memory: others would be folded piece by piece. */
@@ -152,14 +170,20 @@ function encoded(b: GraphBuilder, x: Value, t: 'float16' | 'bfloat16'): Value {
 
 const wrappingBinary: ReadonlySet<BinaryFunction> = new Set(['add', 'sub', 'mul', 'div', 'pow', 'shift_left']);
 
+/** What the carriers of a graph and of its sub-graphs share. */
+interface Shared {
+  readonly target: Target;
+  readonly ports: Map<string, DType>;
+  readonly updated: ReadonlySet<string>;
+  overflow: string | null;
+}
+
 class Carrier extends Rebuilder {
   constructor(
     graph: Graph,
     b: GraphBuilder,
-    private readonly target: Target,
-    private readonly ports: Map<string, DType>,
-    private readonly updated: ReadonlySet<string>,
-    private readonly inner = false,
+    private readonly shared: Shared,
+    private readonly inner: boolean,
   ) {
     super({ ...graph, inputs: [], state: [] }, b);
     for (const i of graph.inputs)
@@ -171,7 +195,7 @@ class Carrier extends Rebuilder {
   private readonly whole: Graph;
 
   private carrier(t: DType): DType {
-    return carrierOf(t, this.target);
+    return carrierOf(t, this.shared.target);
   }
 
   /** A value that lies in memory as it comes from the host, carried. */
@@ -182,20 +206,20 @@ class Carrier extends Rebuilder {
 
   private input(name: string, v: Value, resident: boolean): Value {
     const stored = this.storedType(v.dtype);
-    if (stored !== v.dtype) this.ports.set(`in:${name}`, v.dtype);
+    if (stored !== v.dtype) this.shared.ports.set(`in:${name}`, v.dtype);
     return this.widened(this.b.input(name, stored, v.shape, { resident }), v.dtype);
   }
 
   /** What elements from the host lie in memory as. */
   private storedType(t: DType): DType {
-    return isShort(t) ? 'uint16' : isWide(t) ? this.carrier(t) : t;
+    return isShort(t) ? 'uint16' : isWide(t) || t === 'float64' ? this.carrier(t) : t;
   }
 
   private slot(s: StateSlot): Value {
     const { dtype } = s.value;
     const shape = s.value.shape as readonly number[];
-    const stored = this.updated.has(s.name) ? this.carrier(dtype) : this.storedType(dtype);
-    if (stored !== dtype) this.ports.set(`state:${s.name}`, dtype);
+    const stored = this.shared.updated.has(s.name) ? this.carrier(dtype) : this.storedType(dtype);
+    if (stored !== dtype) this.shared.ports.set(`state:${s.name}`, dtype);
     const initial = s.initial && this.converted(s.initial, stored, `state '${s.name}'`);
     const value = this.b.stateSlot(s.name, stored, shape, { trainable: s.trainable, views: s.views, initial });
     return stored === this.carrier(dtype) ? value : this.widened(value, dtype);
@@ -219,7 +243,13 @@ class Carrier extends Rebuilder {
         if (x < lowest || x > highest)
           throw new ValueError(`${from} value ${x} of ${where} does not fit 32 bits, which integers have on webgpu; use the wasm device`);
     }
-    return tensorData(to, t.shape, hostArray(to, numbersOf(t.data)));
+    const narrow = tensorData(to, t.shape, hostArray(to, numbersOf(t.data)));
+    if (from === 'float64') {
+      const wide = t.data as Float64Array;
+      const lost = (narrow.data as Float32Array).findIndex((x, i) => Math.abs(x) === Infinity && Math.abs(wide[i]!) !== Infinity);
+      if (lost >= 0) this.shared.overflow ??= `${wide[lost]} of ${where}`;
+    }
+    return narrow;
   }
 
   run(): Graph {
@@ -234,7 +264,7 @@ class Carrier extends Rebuilder {
 
   /** A value as it leaves the graph. */
   private leaving(port: string | null, v: Value): Value {
-    if (port && this.carrier(v.dtype) !== v.dtype) this.ports.set(port, v.dtype);
+    if (port && this.carrier(v.dtype) !== v.dtype) this.shared.ports.set(port, v.dtype);
     const value = this.value(v);
     return isShort(v.dtype) ? roundedShort(this.b, value, v.dtype) : value;
   }
@@ -247,7 +277,7 @@ class Carrier extends Rebuilder {
         case 'cast':
           return this.set(n.outputs[0]!, this.cast(this.value(n.inputs[0]!), n.inputs[0]!.dtype, n.attrs.dtype));
         case 'bitcast':
-          return this.set(n.outputs[0]!, this.bitcast(this.value(n.inputs[0]!), n.inputs[0]!.dtype, n.attrs.dtype));
+          return this.set(n.outputs[0]!, this.bitcast(this.value(n.inputs[0]!), n.inputs[0]!.dtype, n.attrs.dtype, n.origin));
         default:
           return this.generic(n);
       }
@@ -274,8 +304,10 @@ class Carrier extends Rebuilder {
     return wrapped(b, b.cast(x, carrier), to);
   }
 
-  private bitcast(x: Value, from: DType, to: DType): Value {
+  private bitcast(x: Value, from: DType, to: DType, origin: string): Value {
     const { b } = this;
+    if ((from === 'float64' || to === 'float64') && this.carrier('float64') !== 'float64')
+      throw new UnsupportedError(`bitcast${origin ? ` of '${origin}'` : ''} wants the bits of float64, which WebGPU does not have; use the wasm device`);
     if (isShort(from) || isShort(to)) {
       const bits = isShort(from) ? encoded(b, roundedShort(b, x, from), from) : wrapped(b, b.cast(x, 'uint32'), 'uint16');
       return isShort(to) ? decoded(b, bits, to) : wrapped(b, b.cast(bits, this.carrier(to)), to);
@@ -300,7 +332,8 @@ class Carrier extends Rebuilder {
   private attrsOf(n: Node): OpAttrs[OpName] {
     if (n.op === 'iota') return { ...n.attrs, dtype: this.carrier(n.attrs.dtype) };
     if (n.op === 'pad' && isSmall(n.outputs[0]!.dtype)) return { ...n.attrs, value: numbersOf(hostArray(n.outputs[0]!.dtype, [n.attrs.value]))[0]! };
-    return mapSubgraphs(n, (g) => new Carrier(g, this.subBuilder(g), this.target, this.ports, this.updated, true).run()) ?? n.attrs;
+    if (n.op === 'pad' && this.carrier(n.outputs[0]!.dtype) === 'float32') return { ...n.attrs, value: Math.fround(n.attrs.value) };
+    return mapSubgraphs(n, (g) => new Carrier(g, this.subBuilder(g), this.shared, true).run()) ?? n.attrs;
   }
 
   private subBuilder(g: Graph): GraphBuilder {

@@ -105,8 +105,10 @@ export interface StoredType {
   readonly stored?: PlanDType;
 }
 
-/** What a data set of a dtype is stored as on WebGPU, which has no 64-bit integers; undefined: as it is. */
-export const residentType = (dtype: PlanDType): PlanDType | undefined => (dtype === 'int64' ? 'int32' : dtype === 'uint64' ? 'uint32' : undefined);
+const narrowed: Readonly<Partial<Record<PlanDType, PlanDType>>> = { int64: 'int32', uint64: 'uint32', float64: 'float32' };
+
+/** What a data set of a dtype is stored as on WebGPU, which has no 64-bit types; undefined: as it is. */
+export const residentType = (dtype: PlanDType): PlanDType | undefined => narrowed[dtype];
 
 /** Bytes of one element in device memory. */
 export const storedBytesOf = (t: StoredType): number => storageBytes[t.stored ?? t.dtype];

@@ -2,9 +2,9 @@
  * ONNX models that run. A model is compiled for the shapes that it is run with (and for the contents of inputs that decide shapes, such as the target of a Reshape); plans are kept,
  * and the weights are shared between them.
  */
-import { compile } from '../../codegen/compile.js';
+import { type CompileOptions, compile } from '../../codegen/compile.js';
 import { targetOf } from '../../codegen/target.js';
-import { type DType, type HostArray, hostArray, isBigArray, isFloat, isWide } from '../../ir/dtype.js';
+import { type DType, type HostArray, hostArray, isBigArray, isWide } from '../../ir/dtype.js';
 import { ShapeError, ValueError } from '../../ir/errors.js';
 import { evaluate, toHost } from '../../ir/evaluate.js';
 import type { Graph } from '../../ir/graph.js';
@@ -14,7 +14,6 @@ import { type DeviceName, openDevice } from '../../runtime/open.js';
 import { checkSupport } from './check.js';
 import { dtypeOf } from './element-types.js';
 import { type Imported, Importer, type InputBinding, ModelData } from './import.js';
-import { narrowFloat64 } from './narrow.js';
 import { type OnnxSource, type ReadOptions, readModel } from './read.js';
 import type { OpEntry } from './registry.js';
 import { bigOf, intOf } from './schema/codec.js';
@@ -30,8 +29,10 @@ export interface LoadOptions extends ReadOptions {
   readonly device?: OnnxDevice;
   /** Ops of domains that are not built in (or of the built-in ones, which they then replace). */
   readonly customOps?: readonly OpEntry[];
-  /** Computes float64 in float32, for devices without float64 (WebGPU). Inputs and outputs stay float64. Default false: such a model is refused there. */
-  readonly narrowFloat64?: boolean;
+  /** What becomes of float64 on WebGPU, which has none: 'float32' (the default) computes it in float32, with a warning, and inputs and outputs stay float64; 'refuse' throws UnsupportedError. */
+  readonly float64?: 'float32' | 'refuse';
+  /** Called with what a user should know, once for the model. Default: console.warn. */
+  readonly onWarning?: (message: string) => void;
   /** How many compiled plans are kept. Default 16. */
   readonly maxPlans?: number;
 }
@@ -96,7 +97,7 @@ export class OnnxModel {
     private readonly session: Session | null,
     private readonly release: () => void,
     private readonly maxPlans: number,
-    private readonly narrow: boolean,
+    private readonly compileOptions: Pick<CompileOptions, 'float64' | 'onWarning'>,
   ) {
     this.inputs = (data.graph.input ?? []).filter((i) => !data.initializers.has(i.name ?? '')).map((i) => infoOf(i, 'input'));
     this.outputs = (data.graph.output ?? []).map((o) => infoOf(o, 'output'));
@@ -115,7 +116,15 @@ export class OnnxModel {
       if (own) device?.dispose();
     };
     try {
-      return new OnnxModel(data, device, session, release, Math.max(options.maxPlans ?? 16, 1), options.narrowFloat64 ?? false);
+      const { float64, onWarning = (m: string) => console.warn(m) } = options;
+      if (float64 !== undefined && float64 !== 'float32' && float64 !== 'refuse')
+        throw new ValueError(`option 'float64' must be 'float32' or 'refuse', found '${String(float64)}'`);
+      let warned = false;
+      const warnOnce = (message: string): void => {
+        if (!warned) onWarning(message);
+        warned = true;
+      };
+      return new OnnxModel(data, device, session, release, Math.max(options.maxPlans ?? 16, 1), { float64, onWarning: warnOnce });
     } catch (e) {
       release();
       throw e;
@@ -150,8 +159,7 @@ export class OnnxModel {
     if (this.disposed) throw new ValueError('the model was disposed');
     const given = this.accept(feeds);
     const plan = await this.planFor(given);
-    const results = await plan.run(given);
-    return this.narrow ? Object.fromEntries(Object.entries(results).map(([n, t]) => [n, asType(t, this.outputs.find((o) => o.name === n)!.dtype)])) : results;
+    return plan.run(given);
   }
 
   dispose(): void {
@@ -193,7 +201,7 @@ export class OnnxModel {
         for (const n of e.inputs) this.decisive.add(n);
         continue;
       }
-      const plan = await this.compile(this.narrow ? { ...imported, graph: narrowFloat64(imported.graph) } : imported);
+      const plan = await this.compile(imported);
       this.plans.set(key, plan);
       if (this.plans.size > this.maxPlans) {
         const [first, dropped] = this.plans.entries().next().value as [string, LoadedGraph];
@@ -208,7 +216,7 @@ export class OnnxModel {
     const { graph } = imported;
     if (!this.device || !this.session) return referencePlan(imported);
     const name = 'run';
-    const plan = await this.session.load(compile({ [name]: graph }, { target: targetOf(this.device.info), name: graph.name }));
+    const plan = await this.session.load(compile({ [name]: graph }, { ...this.compileOptions, target: targetOf(this.device.info), name: graph.name }));
     return {
       imported,
       run: (feeds) => runPlan(plan, name, imported, feeds),
@@ -218,7 +226,7 @@ export class OnnxModel {
 }
 
 async function runPlan(plan: LoadedPlan, name: string, imported: Imported, feeds: Readonly<Record<string, TensorData>>): Promise<Record<string, TensorData>> {
-  plan.run(name, { inputs: Object.fromEntries(Object.entries(pick(imported.graph, feeds)).map(([n, t]) => [n, t.data])) });
+  plan.run(name, { inputs: Object.fromEntries(imported.graph.inputs.map((i) => [i.name, feeds[i.name]!.data])) });
   const read = async (output: string): Promise<TensorData> => plan.read(name, output);
   return collect(imported, read);
 }
@@ -235,13 +243,8 @@ function referencePlan(imported: Imported): LoadedGraph {
   };
 }
 
-/** Floats in another float type; other data as it is. */
-const asType = (t: TensorData, dtype: DType): TensorData =>
-  t.dtype === dtype || !isFloat(dtype) ? t : { dtype, shape: t.shape, data: hostArray(dtype, t.data as Float32Array) as HostArray };
-
-/** The data for the inputs that the graph has, in their types. */
 const pick = (graph: Graph, feeds: Readonly<Record<string, TensorData>>): Record<string, TensorData> =>
-  Object.fromEntries(graph.inputs.map((i) => [i.name, asType(feeds[i.name]!, i.value.dtype)]));
+  Object.fromEntries(graph.inputs.map((i) => [i.name, feeds[i.name]!]));
 
 /** Reads the outputs and cuts those whose size depends on the data. */
 async function collect(imported: Imported, read: (output: string) => Promise<TensorData>): Promise<Record<string, TensorData>> {

@@ -1,4 +1,4 @@
-/** The official backend cases of ../shared/onnx (or TENON_SHARED/onnx) where they are, how many kernels the light models take, and the op table of the documentation. */
+/** How many kernels the light models of ../shared/onnx (or TENON_SHARED/onnx) take, where they are, and the op table of the documentation. The backend cases are jobs of tests/run.ts. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,32 +8,16 @@ import { compile } from '../../codegen/compile.js';
 import { type TargetInfo, wasmTarget, webgpuTarget } from '../../codegen/target.js';
 import { OnnxModel } from '../../frontend/onnx/model.js';
 import { readModel } from '../../frontend/onnx/read.js';
-import { openDevice } from '../../runtime/open.js';
-import { runCase } from './cases.js';
 import { page, pageWithTable } from './op-table.js';
-import { casesIn } from './run.js';
 
 const shared = path.join(process.env.TENON_SHARED ?? fileURLToPath(new URL('../../../shared', import.meta.url)), 'onnx');
-/** These want the rounding noise of NumPy's own transform where the exact result is 0. */
-const noise = /^dft_inverse/;
 
 test('the op table of docs/onnx.md is that of the registry (node --import tsx tests/onnx/op-table.ts)', () => {
   assert.is(readFileSync(page, 'utf8'), pageWithTable());
 });
 
-if (!existsSync(shared)) console.log(`backend cases not run: there is no ${shared}`);
+if (!existsSync(shared)) console.log(`light models not looked at: there is no ${shared}`);
 else {
-  test('backend cases on WebAssembly', async () => {
-    const device = await openDevice('wasm');
-    const bad: string[] = [];
-    for (const c of casesIn(shared)) {
-      const o = await runCase(c, device);
-      if (o.result !== 'passed' && !noise.test(c.name)) bad.push(`${o.result} ${c.name}: ${o.note}`);
-    }
-    device.dispose();
-    assert.equal(bad, []);
-  });
-
   const limits: readonly (readonly [model: string, target: TargetInfo, kernels: number])[] = [
     ['light_resnet50', wasmTarget(2, false), 58],
     ['light_resnet50', webgpuTarget, 58],

@@ -18,7 +18,7 @@ export async function runOnDevice(
   target = targetFor(device),
   schedules?: Readonly<Record<string, string>>,
 ): Promise<{ outputs: Arrays; updates: Arrays }> {
-  const compiled = compile({ main: graph }, { target, verify: true, schedules });
+  const compiled = compile({ main: graph }, { target, verify: true, schedules, onWarning: () => undefined });
   const session = device.createSession();
   try {
     const plan = await session.load(compiled);
