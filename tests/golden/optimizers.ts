@@ -87,7 +87,7 @@ export async function runOptimizerCase(json: CaseHeader, check: Checker, target:
   try {
     const program = await executor.load(c.name, graph);
     for (const s of graph.state) {
-      const contents = initialContents(s.name, layout, optimizer, 0);
+      const contents = initialContents(s.name, layout, [optimizer], 0);
       if (contents) executor.writeState(s.name, contents);
     }
     const partOf = (flat: ArrayLike<number>, i: number): TensorData => {

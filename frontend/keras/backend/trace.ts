@@ -120,6 +120,8 @@ export class Trace {
   readonly sparseReads = new Map<Variable, SymbolicTensor[]>();
   /** Variables of flat slots that were assigned. */
   readonly replaced = new Set<Variable>();
+  /** Optimizers that have updated their variables in this step. */
+  readonly optimized = new Set<object>();
   private readonly reads = new Map<Variable, Value>();
   private readonly current = new Map<Variable, Value>();
   private randomOps = 0;

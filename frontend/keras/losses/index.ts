@@ -1,8 +1,10 @@
 /** tf.keras.losses: loss objects with a reduction, and what `compile({ loss })` takes. */
 import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import * as ops from '../backend/ops.js';
-import type { SymbolicTensor } from '../backend/trace.js';
-import { callable } from '../utils/callable.js';
+import { runEagerly } from '../backend/run-eagerly.js';
+import { SymbolicTensor, type Trace } from '../backend/trace.js';
+import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
+import { CallableObject, callable } from '../utils/callable.js';
 import { describe, oneOf, resolveOptions } from '../utils/options.js';
 import {
   classNamed,
@@ -27,14 +29,16 @@ export interface LossOptions {
 
 const lossDefaults: LossOptions = { reduction: 'sum_over_batch_size', semantics: 'keras3' };
 
-/** Base class: `call` gives the values, one for each sample. */
-export abstract class Loss {
+/** Base class: `call` gives the values, one for each sample. Instances are functions: `loss(target, prediction, sampleWeight)` gives the reduced loss. */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: gives instances their call signatures
+export abstract class Loss extends CallableObject {
   static readonly className: string = '';
-  readonly name: string;
+  declare readonly name: string;
   readonly reduction: Reduction;
   readonly semantics: Semantics;
   constructor(name: string, options: LossOptions = {}) {
-    this.name = options.name ?? name;
+    super();
+    Object.defineProperty(this, 'name', { value: options.name ?? name, enumerable: true });
     this.reduction = oneOf(this.className, 'reduction', options.reduction ?? 'sum_over_batch_size', [
       'sum_over_batch_size',
       'sum',
@@ -66,12 +70,35 @@ export abstract class Loss {
     return reduced(values, this.reduction, weights);
   }
 
+  /** What calling the loss does: within a call or a step on its tensors, else at once on arrays. */
+  apply(target: LossInput, prediction: LossInput, sampleWeight: LossInput | null = null): SymbolicTensor | Tensor {
+    const given = [target, prediction, sampleWeight];
+    const inner = given.find((x) => x instanceof SymbolicTensor);
+    const bring = (t: Trace) => (x: LossInput | null) => (x === null || x instanceof SymbolicTensor ? x : t.constant(float32Of(x)));
+    const run = (t: Trace) => {
+      const [y, p, w] = given.map(bring(t));
+      return this.compute(y!, p!, w ?? null);
+    };
+    return inner ? run(inner.trace) : runEagerly(this.name, false, (t) => run(t).toTensor());
+  }
+
   /** Whether a column against a vector is brought to one rank first. */
   protected readonly squeezes: boolean = true;
 
   getConfig(): JsonObject {
     return { name: this.name, reduction: this.reduction };
   }
+}
+
+export interface Loss {
+  (target: LossInput, prediction: SymbolicTensor, sampleWeight?: LossInput | null): SymbolicTensor;
+  (target: ArrayLikeInput, prediction: ArrayLikeInput, sampleWeight?: ArrayLikeInput | null): Tensor;
+}
+
+type LossInput = SymbolicTensor | ArrayLikeInput;
+function float32Of(x: ArrayLikeInput): Tensor {
+  const t = toTensor('a loss', x);
+  return t.dtype === 'float64' ? new Tensor(Float32Array.from(t.data), t.shape) : t;
 }
 
 /** A loss made of a function without options. */

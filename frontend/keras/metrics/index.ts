@@ -3,10 +3,12 @@ import { equalDim, type Shape } from '../../../ir/dim.js';
 import type { TypedArray } from '../../../ir/dtype.js';
 import { ShapeError, UnsupportedError, ValueError } from '../../../ir/errors.js';
 import * as ops from '../backend/ops.js';
-import { kerasShape, kerasShapeText, type SymbolicTensor } from '../backend/trace.js';
+import { runEagerly } from '../backend/run-eagerly.js';
+import { kerasShape, kerasShapeText, SymbolicTensor, type Trace } from '../backend/trace.js';
 import { Variable } from '../backend/variable.js';
 import * as lossFunctions from '../losses/functions.js';
 import { squeezeOrExpand } from '../losses/reduction.js';
+import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
 import { callable } from '../utils/callable.js';
 import { autoName } from '../utils/naming.js';
 import { describe, resolveOptions } from '../utils/options.js';
@@ -28,6 +30,31 @@ export interface MetricOptions {
 }
 
 const metricDefaults: MetricOptions = { name: null, dtype: null, semantics: 'keras3' };
+
+/** What a metric is given: a tensor of the call, or an array of the host. */
+export type MetricInput = SymbolicTensor | ArrayLikeInput;
+
+/** A result of a metric: a number, or numbers. */
+export class MetricResult {
+  constructor(readonly metric: Metric) {}
+  /** As the host knows it. */
+  get value(): number {
+    return this.metric.resultOf(this.metric.variables.map((v) => v.value));
+  }
+  valueOf(): number {
+    return this.value;
+  }
+  toString(): string {
+    return String(this.value);
+  }
+}
+
+/** The other arguments beside a tensor of a call. */
+const inCall = (beside: SymbolicTensor, x: MetricInput): SymbolicTensor => (x instanceof SymbolicTensor ? x : hostTensor(beside.trace, x));
+function hostTensor(t: Trace, x: MetricInput): SymbolicTensor {
+  const h = typeof x === 'number' ? new Tensor([x], []) : toTensor('updateState', x);
+  return t.constant({ dtype: h.dtype === 'float64' ? 'float32' : h.dtype, shape: h.shape, data: h.dtype === 'float64' ? Float32Array.from(h.data) : h.data });
+}
 
 /** Base class. A metric has variables, an update that is traced into the graph, and a result computed on the host. */
 export abstract class Metric {
@@ -51,12 +78,29 @@ export abstract class Metric {
   }
   /** Adds a batch to the state. */
   abstract update(target: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void;
-  /** In a call: adds values (Mean, Sum) or targets and predictions. Counts in training and evaluation, not in prediction. */
-  updateState(values: SymbolicTensor, prediction: SymbolicTensor = values, sampleWeight: SymbolicTensor | null = null): void {
-    if (values.trace.metrics) this.update(values, prediction, sampleWeight);
+  /**
+   * Adds values (Mean, Sum; then perhaps weights), or targets and predictions (then perhaps weights). In a call: counts in training and evaluation, not in prediction. On arrays of the host: at once.
+   */
+  updateState(values: MetricInput, prediction: MetricInput = values, sampleWeight: MetricInput | null = null): void {
+    if (values instanceof SymbolicTensor) {
+      if (values.trace.metrics) this.update(values, inCall(values, prediction), sampleWeight === null ? null : inCall(values, sampleWeight));
+      return;
+    }
+    runEagerly(this.name, false, (t) => {
+      const [y, p, w] = [values, prediction, sampleWeight].map((x) => (x === null ? null : hostTensor(t, x)));
+      this.update(y!, prediction === values ? y! : p!, w!);
+    });
+  }
+  /** The result so far. In `trainStep` and `testStep` it stands for the result at the time when the logs are read. */
+  result(): MetricResult {
+    return new MetricResult(this);
+  }
+  /** Begins anew. */
+  resetState(): void {
+    for (const v of this.variables) v.assign(0);
   }
   /** The result for the variables' values. */
-  abstract result(state: readonly TypedArray[]): number;
+  abstract resultOf(state: readonly TypedArray[]): number;
   getConfig(): JsonObject {
     return { name: this.name, dtype: 'float32' };
   }
@@ -118,10 +162,11 @@ export class MeanClass extends Metric {
     t.assign(this.total, ops.add(t.read(this.total), ops.sum(v)));
     t.assign(this.count, ops.add(t.read(this.count), n));
   }
-  override update(values: SymbolicTensor, _prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
-    this.updateValues(values, sampleWeight);
+  override update(values: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
+    // weights follow the values where there is nothing to predict
+    this.updateValues(values, sampleWeight ?? (prediction === values ? null : prediction));
   }
-  override result([total, count]: readonly TypedArray[]): number {
+  override resultOf([total, count]: readonly TypedArray[]): number {
     return count![0] === 0 ? 0 : total![0]! / count![0]!;
   }
 }
@@ -135,12 +180,28 @@ class SumClass extends Metric {
     super(o, 'sum');
     this.total = this.addVariable('total');
   }
-  override update(values: SymbolicTensor, _prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
-    const { values: v } = weightedValues(this, values, sampleWeight, ops.sum);
+  override update(values: SymbolicTensor, prediction: SymbolicTensor, sampleWeight: SymbolicTensor | null): void {
+    const { values: v } = weightedValues(this, values, sampleWeight ?? (prediction === values ? null : prediction), ops.sum);
     v.trace.assign(this.total, ops.add(v.trace.read(this.total), ops.sum(v)));
   }
-  override result([total]: readonly TypedArray[]): number {
+  override resultOf([total]: readonly TypedArray[]): number {
     return total![0]!;
+  }
+}
+
+/** The last scalar that it was given: what a step of one's own shows of a tensor. */
+export class LastClass extends Metric {
+  static override readonly className = 'Last';
+  private readonly last: Variable;
+  constructor(name: string) {
+    super({ name });
+    this.last = this.addVariable('last');
+  }
+  override update(value: SymbolicTensor): void {
+    value.trace.assign(this.last, ops.cast(value, 'float32'));
+  }
+  override resultOf([last]: readonly TypedArray[]): number {
+    return last![0]!;
   }
 }
 

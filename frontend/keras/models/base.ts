@@ -7,9 +7,10 @@ import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import type { FileTarget } from '../../formats/sink.js';
 import type { FileSource } from '../../formats/source.js';
-import { type KerasShape, listOf, separateLayout, type Tensors, Trace } from '../backend/trace.js';
+import { type KerasShape, listOf, SymbolicTensor, separateLayout, type Tensors, Trace } from '../backend/trace.js';
 import { EmbeddingClass } from '../layers/embedding.js';
 import { type CallArguments, type Layer, symbolicInputs } from '../layers/layer.js';
+import type { Metric } from '../metrics/index.js';
 import type { LoadWeightsOptions, SaveOptions } from '../saving/options.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
 import { resolveOptions } from '../utils/options.js';
@@ -18,8 +19,9 @@ import type { DataArgument } from './data.js';
 import * as loops from './loops.js';
 import { ModelCore } from './model-core.js';
 import { type PredictOptions, predict, predictAgain } from './predict.js';
-import { type ArraySpec, compiledGraph, type DataSpec, evaluateGraph, predictGraph, trainGraph } from './programs.js';
+import { type ArraySpec, compiledGraph, type DataSpec, evaluateGraph, type Form, predictGraph, trainGraph } from './programs.js';
 import { initialContents } from './session.js';
+import { type AnyStepData, computeLoss, computeMetrics, defaultStep, type LossArguments, type StepLogs, type StepTensor } from './steps.js';
 import { printSummary, type SummaryOptions, type SummaryRow } from './summary.js';
 
 export type { InputSpec, ModelState } from './model-core.js';
@@ -80,6 +82,58 @@ export abstract class ModelBase extends ModelCore {
   async testOnBatch(x: DataArgument, y?: DataArgument | null, options: loops.BatchOptions = {}): Promise<number | number[] | Record<string, number>> {
     await this.prepare('testOnBatch', x);
     return loops.onBatch(this, 'evaluate', x, y ?? null, options);
+  }
+
+  // ---- steps of one's own
+
+  /**
+   * To override: what a training step does with a batch. It calls the model (`this(x, { training: true })`), takes `computeLoss`, `ops.gradients` and `optimizer.applyGradients`, updates metrics, and
+   * gives what is shown: metrics, or scalars, by name. It is traced once and compiled into one graph. The default does what `compile` was given.
+   */
+  trainStep(data: AnyStepData): StepLogs | Promise<StepLogs> {
+    return defaultStep(this, 'train', data);
+  }
+  /** To override: what an evaluation step does with a batch; as `trainStep`, without an update. */
+  testStep(data: AnyStepData): StepLogs | Promise<StepLogs> {
+    return defaultStep(this, 'evaluate', data);
+  }
+  /** To override: the outputs of `predict` for `data.x`; default: those of the model. */
+  predictStep(data: AnyStepData): StepTensor | Promise<StepTensor> {
+    const list = data.x instanceof SymbolicTensor ? data.x : Array.isArray(data.x) ? (data.x as readonly SymbolicTensor[]) : Object.values(data.x);
+    return this.invoke(listOf(list)[0]!.trace, list, { training: false, mask: null });
+  }
+  /** Whether the model has a step of its own. */
+  hasOwn(step: 'trainStep' | 'testStep' | 'predictStep'): boolean {
+    return this[step] !== ModelBase.prototype[step];
+  }
+  /** How the inputs are given to steps. */
+  get inputForm(): Form {
+    return this.inputSpecs.length === 1 ? 'one' : 'list';
+  }
+  /** Names of what `predictStep` gave. */
+  predictedNames: readonly string[] | null = null;
+
+  /** In a step: the loss of the batch: what `compile` was given for each output, losses that layers added in this step, and those of weights. A scalar. */
+  computeLoss(given: LossArguments): SymbolicTensor {
+    return computeLoss(this, given);
+  }
+  /** In a step: updates the metrics that `compile` was given (not the mean of the loss). Gives all metrics by name. */
+  computeMetrics(given: LossArguments): Readonly<Record<string, Metric>> {
+    return computeMetrics(this, given);
+  }
+  /** In a step, as Keras 2: the loss for targets and predictions; updates its mean, too. */
+  compiledLoss(y: StepTensor | null, yPred: StepTensor, sampleWeight: StepTensor | null = null): SymbolicTensor {
+    const loss = this.computeLoss({ y, yPred, sampleWeight });
+    this.compiled.resolved!.loss.updateState(loss);
+    return loss;
+  }
+  /** The mean of the loss, the metrics that `compile` was given (from the first batch on), and those of layers and fields. All are reset at the start of an epoch and of an evaluation. */
+  get metrics(): readonly Metric[] {
+    const found = this.compiledWith?.resolved;
+    const own = this.layerMetrics;
+    if (!found) return own;
+    const first = [found.loss, ...found.outputLosses.flatMap((m) => (m ? [m] : [])), ...found.metrics.map((m) => m.metric)];
+    return [...new Set([...first, ...own])];
   }
 
   // ---- weights
@@ -157,7 +211,7 @@ export abstract class ModelBase extends ModelCore {
     const out: Record<string, TensorData> = {};
     for (const graph of Object.values(graphs)) {
       for (const s of graph.state) {
-        const data: TypedArray | null = out[s.name] ? null : initialContents(s.name, layout, this.optimizer, this.randomSeed());
+        const data: TypedArray | null = out[s.name] ? null : initialContents(s.name, layout, this.optimizers, this.randomSeed());
         if (data) out[s.name] = { dtype: s.value.dtype, shape: s.value.shape as readonly number[], data };
       }
     }

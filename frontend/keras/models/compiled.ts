@@ -63,6 +63,9 @@ export class Compiled {
   readonly losses: readonly (losses.Loss | null)[];
   readonly lossWeights: readonly number[];
   private found: ResolvedMetrics | null = null;
+  /** What steps of one's own show. */
+  private readonly logs = new Map<'train' | 'evaluate', ReadonlyMap<string, metrics.Metric>>();
+  private readonly lasts = new Map<string, InstanceType<typeof metrics.LastClass>>();
 
   constructor(
     readonly optimizer: Optimizer,
@@ -155,12 +158,33 @@ export class Compiled {
    * the losses of the outputs, then what is left in alphabetical order.
    */
   get listed(): readonly string[] {
+    const own = this.logs.get('train') ?? this.logs.get('evaluate');
+    if (own) return [...own.keys()];
     if (!this.found) return ['loss'];
     const names = this.found.all.map((m) => m.name);
     if (this.semantics === 'keras2') return names;
     const single = this.outputNames.length === 1 ? this.found.metrics.map((m) => m.metric.name) : [];
     const first = ['loss', ...single, ...this.found.outputLosses.flatMap((m) => (m ? [m.name] : []))];
     return [...first, ...names.filter((n) => !first.includes(n))];
+  }
+
+  /** What is shown of a step, by name, in order; null before the first one. */
+  shown(mode: 'train' | 'evaluate'): ReadonlyMap<string, metrics.Metric> | null {
+    return this.logs.get(mode) ?? (this.found && new Map(this.found.all.map((m) => [m.name, m])));
+  }
+  setLogs(mode: 'train' | 'evaluate', shown: ReadonlyMap<string, metrics.Metric>): void {
+    this.logs.set(mode, shown);
+  }
+  /** The keeper of a scalar that a step shows; one for each name. */
+  lastOf(mode: 'train' | 'evaluate', name: string, make: () => InstanceType<typeof metrics.LastClass>): InstanceType<typeof metrics.LastClass> {
+    const key = `${mode} ${name}`;
+    const last = this.lasts.get(key) ?? make();
+    this.lasts.set(key, last);
+    return last;
+  }
+  /** Everything that counts, of the model and of steps. */
+  get counting(): readonly metrics.Metric[] {
+    return [...new Set([...(this.found?.all ?? []), ...[...this.logs.values()].flatMap((m) => [...m.values()])])];
   }
 
   /** Metrics are resolved anew at the next batch. */

@@ -7,7 +7,7 @@ import type { Loss } from '../losses/index.js';
 import { type ArrayLikeInput, firstNonFinite, Tensor, toTensor } from '../tensor.js';
 import { describe, isPlainObject } from '../utils/options.js';
 import type { InputSpec } from './base.js';
-import type { ArraySpec, DataSpec } from './programs.js';
+import type { ArraySpec, DataSpec, Form } from './programs.js';
 
 /** One array, or one for each input or output: a list or an object by names. */
 export type DataArgument = ArrayLikeInput | readonly ArrayLikeInput[] | Readonly<Record<string, ArrayLikeInput>>;
@@ -18,6 +18,8 @@ export interface DataSet {
   readonly x: readonly Tensor[];
   readonly y: readonly (Tensor | null)[];
   readonly weights: readonly (Tensor | null)[];
+  /** For steps of one's own. */
+  readonly forms?: DataSpec['forms'];
 }
 
 /** Splits an argument for several inputs or outputs. */
@@ -170,11 +172,29 @@ function times(a: Tensor, b: Tensor | null): Tensor {
 
 const specOf = (t: Tensor): ArraySpec => ({ dtype: t.dtype, shape: t.shape.slice(1) });
 
-export const dataSpec = (d: DataSet): DataSpec => ({ x: d.x.map(specOf), y: d.y.map((t) => t && specOf(t)), weights: d.weights.map((t) => t && specOf(t)) });
+export const dataSpec = (d: DataSet): DataSpec => ({
+  x: d.x.map(specOf),
+  y: d.y.map((t) => t && specOf(t)),
+  weights: d.weights.map((t) => t && specOf(t)),
+  ...(d.forms ? { forms: d.forms } : {}),
+});
+
+const isArray = (v: unknown): boolean => v instanceof Tensor || ArrayBuffer.isView(v) || (isPlainObject(v) && 'data' in v && 'shape' in v);
+
+/** How several arrays are given: one alone, a list of arrays, or an object by names. */
+export function formOf(x: unknown): Form {
+  if (isPlainObject(x) && !isArray(x)) return Object.keys(x);
+  return Array.isArray(x) && x.length > 0 && x.every(isArray) ? 'list' : 'one';
+}
+
+/** Names of the parts of targets that belong to no outputs. */
+export const partNames = (x: unknown, form: Form): readonly string[] =>
+  typeof form !== 'string' ? form : form === 'one' ? ['y'] : (x as unknown[]).map((_, i) => `y_${i}`);
 
 /** Rows [start, end) of every array. */
 export const rowsOf = (d: DataSet, start: number, end: number): DataSet => ({
   count: end - start,
+  forms: d.forms,
   x: d.x.map((t) => t.rows(start, end)),
   y: d.y.map((t) => t?.rows(start, end) ?? null),
   weights: d.weights.map((t) => t?.rows(start, end) ?? null),

@@ -3,9 +3,9 @@ import { ValueError } from '../../../ir/errors.js';
 import type { Tensor } from '../tensor.js';
 import { positiveInteger } from '../utils/options.js';
 import type { ModelBase } from './base.js';
-import { checkEmbeddingIds, type DataSet, dataSpec, inputArrays, targetArrays, weightArrays } from './data.js';
+import { checkEmbeddingIds, type DataSet, dataSpec, formOf, inputArrays, partNames, targetArrays, weightArrays } from './data.js';
 import type { Program, ResidentData } from './executor.js';
-import { evaluateGraph, inputName, trainGraph } from './programs.js';
+import { evaluateGraph, type Form, inputName, trainGraph } from './programs.js';
 import type { ModelSession } from './session.js';
 import { DataStream, samplesAtOnce } from './streaming.js';
 
@@ -17,11 +17,23 @@ export function dataSet(
   y: unknown,
   sampleWeight: unknown,
   classWeight: Readonly<Record<number, number>> | null,
+  mode: 'train' | 'evaluate',
 ): DataSet {
   buildFrom(what, model, x);
   const inputs = inputArrays(what, x, model.inputSpecs);
   checkEmbeddingIds(what, inputs, model.embeddingTables());
   const count = inputs[0]!.shape[0]!;
+  if (model.hasOwn(mode === 'train' ? 'trainStep' : 'testStep')) {
+    // the step knows what its targets are
+    const forms = { x: model.inputForm, y: formOf(y), weights: formOf(sampleWeight) };
+    const specsOf = (given: unknown, form: Form) => {
+      const names = partNames(given, form);
+      return { outputNames: names, losses: names.map(() => null), classes: names.map(() => null) };
+    };
+    const targets = targetArrays(what, y, specsOf(y, forms.y), count);
+    const weights = weightArrays(what, sampleWeight, classWeight, targets, specsOf(sampleWeight, forms.weights), count);
+    return { count, x: inputs, y: targets, weights, forms };
+  }
   const specs = { outputNames: model.outputNames, losses: model.compiled.losses, classes: model.outputShapes().map((s) => s.at(-1) ?? null) };
   const targets = targetArrays(what, y, specs, count);
   return { count, x: inputs, y: targets, weights: weightArrays(what, sampleWeight, classWeight, targets, specs, count) };

@@ -11,3 +11,4 @@ export type { EvaluateOptions, FitOptions } from './loops.js';
 export type { PredictOptions } from './predict.js';
 export { Sequential } from './sequential.js';
 export { modelFromConfig } from './serialization.js';
+export type { AnyStepData, LossArguments, StepData, StepLogs, StepTensor } from './steps.js';

@@ -11,6 +11,9 @@ export const parametersSlot = 'params';
 export class ModelLayout implements Layout {
   readonly flat: FlatParameters;
   private readonly places = new Map<Variable, Place>();
+  /** Of variables that the model did not know of. */
+  private readonly further = new Map<Variable, Place>();
+  private readonly used = new Set<string>([parametersSlot]);
 
   constructor(trainable: readonly Variable[], others: readonly Variable[]) {
     const ordered = [...trainable.filter((v) => v.size % 4 === 0), ...trainable.filter((v) => v.size % 4 !== 0)];
@@ -23,24 +26,34 @@ export class ModelLayout implements Layout {
     const views = parts.map(({ variable, offset }) => ({ name: variable.path, offset, shape: variable.shape }));
     this.flat = { slot: parametersSlot, size, parts, views };
     for (const { variable, offset } of parts) this.places.set(variable, { slot: parametersSlot, flat: { offset, size, views } });
-    const used = new Set<string>([parametersSlot]);
-    for (const v of others) {
-      let slot = v.path;
-      for (let n = 1; used.has(slot); n++) slot = `${v.path}_${n}`;
-      used.add(slot);
-      this.places.set(v, { slot, flat: null });
-    }
+    for (const v of others) this.places.set(v, { slot: this.newSlot(v.path), flat: null });
   }
 
-  /** Variables that the model did not know of (metrics) lie in slots named by their paths. */
+  /** Variables that the model did not know of (metrics) lie in slots named by their paths, numbered where two have one path. */
   place(v: Variable): Place {
-    return this.places.get(v) ?? { slot: v.path, flat: null };
+    const known = this.places.get(v) ?? this.further.get(v);
+    if (known) return known;
+    const place = { slot: this.newSlot(v.path), flat: null };
+    this.further.set(v, place);
+    return place;
   }
 
-  /** Host values of all flat weights. */
-  gather(): Float32Array {
-    const out = new Float32Array(this.flat.size);
-    for (const { variable, offset } of this.flat.parts) out.set(variable.value, offset);
+  private newSlot(path: string): string {
+    let slot = path;
+    for (let n = 1; this.used.has(slot); n++) slot = `${path}_${n}`;
+    this.used.add(slot);
+    return slot;
+  }
+
+  /** Host values of all flat weights, or of those given, in their order there. */
+  gather(part: readonly Variable[] | null = null): Float32Array {
+    const wanted = part ? this.flat.parts.filter((p) => part.includes(p.variable)) : this.flat.parts;
+    const out = new Float32Array(wanted.reduce((n, p) => n + p.variable.size, 0));
+    let at = 0;
+    for (const { variable } of wanted) {
+      out.set(variable.value, at);
+      at += variable.size;
+    }
     return out;
   }
 

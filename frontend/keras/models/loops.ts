@@ -58,15 +58,18 @@ export interface BatchOptions {
 }
 
 /** Loss and metrics as they are on the device now. */
-async function readLogs(session: ModelSession, model: ModelBase): Promise<Record<string, number>> {
+async function readLogs(session: ModelSession, model: ModelBase, mode: 'train' | 'evaluate'): Promise<Record<string, number>> {
   const logs: Record<string, number> = {};
-  for (const m of model.compiled.resolved!.all) {
-    if (m.variables.every((v) => session.has(v))) logs[m.name] = m.result(await Promise.all(m.variables.map((v) => session.read(v))));
+  for (const [name, m] of model.compiled.shown(mode)!) {
+    if (m.variables.every((v) => session.has(v))) logs[name] = m.resultOf(await Promise.all(m.variables.map((v) => session.read(v))));
   }
   return logs;
 }
 
-const resetMetrics = (session: ModelSession, model: ModelBase): void => session.zeroVariables(model.compiled.resolved?.all.flatMap((m) => m.variables) ?? []);
+const resetMetrics = (session: ModelSession, model: ModelBase): void => {
+  const all = new Set([...model.compiled.counting, ...model.metrics]);
+  session.zeroVariables([...all].flatMap((m) => m.variables));
+};
 
 const bytesLimit = (what: string, bytes: number | null | undefined): number | null =>
   bytes === null || bytes === undefined ? null : positiveInteger(what, 'residentBytes', bytes);
@@ -139,9 +142,9 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   const verbose = verbosity('fit', o.verbose);
   const epochs = positiveInteger('fit', 'epochs', o.epochs);
   const residentBytes = bytesLimit('fit', o.residentBytes);
-  let train = dataSet('fit', model, x, y, o.sampleWeight, o.classWeight);
+  let train = dataSet('fit', model, x, y, o.sampleWeight, o.classWeight, 'train');
   let validation: DataSet | null = o.validationData
-    ? dataSet('fit: validationData', model, o.validationData[0], o.validationData[1], o.validationData[2] ?? null, null)
+    ? dataSet('fit: validationData', model, o.validationData[0], o.validationData[1], o.validationData[2] ?? null, null, 'evaluate')
     : null;
   if (!validation && o.validationSplit > 0) {
     if (!(o.validationSplit < 1)) throw new ValueError(`fit: 'validationSplit' must be at least 0 and below 1, got ${o.validationSplit}`);
@@ -186,16 +189,16 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
           ? {
               begin: (b: number) => callbacks.emit('onTrainBatchBegin', b, {}),
               end: async (b: number) => {
-                await callbacks.emit('onTrainBatchEnd', b, await readLogs(session, model));
+                await callbacks.emit('onTrainBatchEnd', b, await readLogs(session, model, 'train'));
                 session.syncLearningRate();
               },
             }
           : {}),
         progress: async (done) => {
-          if (bar.redraws) bar.update(done, await readLogs(session, model));
+          if (bar.redraws) bar.update(done, await readLogs(session, model, 'train'));
         },
       });
-      logs = await readLogs(session, model);
+      logs = await readLogs(session, model, 'train');
       if (tested && (epoch + 1) % o.validationFreq === 0) {
         const results = await test(session, model, tested, callbacks);
         for (const [name, value] of Object.entries(results)) logs[`val_${name}`] = value;
@@ -228,14 +231,14 @@ async function test(
     ...(watches
       ? {
           begin: (b: number) => callbacks.emit('onTestBatchBegin', b, {}),
-          end: async (b: number) => callbacks.emit('onTestBatchEnd', b, await readLogs(session, model)),
+          end: async (b: number) => callbacks.emit('onTestBatchEnd', b, await readLogs(session, model, 'evaluate')),
         }
       : {}),
     progress: async (done) => {
-      if (bar?.redraws) bar.update(done, await readLogs(session, model));
+      if (bar?.redraws) bar.update(done, await readLogs(session, model, 'evaluate'));
     },
   });
-  const logs = await readLogs(session, model);
+  const logs = await readLogs(session, model, 'evaluate');
   await callbacks.emit('onTestEnd', logs);
   return logs;
 }
@@ -250,7 +253,7 @@ export async function evaluate(model: ModelBase, x: DataArgument, y: DataArgumen
     residentBytes: null,
   });
   const verbose = verbosity('evaluate', o.verbose);
-  const data = dataSet('evaluate', model, x, y, o.sampleWeight, null);
+  const data = dataSet('evaluate', model, x, y, o.sampleWeight, null, 'evaluate');
   const batch = batchFor('evaluate', model, o.batchSize, data.count);
   const session = await model.session();
   const loaded = await loadData(session, model, 'evaluate', data, batch, bytesLimit('evaluate', o.residentBytes));
@@ -275,7 +278,7 @@ export async function onBatch(
 ): Promise<number | number[] | Logs> {
   const what = mode === 'train' ? 'trainOnBatch' : 'testOnBatch';
   const o = resolveOptions<Required<BatchOptions>>(what, [options], [], { sampleWeight: null, classWeight: null, returnDict: false, resetMetrics: true });
-  const data = dataSet(what, model, x, y, o.sampleWeight, o.classWeight);
+  const data = dataSet(what, model, x, y, o.sampleWeight, o.classWeight, mode);
   batchFor(what, model, data.count, data.count);
   const session = await model.session();
   const spec = dataSpec(data);
@@ -298,13 +301,14 @@ export async function onBatch(
   bring('y', data.y);
   bring('sample_weight', data.weights);
   program.run({ symbols: { ...openSizes(model, data), batch: data.count }, inputs });
-  const logs = await readLogs(session, model);
+  const logs = await readLogs(session, model, mode);
   if (o.returnDict) return logs;
   return listOfLogs(model, logs);
 }
 
 /** The values in the order of `metricsNames`; the loss alone where there is nothing else. */
 export function listOfLogs(model: ModelBase, logs: Logs): number | number[] {
-  const values = model.metricsNames.flatMap((name) => (name in logs ? [logs[name]!] : []));
+  const names = model.metricsNames.filter((name) => name in logs);
+  const values = [...names, ...Object.keys(logs).filter((n) => !names.includes(n))].map((name) => logs[name]!);
   return values.length === 1 ? values[0]! : values;
 }

@@ -4,7 +4,7 @@ import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { CompiledPlan } from '../../../runtime/plan.js';
 import type { KerasShape } from '../backend/trace.js';
 import { type InputShape, Layer, type LayerOptions } from '../layers/layer.js';
-import { unique } from '../layers/tracking.js';
+import { tracked, unique } from '../layers/tracking.js';
 import * as optimizers from '../optimizers/index.js';
 import { autoName } from '../utils/naming.js';
 import { resolveOptions } from '../utils/options.js';
@@ -94,6 +94,15 @@ export abstract class ModelCore extends Layer {
   get optimizer(): optimizers.Optimizer | null {
     return this.compiledWith?.optimizer ?? null;
   }
+  /** That one, then those in fields, which a `trainStep` of one's own may use. */
+  get optimizers(): readonly optimizers.Optimizer[] {
+    const isOptimizer = (x: unknown): x is optimizers.Optimizer => x instanceof optimizers.Optimizer;
+    const all = unique([...(this.optimizer ? [this.optimizer] : []), ...tracked(this, isOptimizer)]);
+    all.forEach((o, i) => {
+      o.scope = i === 0 && o === this.optimizer ? '' : `optimizer_${i}/`;
+    });
+    return all;
+  }
   /** Names of what `evaluate` and `trainOnBatch` return in lists; known after the first batch. */
   get metricsNames(): readonly string[] {
     return this.compiledWith?.listed ?? ['loss'];
@@ -173,7 +182,7 @@ export abstract class ModelCore extends Layer {
     await this.settle();
     if (!this.current) {
       const { executor, release } = this.runEagerly ? { executor: new EagerExecutor(), release: () => undefined } : await openExecutor(this.device);
-      this.current = new ModelSession(executor, this.layout(), this.optimizer, this.randomSeed(), release, this.restored);
+      this.current = new ModelSession(executor, this.layout(), this.optimizers, this.randomSeed(), release, this.restored);
     }
     return this.current;
   }

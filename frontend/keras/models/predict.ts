@@ -68,6 +68,8 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
   const session = await model.session();
   const specs = inputs.map((t) => ({ dtype: t.dtype, shape: t.shape.slice(1) }));
   const program = await session.program(`predict ${JSON.stringify(specs)} ${batch}`, 'predict', () => predictGraph(model, session.layout, specs, batch));
+  // in eager mode a step of one's own is traced by its first run
+  const outputNames = (model.hasOwn('predictStep') ? model.predictedNames : null) ?? model.outputNames;
   const changesState = model.allState.length > 0;
   if (changesState) session.markTrained();
   const symbols = openSizes(model, { x: inputs });
@@ -81,7 +83,7 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
       program,
       symbols: { ...symbols, batch: count },
       input: inputName('x', 0, 1, false),
-      outputs: model.outputNames,
+      outputs: outputNames,
       tables: tables.some((t) => t.length > 0) ? tables : null,
       changesState,
     };
@@ -89,13 +91,13 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
   const callbacks = new CallbackList(o.callbacks, model, { epochs: 1, steps, verbose });
   const bar = new ProgressBar(steps, verbose, standardOutput());
   await callbacks.emit('onPredictBegin', {});
-  const parts: TensorData[][] = model.outputNames.map(() => []);
+  const parts: TensorData[][] = outputNames.map(() => []);
   for (let step = 0; step < steps; step++) {
     await callbacks.emit('onPredictBatchBegin', step, {});
     const [from, to] = [step * batch, Math.min(count, (step + 1) * batch)];
     const rows = inputs.map((t) => t.rows(from, to));
     program.run({ symbols: { ...symbols, batch: to - from }, inputs: Object.fromEntries(rows.map((t, i) => [inputName('x', i, rows.length, false), t])) });
-    for (const [i, name] of model.outputNames.entries()) parts[i]!.push(await program.read(name));
+    for (const [i, name] of outputNames.entries()) parts[i]!.push(await program.read(name));
     await callbacks.emit('onPredictBatchEnd', step, {});
     bar.update(step + 1, {});
   }

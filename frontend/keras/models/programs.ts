@@ -3,23 +3,26 @@
 import { gradients } from '../../../ir/autodiff.js';
 import { type Dim, evalDim, isStatic, type Shape, symbol } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
-import { UnsupportedError, ValueError } from '../../../ir/errors.js';
+import { UnsupportedError } from '../../../ir/errors.js';
 import type { Graph, Value } from '../../../ir/graph.js';
 import { programBuilder } from '../backend/eager.js';
-import * as ops from '../backend/ops.js';
-import { listOf, type SymbolicTensor, Trace } from '../backend/trace.js';
+import { iterationSlot, listOf, type SymbolicTensor, Trace } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import { symbolOfAxis } from '../layers/layer.js';
 import { after } from '../utils/promises.js';
 import type { ModelBase } from './base.js';
-import type { Compiled, ResolvedMetrics } from './compiled.js';
+import type { Compiled } from './compiled.js';
 import type { ModelLayout } from './layout.js';
+import { lossAndMetrics, ownPrediction, ownStep, type StepTensors } from './steps.js';
 
 /** One array of a data set: dtype, and shape of one sample. */
 export interface ArraySpec {
   readonly dtype: DType;
   readonly shape: readonly number[];
 }
+
+/** How the user gave several arrays: one alone, a list, or an object with these keys. */
+export type Form = 'one' | 'list' | readonly string[];
 
 export interface DataSpec {
   /** One for each input of the model. */
@@ -28,6 +31,8 @@ export interface DataSpec {
   readonly y: readonly (ArraySpec | null)[];
   /** Sample weights for each output; null where there are none. */
   readonly weights: readonly (ArraySpec | null)[];
+  /** As a step of one's own gets them; default: one alone, or a list. */
+  readonly forms?: { readonly x: Form; readonly y: Form; readonly weights: Form };
 }
 
 export interface ProgramOptions {
@@ -44,7 +49,7 @@ export const cursorSlot = { train: 'data/cursor', evaluate: 'data/evaluate_curso
 export const inputName = (kind: 'x' | 'y' | 'sample_weight', index: number, count: number, resident: boolean): string =>
   count === 1 && !resident ? kind : `${kind}_${index}`;
 
-interface Batch {
+export interface Batch {
   readonly x: readonly SymbolicTensor[];
   readonly y: readonly (SymbolicTensor | null)[];
   readonly weights: readonly (SymbolicTensor | null)[];
@@ -109,61 +114,6 @@ function declaredShape(t: Trace, shape: readonly (number | null)[], a: ArraySpec
   });
 }
 
-/** All losses of a batch: total, and of each output. Metrics are updated on the way. */
-function lossAndMetrics(t: Trace, model: ModelBase, compiled: Compiled, batch: Batch, predictions: readonly SymbolicTensor[]): SymbolicTensor {
-  const known = compiled.resolved !== null;
-  const resolved = compiled.resolve(
-    batch.y.map((y) => y?.shape ?? null),
-    predictions.map((p) => p.shape),
-    model.layerMetrics,
-  );
-  try {
-    return tracked(t, model, compiled, batch, predictions, resolved);
-  } catch (e) {
-    // what was resolved for targets that do not fit must not stay
-    if (!known) compiled.forget();
-    throw e;
-  }
-}
-
-function tracked(
-  t: Trace,
-  model: ModelBase,
-  compiled: Compiled,
-  batch: Batch,
-  predictions: readonly SymbolicTensor[],
-  resolved: ResolvedMetrics,
-): SymbolicTensor {
-  const { b } = t;
-  const parts: SymbolicTensor[] = [];
-  b.withOrigin('loss', () => {
-    compiled.losses.forEach((loss, i) => {
-      const y = batch.y[i];
-      if (!loss || !y) return;
-      const value = b.withOrigin(loss.name, () => loss.compute(y, predictions[i]!, batch.weights[i] ?? null));
-      const scalar = value.rank === 0 ? value : ops.mean(value);
-      trackOutputLoss(model, resolved, i, scalar, batch.size);
-      parts.push(compiled.lossWeights[i] === 1 ? scalar : ops.multiply(scalar, compiled.lossWeights[i]!));
-    });
-    if (parts.length === 0 && t.losses.length === 0) throw new ValueError(`model '${model.name}' has no loss: give one to compile, or targets to fit`);
-    parts.push(...t.losses, ...model.weightLosses(t));
-  });
-  const total = parts.reduce((a, x) => ops.add(a, x));
-  b.withOrigin('metrics', () => {
-    resolved.loss.updateValues(total, ops.size(total, batch.size));
-    for (const { metric, output, weighted } of resolved.metrics) {
-      const y = batch.y[output];
-      if (y) b.withOrigin(metric.name, () => metric.update(y, predictions[output]!, weighted ? (batch.weights[output] ?? null) : null));
-    }
-  });
-  return total;
-}
-
-/** Keras 2 weighs the batches' losses by their sizes, Keras 3 does not. */
-function trackOutputLoss(model: ModelBase, resolved: ResolvedMetrics, output: number, value: SymbolicTensor, size: Dim): void {
-  resolved.outputLosses[output]?.updateValues(value, model.semantics === 'keras2' ? ops.size(value, size) : null);
-}
-
 function trace(model: ModelBase, name: string, layout: ModelLayout, training: boolean, metrics = true): Trace {
   return new Trace(programBuilder(`${model.name}/${name}`), { training, layout, metrics });
 }
@@ -173,10 +123,16 @@ function forward<R>(t: Trace, model: ModelBase, x: readonly SymbolicTensor[], ne
   return after(model.invoke(t, x.length === 1 ? x[0]! : x, { training: t.training, mask: null }), (out) => next(listOf(out)));
 }
 
-/** Forward pass, loss, gradients, optimizer update and metrics. */
+/** Forward pass, loss, gradients, optimizer update and metrics; or the model's own `trainStep`. */
 export function trainGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): ProgramGraph {
   const t = trace(model, 'train', layout, true);
   const batch = inputs(t, model, spec, 'train', o);
+  if (model.hasOwn('trainStep')) {
+    return after(ownStep(t, model, compiled, 'train', spec, batch), (logs) => {
+      settle(t, layout, model);
+      return finished(t, o, logs);
+    });
+  }
   return forward(t, model, batch.x, (predictions) => {
     const total = lossAndMetrics(t, model, compiled, batch, predictions);
     const weights = layout.flat.parts.map((p) => t.read(p.variable).value);
@@ -185,6 +141,25 @@ export function trainGraph(model: ModelBase, layout: ModelLayout, compiled: Comp
     if (o.samples === null) t.b.output('loss', total.value);
     return t.b.build();
   });
+}
+
+/** What a step of one's own leaves: weights that were given new values one by one, and the count of steps. */
+function settle(t: Trace, layout: ModelLayout, model: ModelBase): void {
+  const { b } = t;
+  const { flat } = layout;
+  if (t.replaced.size > 0) {
+    const parts = flat.parts.map((p) => b.reshape(t.read(p.variable).value, [p.variable.size]));
+    b.update(flat.slot, b.concat(parts, 0));
+  }
+  // random numbers follow the count
+  const main = model.optimizers[0];
+  if (!main || main.counterSlot !== iterationSlot || !t.optimized.has(main)) b.update(iterationSlot, b.add(b.stateSlot(iterationSlot, 'int32', []), 1));
+}
+
+/** The graph of a step of one's own: tensors that it gave are outputs where each run brings its batch. */
+function finished(t: Trace, o: ProgramOptions, logs: StepTensors): Graph {
+  if (o.samples === null) for (const [name, x] of logs) t.b.output(name, x.value);
+  return t.b.build();
 }
 
 /** Rows of embedding tables that the batch reads. A table that is used otherwise too has a dense gradient. */
@@ -206,6 +181,7 @@ function touchedRows(t: Trace, layout: ModelLayout): Map<Variable, SymbolicTenso
 export function evaluateGraph(model: ModelBase, layout: ModelLayout, compiled: Compiled, spec: DataSpec, o: ProgramOptions): ProgramGraph {
   const t = trace(model, 'evaluate', layout, false);
   const batch = inputs(t, model, spec, 'evaluate', o);
+  if (model.hasOwn('testStep')) return after(ownStep(t, model, compiled, 'evaluate', spec, batch), (logs) => finished(t, o, logs));
   return forward(t, model, batch.x, (predictions) => {
     const total = lossAndMetrics(t, model, compiled, batch, predictions);
     if (o.samples === null) t.b.output('loss', total.value);
@@ -213,10 +189,16 @@ export function evaluateGraph(model: ModelBase, layout: ModelLayout, compiled: C
   });
 }
 
-/** Forward pass; the outputs are named by the output layers. */
+/** Forward pass; the outputs are named by the output layers. Or the model's own `predictStep`. */
 export function predictGraph(model: ModelBase, layout: ModelLayout, x: readonly ArraySpec[], batch: number): ProgramGraph {
   const t = trace(model, 'predict', layout, false, false);
   const given = inputs(t, model, { x, y: [], weights: [] }, 'evaluate', { batch, samples: null });
+  if (model.hasOwn('predictStep')) {
+    return after(ownPrediction(t, model, given), (outputs) => {
+      for (const [name, o] of outputs) t.b.output(name, o.value);
+      return t.b.build();
+    });
+  }
   return forward(t, model, given.x, (outputs) => {
     outputs.forEach((o, i) => {
       t.b.output(model.outputNames[i]!, o.value);

@@ -6,21 +6,20 @@ import type { CompiledPlan } from '../../../runtime/plan.js';
 import { iterationSlot, seedSlot } from '../backend/trace.js';
 import type { Variable, VariableHome } from '../backend/variable.js';
 import type { Optimizer } from '../optimizers/index.js';
-import { learningRateSlot } from '../optimizers/optimizer.js';
 import type { Executor, Program } from './executor.js';
 import type { ModelLayout } from './layout.js';
 import type { Shortcut } from './predict.js';
 import { compiledGraph, type ProgramGraph } from './programs.js';
 
 /** Contents that a state slot starts with; null: zeros. */
-export function initialContents(slot: string, layout: ModelLayout, optimizer: Optimizer | null, seed: number): TypedArray | null {
+export function initialContents(slot: string, layout: ModelLayout, optimizers: readonly Optimizer[], seed: number): TypedArray | null {
   if (slot === layout.flat.slot) return layout.gather();
   if (slot === seedSlot) return Uint32Array.of(seed);
   if (slot === iterationSlot) return Int32Array.of(0);
-  if (optimizer) {
-    if (slot === learningRateSlot) return Float32Array.of(optimizer.learningRate);
+  for (const optimizer of optimizers) {
+    if (slot === optimizer.rateSlot) return Float32Array.of(optimizer.learningRate);
     const name = optimizer.allSlots().find((s) => optimizer.stateName(s) === slot);
-    if (name !== undefined) return optimizer.initialSlot(name, layout.gather());
+    if (name !== undefined) return optimizer.initialSlot(name, layout.gather(optimizer.part));
   }
   const variable = layout.separate.find((v) => layout.place(v).slot === slot);
   return variable ? variable.value : null;
@@ -31,14 +30,15 @@ export class ModelSession implements VariableHome {
   private readonly initialized = new Set<string>();
   /** For a prediction like the last one (predict.ts). */
   shortcut: Shortcut | null = null;
-  private writtenRate = Number.NaN;
+  private readonly writtenRates = new Map<Optimizer, number>();
   /** The device may hold newer weights than the host. */
   private deviceIsNewer = false;
 
   constructor(
     readonly executor: Executor,
     readonly layout: ModelLayout,
-    private readonly optimizer: Optimizer | null,
+    /** The one that the model was compiled with first, if any. */
+    private readonly optimizers: readonly Optimizer[],
     private readonly seed: number,
     private readonly release: () => void,
     /** Contents of slots that a file held; each is taken when its slot is made. */
@@ -74,10 +74,11 @@ export class ModelSession implements VariableHome {
   /** What a state slot starts with; it counts as being there from now on. */
   private firstContents(slot: string, dtype: DType, shape: readonly number[]): TypedArray {
     this.initialized.add(slot);
-    if (slot === learningRateSlot) this.writtenRate = this.optimizer!.learningRate;
+    const rated = this.optimizers.find((o) => o.rateSlot === slot);
+    if (rated) this.writtenRates.set(rated, rated.learningRate);
     const kept = this.restored.get(slot);
     this.restored.delete(slot);
-    return kept ?? initialContents(slot, this.layout, this.optimizer, this.seed) ?? numbersOf(hostArray(dtype, sizeOf(shape)));
+    return kept ?? initialContents(slot, this.layout, this.optimizers, this.seed) ?? numbersOf(hostArray(dtype, sizeOf(shape)));
   }
 
   /** The plans of the programs made so far, the last of each name: train, evaluate, predict. */
@@ -86,12 +87,13 @@ export class ModelSession implements VariableHome {
     return Object.fromEntries(plans.map((c) => [c.plan.programs[0]!.name, c]));
   }
 
-  /** Brings a learning rate that was set on the host to the device. */
+  /** Brings learning rates that were set on the host to the device. */
   syncLearningRate(): void {
-    const rate = this.optimizer?.learningRate;
-    if (rate === undefined || rate === this.writtenRate || !this.initialized.has(learningRateSlot)) return;
-    this.writtenRate = rate;
-    this.executor.writeState(learningRateSlot, Float32Array.of(rate));
+    for (const o of this.optimizers) {
+      if (o.learningRate === this.writtenRates.get(o) || !this.initialized.has(o.rateSlot)) continue;
+      this.writtenRates.set(o, o.learningRate);
+      this.executor.writeState(o.rateSlot, Float32Array.of(o.learningRate));
+    }
   }
 
   /** Sets slots to zero, such as the accumulators of metrics at the start of an epoch. */
@@ -116,16 +118,28 @@ export class ModelSession implements VariableHome {
 
   /** Weights become their moving average, as Keras leaves them after `fit` with an optimizer that keeps one. */
   async finalizeAverage(): Promise<void> {
-    const slot = this.optimizer?.useEma ? this.optimizer.stateName('average') : null;
-    if (slot === null || !this.initialized.has(slot)) return;
-    this.executor.writeState(this.layout.flat.slot, await this.executor.readState(slot));
+    const averaging = this.optimizers.filter((o) => o.useEma && this.initialized.has(o.stateName('average')));
+    if (averaging.length === 0) return;
+    const { flat } = this.layout;
+    const all = (await this.executor.readState(flat.slot)).slice();
+    for (const o of averaging) {
+      const average = await this.executor.readState(o.stateName('average'));
+      let at = 0;
+      for (const { variable, offset } of flat.parts) {
+        if (o.part && !o.part.includes(variable)) continue;
+        all.set(average.subarray(at, at + variable.size), offset);
+        at += variable.size;
+      }
+    }
+    this.executor.writeState(flat.slot, all);
   }
 
   /** Contents of all slots that are not weights or states of layers (optimizer, counters, metrics); the learning rate is the optimizer's own. */
   async exportSlots(): Promise<Map<string, TypedArray>> {
     const own = new Set([this.layout.flat.slot, ...this.layout.separate.map((v) => this.layout.place(v).slot)]);
+    for (const o of this.optimizers) own.add(o.rateSlot);
     const out = new Map(this.restored);
-    for (const name of this.initialized) if (!own.has(name) && name !== learningRateSlot) out.set(name, await this.executor.readState(name));
+    for (const name of this.initialized) if (!own.has(name)) out.set(name, await this.executor.readState(name));
     return out;
   }
   /** Gives slots contents: now where they are, otherwise when they are made. */

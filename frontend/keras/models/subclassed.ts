@@ -58,6 +58,11 @@ export class SubclassedClass extends ModelBase {
     this.describeInputs((several ? shape : [shape]) as readonly KerasShape[]);
     this.ensureBuilt(shape);
     if (this.outputsAre) return;
+    if (this.call === ModelBase.prototype.call && (this.hasOwn('trainStep') || this.hasOwn('predictStep'))) {
+      // such as a GAN: its steps call the models inside
+      this.outputsAre = [];
+      return;
+    }
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
     const specs = this.inputSpecs;
     const xs = symbolicInputs(
@@ -140,11 +145,15 @@ export class SubclassedClass extends ModelBase {
       super.trainableWeights,
     );
   }
+  /** A model without a call has those of the models in its fields. */
+  private get hasWeights(): boolean {
+    return this.built || (this.layers.length > 0 && this.layers.every((l) => l.built));
+  }
   override getWeights(): Promise<Tensor[]> {
-    return this.built ? super.getWeights() : Promise.reject(this.unbuilt('weights'));
+    return this.hasWeights ? super.getWeights() : Promise.reject(this.unbuilt('weights'));
   }
   override setWeights(weights: Parameters<ModelBase['setWeights']>[0]): void {
-    if (!this.built) throw this.unbuilt('weights');
+    if (!this.hasWeights) throw this.unbuilt('weights');
     super.setWeights(weights);
   }
 

@@ -142,7 +142,7 @@ export abstract class Optimizer {
 
   /** The state slot of an optimizer slot. */
   stateName(slot: string): string {
-    return `${this.name}/${slot}`;
+    return `${this.scope}${this.name}/${slot}`;
   }
 
   /** All slots, with that of the moving average. */
@@ -159,35 +159,113 @@ export abstract class Optimizer {
   apply(t: Trace, flat: FlatParameters, gradients: readonly Value[], touchedRows: ReadonlyMap<Variable, SymbolicTensor> = new Map()): void {
     const { b } = t;
     b.withOrigin('optimizer', () => {
-      const counter = b.stateSlot(iterationSlot, 'int32', []);
-      b.update(iterationSlot, b.add(counter, 1));
+      const iteration = this.count(t);
       if (flat.size === 0) return;
       const slot = b.stateSlot(flat.slot, 'float32', [flat.size], { trainable: true, views: flat.views });
       const current = () => flat.parts.map((p) => b.reshape(t.read(p.variable).value, [p.variable.size]));
       const old = t.tensor(t.replaced.size === 0 ? slot : b.concat(current(), 0));
-      const iteration = ops.cast(t.tensor(counter), 'float32');
-      const learningRate = this.learningRateAt(t, iteration);
-      const gradient = this.clipped(t, flat, gradients);
-      const vector = (name: string) => t.tensor(b.stateSlot(this.stateName(name), 'float32', [flat.size], { views: flat.views }));
-      const parameters = this.weightDecay ? ops.subtract(old, ops.multiply(ops.multiply(old, this.weightDecay), learningRate)) : old;
-      let value = this.update({
-        parameters,
-        gradient,
-        learningRate,
-        iteration,
-        step: ops.add(iteration, 1),
-        touched: this.updatesTouchedRowsOnly ? flatTouched(t, flat, touchedRows) : null,
-        slot: vector,
-        setSlot: (name, x) => b.update(this.stateName(name), x.value),
-      });
-      // Keras 3 averages before constraints, Keras 2 too; both overwrite before them
-      if (this.useEma) value = this.averaged(t, value, vector('average'), iteration);
-      b.update(flat.slot, this.constrained(t, flat, value).value);
+      b.update(flat.slot, this.updated(t, flat, old, iteration, gradients, touchedRows).value);
     });
   }
 
+  /**
+   * In a step of one's own (`trainStep`): updates the variables by their gradients, as `ops.gradients` gives them. Once for each optimizer and step; reads that follow see the new values.
+   * Throws ValueError for a variable that the model does not train, and for a second update in one step.
+   */
+  applyGradients(gradientsAndVariables: Iterable<readonly [SymbolicTensor, Variable]>): void {
+    const pairs = [...gradientsAndVariables];
+    const t = pairs[0]?.[0].trace;
+    if (!t) throw new ValueError(`${this.className}.applyGradients: no gradients were given`);
+    if (t.optimized.has(this))
+      throw new ValueError(`${this.className}.applyGradients: this optimizer has updated variables in this step already: give it all of them at once`);
+    t.optimized.add(this);
+    const sorted = pairs
+      .map(([gradient, variable]) => {
+        const place = t.layout.place(variable).flat;
+        if (!place) throw new ValueError(`${this.className}.applyGradients: the model does not train '${variable.path}'`);
+        return { gradient, variable, place };
+      })
+      .sort((a, b) => a.place.offset - b.place.offset);
+    const { place } = sorted[0]!;
+    let size = 0;
+    const parts = sorted.map(({ variable }) => {
+      const offset = size;
+      size += variable.size;
+      return { variable, offset };
+    });
+    const all = size === place.size;
+    const views = all ? place.views : parts.map(({ variable, offset }) => ({ name: variable.path, offset, shape: variable.shape }));
+    const flat: FlatParameters = { slot: t.layout.place(sorted[0]!.variable).slot, size, parts, views };
+    this.part = all ? null : parts.map((p) => p.variable);
+    const { b } = t;
+    b.withOrigin(this.name, () => {
+      const iteration = this.count(t);
+      const old = b.concat(
+        parts.map((p) => b.reshape(t.read(p.variable).value, [p.variable.size])),
+        0,
+      );
+      const gradients = sorted.map((s) => t.capture(s.gradient).value);
+      const value = this.updated(t, flat, t.tensor(old), iteration, gradients, new Map()).value;
+      for (const { variable, offset } of parts) t.assign(variable, t.tensor(b.reshape(b.slice(value, [offset], [offset + variable.size]), variable.shape)));
+      if (!all) return;
+      b.update(flat.slot, value);
+      t.replaced.clear();
+    });
+  }
+
+  /** What the names of the state begin with: set by a model for optimizers beside the one that it was compiled with. */
+  scope = '';
+  /** The variables that are updated, in the order of the slots; null: all of the model. */
+  part: readonly Variable[] | null = null;
+  /** State: the learning rate, where it is a number. */
+  get rateSlot(): string {
+    return `${this.scope}${learningRateSlot}`;
+  }
+  /** State: steps done. */
+  get counterSlot(): string {
+    return `${this.scope}${iterationSlot}`;
+  }
+
+  /** Counts a step; gives the number of those before. */
+  private count(t: Trace): SymbolicTensor {
+    const { b } = t;
+    const counter = b.stateSlot(this.counterSlot, 'int32', []);
+    b.update(this.counterSlot, b.add(counter, 1));
+    return t.tensor(counter);
+  }
+
+  /** The new parameters. */
+  private updated(
+    t: Trace,
+    flat: FlatParameters,
+    old: SymbolicTensor,
+    counter: SymbolicTensor,
+    gradients: readonly Value[],
+    touchedRows: ReadonlyMap<Variable, SymbolicTensor>,
+  ): SymbolicTensor {
+    const { b } = t;
+    const iteration = ops.cast(counter, 'float32');
+    const learningRate = this.learningRateAt(t, iteration);
+    const gradient = this.clipped(t, flat, gradients);
+    const vector = (name: string) => t.tensor(b.stateSlot(this.stateName(name), 'float32', [flat.size], { views: flat.views }));
+    const parameters = this.weightDecay ? ops.subtract(old, ops.multiply(ops.multiply(old, this.weightDecay), learningRate)) : old;
+    let value = this.update({
+      parameters,
+      gradient,
+      learningRate,
+      iteration,
+      step: ops.add(iteration, 1),
+      touched: this.updatesTouchedRowsOnly ? flatTouched(t, flat, touchedRows) : null,
+      slot: vector,
+      setSlot: (name, x) => b.update(this.stateName(name), x.value),
+    });
+    // Keras 3 averages before constraints, Keras 2 too; both overwrite before them
+    if (this.useEma) value = this.averaged(t, value, vector('average'), iteration);
+    return this.constrained(t, flat, value);
+  }
+
   private learningRateAt(t: Trace, iteration: SymbolicTensor): SymbolicTensor {
-    const rate = this.schedule ? this.schedule.call(iteration) : t.tensor(t.b.stateSlot(learningRateSlot, 'float32', []));
+    const rate = this.schedule ? this.schedule.call(iteration) : t.tensor(t.b.stateSlot(this.rateSlot, 'float32', []));
     return this.decay > 0 ? ops.divide(rate, ops.add(ops.multiply(iteration, this.decay), 1)) : rate;
   }
 
