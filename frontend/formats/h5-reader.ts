@@ -1,8 +1,9 @@
 /**
- * Reads HDF5 files that may come from anywhere. The library runs in a worker with a limit of time and memory; a worker whose file made the library trap, loop or misbehave is ended and
+ * Reads HDF5 files that may come from anywhere. Files of the plain kind are read by h5-plain.ts; for others the library runs in a worker with a limit of time and memory; a worker whose file made the library trap, loop or misbehave is ended and
  * replaced, and the reader gets an error. Arrays come over without a copy.
  */
 import { ModelFormatError } from '../../ir/errors.js';
+import { openPlainH5 } from './h5-plain.js';
 import { type H5Dataset, type H5Library, type H5Limits, type H5Reply, type H5Request, type H5Tree, type H5Value, serveH5 } from './h5-serve.js';
 import { isNode, type OpenFile } from './source.js';
 
@@ -103,7 +104,7 @@ export class H5File {
   constructor(
     readonly name: string,
     tree: H5Tree,
-    private readonly connection: Connection,
+    private readonly arrays: { read(path: string): Promise<NonNullable<H5Reply['data']>>; close(): Promise<void> },
   ) {
     for (const g of tree.groups) this.attributes.set(g.path, new Map(g.attributes));
     for (const d of tree.datasets) this.datasets.set(d.path, d);
@@ -153,13 +154,11 @@ export class H5File {
     }
   }
   /** The elements of a dataset. */
-  async read(path: string): Promise<NonNullable<H5Reply['data']>> {
-    const reply = await this.connection.request({ op: 'read', path });
-    if (!reply.data) throw new ModelFormatError(`${this.name}: ${path} could not be read`);
-    return reply.data;
+  read(path: string): Promise<NonNullable<H5Reply['data']>> {
+    return this.arrays.read(path);
   }
   close(): Promise<void> {
-    return this.connection.close();
+    return this.arrays.close();
   }
 }
 
@@ -168,6 +167,8 @@ class Connection {
   private nextId = 0;
   private readonly waiting = new Map<number, { resolve: (r: H5Reply) => void; reject: (e: Error) => void; timer: ReturnType<typeof setTimeout> }>();
   private over: string | null = null;
+  /** The library found something wrong: what state that leaves it in is anyone's guess, so that no other file meets this worker. */
+  private failed = false;
 
   constructor(
     private readonly thread: Thread,
@@ -185,6 +186,7 @@ class Connection {
     if (this.waiting.size === 0) this.thread.hold(false);
     if (r.error === undefined) w.resolve(r);
     else {
+      this.failed = true;
       w.reject(new ModelFormatError(`${this.name}: ${r.fatal ? 'the HDF5 library failed: ' : ''}${r.error}`));
       if (r.fatal) this.end(r.error);
     }
@@ -218,8 +220,17 @@ class Connection {
       this.thread.post({ id, ...body });
     });
   }
+  async read(path: string): Promise<NonNullable<H5Reply['data']>> {
+    const reply = await this.request({ op: 'read', path });
+    if (!reply.data) throw new ModelFormatError(`${this.name}: ${path} could not be read`);
+    return reply.data;
+  }
   async close(): Promise<void> {
     if (this.over !== null) return;
+    if (this.failed) {
+      this.end('the file was closed');
+      return;
+    }
     try {
       await this.request({ op: 'close' });
     } catch {
@@ -244,6 +255,14 @@ export async function openH5(
   const head = await file.read(part.offset, 8);
   const signature = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
   if (!signature.every((b, i) => head[i] === b)) throw new ModelFormatError(`${file.name}: is not an HDF5 file`);
+  const limits: H5Limits = {
+    maxObjects: options.maxObjects ?? 100_000,
+    maxDepth: 48,
+    maxBytes: options.maxBytes ?? part.size + (1 << 20),
+    maxHeapGrowth: part.size + (48 << 20),
+  };
+  const plain = openPlainH5(file, part, limits);
+  if (plain) return new H5File(file.name, plain.tree, { read: (path) => plain.read(path), close: async () => undefined });
   const thread = await acquire();
   thread.hold(true);
   const failed = new Promise<never>((_, reject) => {
@@ -251,12 +270,6 @@ export async function openH5(
   });
   await Promise.race([thread.ready, failed]);
   const connection = new Connection(thread, file.name, options.timeLimit ?? 4500 + part.size / 1e5);
-  const limits: H5Limits = {
-    maxObjects: options.maxObjects ?? 100_000,
-    maxDepth: 48,
-    maxBytes: options.maxBytes ?? part.size + (1 << 20),
-    maxHeapGrowth: part.size + (48 << 20),
-  };
   try {
     const { tree } = await connection.request({ op: 'open', source: file.forWorker(part.offset, part.size), limits });
     if (!tree) throw new ModelFormatError(`${file.name}: the HDF5 library gave no contents`);

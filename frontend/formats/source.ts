@@ -20,6 +20,10 @@ export interface OpenFile {
   readonly size: number;
   /** Bytes from `offset` on; fewer at the end of the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** The same at once, where the place allows that. */
+  readonly readNow?: (offset: number, length: number) => Uint8Array;
+  /** What is read is a view of the caller's bytes, which must not be changed. */
+  readonly lendsBytes?: boolean;
   /** The file, or a part of it, for a worker. */
   forWorker(offset?: number, size?: number): WorkerSource;
   /** Where the file lies, for formats of several files; null when it has no place. */
@@ -31,6 +35,7 @@ export const isNode = (): boolean => typeof process !== 'undefined' && typeof pr
 
 class Bytes implements OpenFile {
   readonly path = null;
+  readonly lendsBytes = true;
   constructor(
     readonly name: string,
     private readonly bytes: Uint8Array,
@@ -38,8 +43,9 @@ class Bytes implements OpenFile {
   get size(): number {
     return this.bytes.byteLength;
   }
+  readonly readNow = (offset: number, length: number): Uint8Array => this.bytes.subarray(offset, offset + length);
   async read(offset: number, length: number): Promise<Uint8Array> {
-    return this.bytes.subarray(offset, offset + length);
+    return this.readNow(offset, length);
   }
   forWorker(offset = 0, size = this.size - offset): WorkerSource {
     return { bytes: this.bytes.subarray(offset, offset + size), size };
@@ -71,7 +77,7 @@ class BlobFile implements OpenFile {
 
 /** A file of the disk, from a path. */
 async function openPath(path: string): Promise<OpenFile> {
-  const fs = await import('node:fs/promises');
+  const [fs, { readSync }] = await Promise.all([import('node:fs/promises'), import('node:fs')]);
   let handle: Awaited<ReturnType<typeof fs.open>>;
   try {
     handle = await fs.open(path, 'r');
@@ -84,6 +90,7 @@ async function openPath(path: string): Promise<OpenFile> {
     await handle.close();
     throw new ValueError(`${path}: expected a file, found ${stat.isDirectory() ? 'a folder' : 'something else'}`);
   }
+  const cut = (at: number) => new ModelFormatError(`${path}: ends at byte ${at}, ${stat.size} were expected (was it changed meanwhile?)`);
   return {
     name: path,
     path,
@@ -92,8 +99,17 @@ async function openPath(path: string): Promise<OpenFile> {
       const out = new Uint8Array(Math.max(0, Math.min(length, stat.size - offset)));
       for (let done = 0; done < out.byteLength; ) {
         const { bytesRead } = await handle.read(out, done, out.byteLength - done, offset + done);
-        if (bytesRead === 0) throw new ModelFormatError(`${path}: ends at byte ${offset + done}, ${stat.size} were expected (was it changed meanwhile?)`);
+        if (bytesRead === 0) throw cut(offset + done);
         done += bytesRead;
+      }
+      return out;
+    },
+    readNow(offset, length) {
+      const out = new Uint8Array(Math.max(0, Math.min(length, stat.size - offset)));
+      for (let done = 0; done < out.byteLength; ) {
+        const n = readSync(handle.fd, out, done, out.byteLength - done, offset + done);
+        if (n === 0) throw cut(offset + done);
+        done += n;
       }
       return out;
     },

@@ -16,7 +16,7 @@ import type { Layer } from './layer.js';
 import { checkCommonOptions } from './layer-options.js';
 import { dtypeOf, type InputShape, type LayerOptions, type NamedWeight, type WeightOptions } from './layer-types.js';
 import type { LayerNode } from './node.js';
-import { isVariable, tracked, unique } from './tracking.js';
+import { isVariable, tracked, trackedByField, unique } from './tracking.js';
 
 export abstract class LayerBase extends CallableObject {
   /** The class in configurations; default: the JavaScript name of the class. */
@@ -73,10 +73,10 @@ export abstract class LayerBase extends CallableObject {
 
   /**
    * The layers inside under the attributes that Keras keeps them in, as `.keras` files and checkpoints name their paths. A list stands for an attribute that is a list of layers.
-   * Default: none.
+   * Default: the layers in fields, by the fields' names in snake_case (`innerDense` is Python's `inner_dense`).
    */
   get trackedLayers(): Readonly<Record<string, Layer | readonly Layer[]>> {
-    return {};
+    return trackedByField(this, isLayer);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** What a layer holds in its fields: layers, weights and metrics, also within arrays, maps, sets and plain objects, in the order in which the fields were set, as Keras tracks them. */
 import { Variable } from '../backend/variable.js';
-import { isPlainObject } from '../utils/options.js';
+import { isPlainObject, toSnake } from '../utils/options.js';
 
 /** Fields of the base classes, which hold layers and weights for other purposes. */
 const internal = new Set(['sublayers', 'held', 'holder', 'ownWeights', 'stateVariables', 'inboundNodes', 'addedMetrics', 'lossFunctions', 'nodes', 'shapes']);
@@ -20,6 +20,17 @@ export function tracked<T extends object>(owner: object, wanted: (x: unknown) =>
   seen.add(owner);
   for (const [key, value] of Object.entries(owner)) if (!internal.has(key)) visit(value);
   return [...out];
+}
+
+/** What the fields of `owner` hold that `wanted` accepts, by the field's name as Python spells it: one object, or the list of those in an array, map, set or plain object. */
+export function trackedByField<T extends object>(owner: object, wanted: (x: unknown) => x is T): Record<string, T | readonly T[]> {
+  const out: Record<string, T | readonly T[]> = {};
+  for (const [key, value] of Object.entries(owner)) {
+    if (internal.has(key)) continue;
+    const found = wanted(value) ? value : tracked({ value }, wanted);
+    if (!Array.isArray(found) || found.length > 0) out[toSnake(key)] = found;
+  }
+  return out;
 }
 
 export const isVariable = (x: unknown): x is Variable => x instanceof Variable;

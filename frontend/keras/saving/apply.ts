@@ -6,7 +6,7 @@ import type { Variable } from '../backend/variable.js';
 import type { Layer } from '../layers/layer.js';
 import type { ModelBase } from '../models/base.js';
 import { keras1Weights } from './keras1-weights.js';
-import { objectsOf } from './objects.js';
+import { type ModelObject, objectsOf, ownWeightsOf } from './objects.js';
 import { optimizerVariables } from './optimizer-variables.js';
 import type { ExtraState, SavedArray, SavedModel, SavedWeights } from './saved-model.js';
 
@@ -64,12 +64,21 @@ function byLayers(model: ModelBase, source: string, saved: Extract<SavedWeights,
   mine.forEach((layer, i) => {
     pair(layer, theirs[i]!.weights);
   });
+  const own = paired(`model '${model.name}' itself`, source, ownWeightsOf(model), saved.own ?? []);
+  if (typeof own !== 'string') out.push(...own);
+  else if (!o.skipMismatch) fail(own);
   return out;
+}
+
+/** The model's objects under the paths that the file has: those of Keras 2 and 3 differ for models that are classes. */
+function objectsFor(model: ModelBase, saved: Extract<SavedWeights, { kind: 'objects' }>): readonly ModelObject[] {
+  const choices = (['keras3', 'keras2'] as const).map((g) => objectsOf(model, g));
+  return choices.find((c) => c.every((x) => x.variables.length === 0 || saved.objects.has(x.path))) ?? choices[model.semantics === 'keras3' ? 0 : 1]!;
 }
 
 function byObjects(model: ModelBase, source: string, saved: Extract<SavedWeights, { kind: 'objects' }>, o: ApplyOptions): Assignment[] {
   const out: Assignment[] = [];
-  for (const x of objectsOf(model)) {
+  for (const x of objectsFor(model, saved)) {
     if (x.variables.length === 0) continue;
     const stored = saved.objects.get(x.path);
     const arrays = [...(stored ?? new Map<string, SavedArray>())].sort(([a], [b]) => Number(a) - Number(b)).map(([, a]) => a);

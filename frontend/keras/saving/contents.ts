@@ -6,7 +6,7 @@ import type { Layer } from '../layers/layer.js';
 import type { ModelBase, ModelState } from '../models/base.js';
 import type { OptimizerApi } from '../optimizers/index.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
-import { objectsOf } from './objects.js';
+import { objectsOf, ownWeightsOf } from './objects.js';
 import { optimizerVariables } from './optimizer-variables.js';
 import type { ArrayContents, ModelContents, OptimizerContents } from './saved-model.js';
 import { optimizerConfig, trainingOf } from './training-config.js';
@@ -42,7 +42,8 @@ export async function contentsOfModel(model: ModelBase, o: ContentsOptions): Pro
     config: model.serialized(o.generation),
     training,
     layers: model.layers.map((l) => ({ name: l.name, weights: ordered(l).map(contentsOf) })),
-    objects: objectsOf(model).map((x) => ({ path: x.path, title: x.title, variables: x.variables.map(contentsOf) })),
+    ownWeights: ownWeightsOf(model).map(contentsOf),
+    objects: objectsOf(model, o.generation).map((x) => ({ path: x.path, title: x.title, variables: x.variables.map(contentsOf) })),
     weights: model.weights.map(contentsOf),
     optimizer,
     extra: {

@@ -27,6 +27,8 @@ import type {
 import { lossObjects } from './training-config.js';
 
 const extraGroup = 'tenon';
+/** Weights of a model that is a class and has some beside those of its layers. */
+const ownGroup = 'top_level_model_weights';
 const hiddenOptimizer = `${extraGroup}/optimizer_weights`;
 const signature = [0x89, 0x48, 0x44, 0x46];
 
@@ -50,6 +52,7 @@ function layersOf(h5: H5File, root: string, names: readonly string[]): SavedWeig
       if (!h5.hasGroup(`${at}/${name}`)) throw new ModelFormatError(`${h5.name}: lists the layer '${name}', which has no group`);
       return { name, weights: listed(h5, `${at}/${name}`) };
     }),
+    own: h5.hasGroup(`${at}/${ownGroup}`) ? listed(h5, `${at}/${ownGroup}`) : [],
   };
 }
 
@@ -185,7 +188,11 @@ function writeLayers(w: H5Writer, root: string, m: ModelContents): void {
       put(w, at(l.name), named[i]!, a);
     });
   }
-  w.texts(at('top_level_model_weights'), 'weight_names', []);
+  const own = m.ownWeights.map((a) => (m.generation === 'keras2' ? `${a.name}:0` : a.name));
+  w.texts(at(ownGroup), 'weight_names', own);
+  m.ownWeights.forEach((a, i) => {
+    put(w, at(ownGroup), own[i]!, a);
+  });
 }
 
 export const kerasVersion = (generation: Semantics): string => (generation === 'keras2' ? '2.15.0' : '3.0.0');

@@ -1,11 +1,12 @@
 /** Saving and loading models: the formats are registered here, and here is what `loadModel`, `save`, `saveWeights` and `loadWeights` do. Loaded lazily: programs that read no files do not have it. */
-import { ModelFormatError, ValueError } from '../../../ir/errors.js';
+import { ModelFormatError, UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { FileTarget } from '../../formats/sink.js';
 import { type FileSource, isNode, type OpenFile, openSource } from '../../formats/source.js';
 import { parseYaml } from '../../formats/text.js';
 import type { DeserializeOptions } from '../layers/serialization.js';
 import type { ModelBase } from '../models/base.js';
 import { modelFromConfig } from '../models/serialization.js';
+import { SubclassedClass } from '../models/subclassed.js';
 import { resolveOptions } from '../utils/options.js';
 import type { Semantics, SerializedObject } from '../utils/serialization.js';
 import { applyAll, applyOptimizer, applyWeights } from './apply.js';
@@ -113,10 +114,14 @@ async function write(what: string, model: ModelBase, target: FileTarget, options
 }
 
 /** See `model.save`. */
-export const saveModel = (model: ModelBase, target: FileTarget, options: SaveOptions): Promise<void> => {
+export async function saveModel(model: ModelBase, target: FileTarget, options: SaveOptions): Promise<void> {
+  if (model instanceof SubclassedClass)
+    throw new UnsupportedError(
+      `save: model '${model.name}' is of the class ${model.className}, whose call a file cannot hold: save its weights with saveWeights, and make the model in code before loadWeights`,
+    );
   const format = options.format ? formatNamed(options.format) : formatOfName(typeof target === 'string' ? target : target.name);
-  return write('save', model, target, options, format && !format.parts.includes('model') && format.parts.includes('config') ? 'config' : 'model');
-};
+  await write('save', model, target, options, format && !format.parts.includes('model') && format.parts.includes('config') ? 'config' : 'model');
+}
 /** See `model.saveWeights`. */
 export const saveWeights = (model: ModelBase, target: FileTarget, options: SaveOptions): Promise<void> =>
   write('saveWeights', model, target, options, 'weights');

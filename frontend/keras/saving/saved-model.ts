@@ -21,7 +21,12 @@ export interface SavedArray {
 /** Where the weights of a file belong. */
 export type SavedWeights =
   /** By the layers of the model, each with its weights in Keras' order (trainable ones first): H5 of Keras 1 and 2. */
-  | { readonly kind: 'layers'; readonly layers: readonly { readonly name: string; readonly weights: readonly SavedArray[] }[] }
+  | {
+      readonly kind: 'layers';
+      readonly layers: readonly { readonly name: string; readonly weights: readonly SavedArray[] }[];
+      /** Weights of the model itself, beside those of its layers. */
+      readonly own?: readonly SavedArray[];
+    }
   /** By the path of objects, such as `layers/dense` or `layers/bidirectional/forward_layer/cell`, and a number in it: `.keras` and `.weights.h5`. */
   | { readonly kind: 'objects'; readonly objects: ReadonlyMap<string, ReadonlyMap<string, SavedArray>> }
   /** In the order of `model.weights`. */
@@ -90,6 +95,8 @@ export interface ModelContents {
   readonly training: JsonObject | null;
   /** Weights by layer of the model, trainable ones first; `name` is the weight's path. */
   readonly layers: readonly { readonly name: string; readonly weights: readonly ArrayContents[] }[];
+  /** Weights of the model itself, beside those of its layers. */
+  readonly ownWeights: readonly ArrayContents[];
   /** Weights by the path of objects; every object of the model is there, those without weights too. `title` is the object's own name. */
   readonly objects: readonly { readonly path: string; readonly title: string; readonly variables: readonly ArrayContents[] }[];
   /** All weights, in the order of `model.weights`. */
