@@ -80,6 +80,8 @@ export class SymbolicTensor {
 
 /** One tensor or several, as layers take and give them. */
 export type Tensors = SymbolicTensor | readonly SymbolicTensor[];
+/** The same, or an object of tensors by names: what a call of one's own may take and give. */
+export type TensorStructure = Tensors | Readonly<Record<string, SymbolicTensor>>;
 export const listOf = (x: Tensors): readonly SymbolicTensor[] => (x instanceof SymbolicTensor ? [x] : x);
 
 /** Where a variable lies in the state of the graph. */

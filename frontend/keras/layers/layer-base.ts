@@ -87,6 +87,10 @@ export abstract class LayerBase extends CallableObject {
     return { '': [...this.ownVariables.filter((w) => w.trainable), ...this.ownVariables.filter((w) => !w.trainable)] };
   }
 
+  /** Names of the inputs where the last call was given them as an object, in the order in which they are handed on; and of the outputs where `call` gave an object. */
+  inputKeys: readonly string[] | null = null;
+  outputKeys: readonly string[] | null = null;
+
   /** Builds where needed. */
   abstract ensureBuilt(inputShape: InputShape): void;
 

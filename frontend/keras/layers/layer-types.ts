@@ -81,7 +81,14 @@ export interface NamedWeight extends WeightOptions {
 export type AddedLoss = SymbolicTensor | (() => SymbolicTensor);
 
 /** What a layer is called on, and what it gives. */
-export type LayerData = KerasTensors | Tensors | Tensor | readonly Tensor[];
+export type LayerData =
+  | KerasTensors
+  | Tensors
+  | Tensor
+  | readonly Tensor[]
+  | Readonly<Record<string, KerasTensor>>
+  | Readonly<Record<string, SymbolicTensor>>
+  | Readonly<Record<string, Tensor>>;
 
 /** The dtype that an option stands for: a name, or a policy of a Keras file. */
 export function dtypeOf(what: string, dtype: unknown): DType {

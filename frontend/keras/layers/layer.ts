@@ -9,11 +9,11 @@ import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import { runningLayer, runningTrace, within } from '../backend/context.js';
 import * as ops from '../backend/ops.js';
 import { concrete, runEagerly } from '../backend/run-eagerly.js';
-import { type KerasShape, kerasShape, listOf, SymbolicTensor, separateLayout, type Tensors, Trace } from '../backend/trace.js';
+import { type KerasShape, kerasShape, listOf, SymbolicTensor, separateLayout, type TensorStructure, type Tensors, Trace } from '../backend/trace.js';
 import { Variable } from '../backend/variable.js';
 import { MeanClass, Metric } from '../metrics/index.js';
 import { Tensor, toTensor } from '../tensor.js';
-import { describe } from '../utils/options.js';
+import { describe, isPlainObject } from '../utils/options.js';
 import { type Json, type JsonObject, optionsOfConfig } from '../utils/serialization.js';
 import { LayerBase } from './layer-base.js';
 import type { AddedLoss, CallArguments, InputShape, LayerData } from './layer-types.js';
@@ -37,8 +37,13 @@ export abstract class Layer extends LayerBase {
     // most layers without weights have nothing to make
   }
 
-  /** Computes the outputs. With `runEagerly` it may be asynchronous, and read values. */
-  abstract call(inputs: Tensors, args: CallArguments): Tensors | Promise<Tensors>;
+  /** Computes the outputs; inputs and outputs may be objects of tensors by names. With `runEagerly` it may be asynchronous, and read values. */
+  abstract call(inputs: TensorStructure, args: CallArguments): TensorStructure | Promise<TensorStructure>;
+
+  /** Names of inputs that are given as an object, in the order in which `call` takes them where it takes a list; null: as in the object, sorted. */
+  protected get namesOfInputs(): readonly string[] | null {
+    return null;
+  }
 
   /** The mask of the outputs. */
   computeMask(_inputs: Tensors, mask: CallArguments['mask'], _outputs: Tensors): CallArguments['mask'] {
@@ -115,6 +120,31 @@ export abstract class Layer extends LayerBase {
 
   /** `layer(inputs)`: records a node of a functional model, computes within a trace, or computes on arrays at once. */
   apply(inputs: LayerData, args: CallArguments = {}): LayerData {
+    const byName = isPlainObject(inputs) && !('data' in inputs && 'shape' in inputs) ? (inputs as Readonly<Record<string, never>>) : null;
+    if (!byName) {
+      this.inputKeys = null;
+      return this.named(this.applyTo(inputs, args));
+    }
+    const keys = this.namesOfInputs ?? Object.keys(byName).sort();
+    const missing = keys.find((k) => byName[k] === undefined);
+    if (missing !== undefined)
+      throw new ValueError(`layer '${this.name}' (${this.className}): the input '${missing}' is missing, got ${Object.keys(byName).join(', ')}`);
+    this.inputKeys = keys;
+    return this.named(
+      this.applyTo(
+        keys.map((k) => byName[k]!),
+        args,
+      ),
+    );
+  }
+  /** Outputs by their names, where the call gave an object. */
+  private named(out: LayerData): LayerData {
+    const keys = this.outputKeys;
+    if (out instanceof Promise) return out.then((o: LayerData) => this.named(o)) as unknown as LayerData;
+    return keys ? Object.fromEntries((Array.isArray(out) ? out : [out]).map((o: Tensor, i) => [keys[i]!, o])) : out;
+  }
+
+  private applyTo(inputs: LayerData, args: CallArguments): LayerData {
     const list = (Array.isArray(inputs) ? inputs : [inputs]) as readonly unknown[];
     if (list.length > 0 && list.every((x) => x instanceof KerasTensor)) return this.record(inputs as KerasTensors, args);
     const trace = list.find((x) => x instanceof SymbolicTensor)?.trace ?? (list.every(isArray) ? runningTrace() : null);
@@ -216,14 +246,30 @@ export abstract class Layer extends LayerBase {
 
   /** `call`, as the running layer. Only eager traces take a promise. */
   invoke(trace: Trace, inputs: Tensors, args: CallArguments): Tensors | Promise<Tensors> {
-    const raw = within(trace, this, () => this.call(inputs, args));
+    const raw = within(trace, this, () => this.call(this.packed(inputs), args));
     if (raw instanceof Promise && !trace.eager) {
       raw.catch(() => undefined);
       throw new UnsupportedError(
         `the call of '${this.name}' (${this.className}) is asynchronous: values can be awaited with compile({ runEagerly: true }) only. Decide on values with ops.cond or ops.whileLoop`,
       );
     }
-    return raw;
+    return raw instanceof Promise ? raw.then((r) => this.unpacked(r)) : this.unpacked(raw);
+  }
+  /** Inputs as `call` takes them. */
+  protected packed(inputs: Tensors): TensorStructure {
+    const keys = this.inputKeys;
+    const list = listOf(inputs);
+    return keys && keys.length === list.length ? Object.fromEntries(list.map((x, i) => [keys[i]!, x])) : inputs;
+  }
+  /** What `call` gave, as one tensor or a list. */
+  protected unpacked(given: TensorStructure): Tensors {
+    if (given instanceof SymbolicTensor || !isPlainObject(given)) {
+      this.outputKeys = null;
+      return given as Tensors;
+    }
+    const byName = given as Readonly<Record<string, SymbolicTensor>>;
+    this.outputKeys = Object.keys(byName).sort();
+    return this.checked(this.outputKeys.map((k) => byName[k]!));
   }
 
   private checked(raw: unknown): readonly SymbolicTensor[] {
@@ -237,9 +283,12 @@ export interface Layer {
   (inputs: readonly KerasTensor[], args?: CallArguments): KerasTensor;
   (inputs: SymbolicTensor, args?: CallArguments): SymbolicTensor;
   (inputs: readonly SymbolicTensor[], args?: CallArguments): SymbolicTensor;
+  (inputs: Readonly<Record<string, KerasTensor>>, args?: CallArguments): KerasTensor;
+  (inputs: Readonly<Record<string, SymbolicTensor>>, args?: CallArguments): SymbolicTensor;
   /** On arrays of the host: computed at once, op by op. */
   (inputs: Tensor, args?: CallArguments): Tensor;
   (inputs: readonly Tensor[], args?: CallArguments): Tensor;
+  (inputs: Readonly<Record<string, Tensor>>, args?: CallArguments): Tensor;
 }
 
 export const isLayer = (x: unknown): x is Layer => x instanceof Layer;

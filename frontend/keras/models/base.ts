@@ -7,7 +7,7 @@ import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import type { FileTarget } from '../../formats/sink.js';
 import type { FileSource } from '../../formats/source.js';
-import { type KerasShape, listOf, SymbolicTensor, separateLayout, type Tensors, Trace } from '../backend/trace.js';
+import { type KerasShape, listOf, SymbolicTensor, separateLayout, type TensorStructure, type Tensors, Trace } from '../backend/trace.js';
 import { EmbeddingClass } from '../layers/embedding.js';
 import { type CallArguments, type Layer, symbolicInputs } from '../layers/layer.js';
 import type { Metric } from '../metrics/index.js';
@@ -71,6 +71,13 @@ export abstract class ModelBase extends ModelCore {
     if (again) return again;
     await this.prepare('predict', x);
     return predict(this, x, options);
+  }
+
+  /** Like predict, an object of tensors by the names of the outputs. */
+  async predictByName(x: DataArgument, options: PredictOptions = {}): Promise<Record<string, Tensor>> {
+    const outputs = await this.predictAll(x, options);
+    const names = (this.hasOwn('predictStep') ? this.predictedNames : null) ?? this.outputNames;
+    return Object.fromEntries(outputs.map((t, i) => [names[i]!, t]));
   }
 
   /** One step on one batch: loss and metrics of that batch. */
@@ -242,7 +249,7 @@ export abstract class ModelBase extends ModelCore {
   protected summaryRows(): SummaryRow[] {
     throw this.lacks('layers');
   }
-  override call(_inputs: Tensors, _args: CallArguments): Tensors | Promise<Tensors> {
+  override call(_inputs: TensorStructure, _args: CallArguments): TensorStructure | Promise<TensorStructure> {
     throw new UnsupportedError(`the model class ${this.className} has no call: write call(inputs, { training }) { … } in it, or give Model inputs and outputs`);
   }
 

@@ -76,9 +76,11 @@ function functional(model: FunctionalClass, options: CloneOptions): FunctionalCl
     });
   }
   const outputs = model.outputs.map(at);
+  const keyed = (keys: readonly string[], list: readonly KerasTensor[]) => Object.fromEntries(keys.map((k, i) => [k, list[i]!]));
+  const inputs = model.inputs.map(at);
   return new FunctionalClass({
-    inputs: model.inputs.map(at),
-    outputs: outputs.length === 1 ? outputs[0]! : outputs,
+    inputs: model.givenKeys ? keyed(model.givenKeys, inputs) : inputs,
+    outputs: model.outputKeys ? keyed(model.outputKeys, outputs) : outputs.length === 1 ? outputs[0]! : outputs,
     name: model.name,
     trainable: model.trainable,
     semantics: model.semantics,

@@ -3,15 +3,16 @@
  * since the order of weights in files follows from it.
  */
 import { ValueError } from '../../../ir/errors.js';
-import { listOf, type SymbolicTensor, type Tensors } from '../backend/trace.js';
+import { listOf, type SymbolicTensor, type TensorStructure, type Tensors } from '../backend/trace.js';
 import { InputLayerClass } from '../layers/core.js';
-import type { CallArguments, Layer, LayerOptions } from '../layers/layer.js';
+import type { AddedLoss, CallArguments, Layer, LayerOptions } from '../layers/layer.js';
 import { KerasTensor, type KerasTensors, type LayerNode } from '../layers/node.js';
 import { serialize } from '../layers/serialization.js';
 import { describe, isPlainObject, resolveOptions, toSnake } from '../utils/options.js';
 import { drive } from '../utils/promises.js';
 import type { Json, JsonObject, Semantics } from '../utils/serialization.js';
 import { type InputSpec, ModelBase } from './base.js';
+import type { Form } from './programs.js';
 import { SubclassedClass } from './subclassed.js';
 import { functionalRows, type SummaryRow } from './summary.js';
 
@@ -80,12 +81,16 @@ export const ownNodes = (layer: Layer, semantics: Semantics): number =>
   layer instanceof FunctionalClass || (semantics === 'keras2' && layer instanceof ModelBase && layer.hasInputs) ? 1 : 0;
 
 export interface ModelConfig extends LayerOptions {
-  inputs: KerasTensors;
-  outputs: KerasTensors;
+  /** One, a list, or an object by names, which data may then be given by. */
+  inputs: KerasTensors | Readonly<Record<string, KerasTensor>>;
+  outputs: KerasTensors | Readonly<Record<string, KerasTensor>>;
 }
 
+/** Keys of an object of tensors, in the order of Keras. */
+const keysOf = (x: unknown): readonly string[] | null => (isPlainObject(x) ? Object.keys(x).sort() : null);
+
 const tensorList = (what: string, x: unknown): readonly KerasTensor[] => {
-  const list = (Array.isArray(x) ? x : [x]) as unknown[];
+  const list = (Array.isArray(x) ? x : (keysOf(x)?.map((k) => (x as Record<string, unknown>)[k]) ?? [x])) as unknown[];
   const bad = list.find((t) => !(t instanceof KerasTensor));
   if (list.length === 0 || bad !== undefined)
     throw new ValueError(`Model: '${what}' must be one or more outputs of Input or of layers, got ${describe(bad ?? 'nothing')}`);
@@ -99,6 +104,11 @@ export class FunctionalClass extends ModelBase {
   readonly outputs: readonly KerasTensor[];
   readonly nodes: readonly LayerNode[];
   private readonly singleOutput: boolean;
+  /** Names that the inputs were given by. */
+  readonly givenKeys: readonly string[] | null;
+  /** What losses and metrics were added of, and the calls that lead there beside those to the outputs. */
+  private readonly added: { readonly tensor: KerasTensor; readonly metric: string | null }[] = [];
+  private addedNodes: readonly LayerNode[] = [];
 
   constructor(config: ModelConfig) {
     const o = resolveOptions<ModelConfig>('Model', [config], [], {
@@ -113,6 +123,9 @@ export class FunctionalClass extends ModelBase {
     this.inputs = tensorList('inputs', o.inputs);
     this.outputs = tensorList('outputs', o.outputs);
     this.singleOutput = o.outputs instanceof KerasTensor;
+    this.inputKeys = keysOf(o.inputs);
+    this.outputKeys = keysOf(o.outputs);
+    this.givenKeys = this.inputKeys;
     for (const t of this.inputs) {
       if (!(t.history.node.layer instanceof InputLayerClass)) throw new ValueError(`Model: the input '${t.name}' must come from Input(…)`);
     }
@@ -130,9 +143,22 @@ export class FunctionalClass extends ModelBase {
   }
 
   override get inputSpecs(): readonly InputSpec[] {
-    return this.inputs.map((t) => ({ name: t.name, shape: t.shape, dtype: t.dtype }));
+    return this.inputs.map((t, i) => ({ name: this.givenKeys?.[i] ?? t.name, shape: t.shape, dtype: t.dtype }));
+  }
+  protected override get namesOfInputs(): readonly string[] {
+    return this.inputSpecs.map((s) => s.name);
+  }
+  protected override packed(inputs: Tensors): Tensors {
+    return inputs;
+  }
+  protected override unpacked(given: TensorStructure): Tensors {
+    return given as Tensors;
+  }
+  override get inputForm(): Form {
+    return this.givenKeys ?? super.inputForm;
   }
   override get outputNames(): readonly string[] {
+    if (this.outputKeys) return this.outputKeys;
     const seen = new Map<string, number>();
     return this.outputs.map((t) => {
       const { name } = t.history.node.layer;
@@ -149,6 +175,26 @@ export class FunctionalClass extends ModelBase {
     return false;
   }
 
+  /** Also of tensors between the model's inputs and layers: they count in training and evaluation. Files do not keep them. */
+  override addLoss(loss: AddedLoss | KerasTensor | readonly (AddedLoss | KerasTensor)[]): void {
+    for (const l of Array.isArray(loss) ? (loss as readonly (AddedLoss | KerasTensor)[]) : [loss as AddedLoss | KerasTensor]) {
+      if (l instanceof KerasTensor) this.addOf(l, null);
+      else super.addLoss(l);
+    }
+  }
+  /** The same for a metric: the mean of the tensor. */
+  override addMetric(value: SymbolicTensor | KerasTensor, options: { readonly name: string }): void {
+    if (value instanceof KerasTensor) this.addOf(value, options.name);
+    else super.addMetric(value, options);
+  }
+  private addOf(tensor: KerasTensor, metric: string | null): void {
+    const all = [...this.outputs, ...this.added.map((a) => a.tensor), tensor];
+    const { nodes, layers } = topology(this.inputs, all);
+    this.held.push(...layers.filter((l) => !this.held.includes(l) && l.weights.length > 0));
+    this.added.push({ tensor, metric });
+    this.addedNodes = nodes.filter((n) => !this.nodes.includes(n));
+  }
+
   override call(inputs: Tensors, args: CallArguments): Tensors | Promise<Tensors> {
     return drive(this.steps(inputs, args));
   }
@@ -159,7 +205,7 @@ export class FunctionalClass extends ModelBase {
     this.inputs.forEach((k, i) => {
       values.set(k, list[i]!);
     });
-    for (const node of this.nodes) {
+    for (const node of [...this.nodes, ...this.addedNodes]) {
       if (node.outputs.every((o) => values.has(o))) continue;
       const given = node.inputs.map((k) => values.get(k)!);
       const { inputs: own, named } = node.split(given);
@@ -167,6 +213,10 @@ export class FunctionalClass extends ModelBase {
       node.outputs.forEach((k, i) => {
         values.set(k, out[i]!);
       });
+    }
+    for (const { tensor, metric } of this.added) {
+      if (metric === null) super.addLoss(values.get(tensor)!);
+      else super.addMetric(values.get(tensor)!, { name: metric });
     }
     const results = this.outputs.map((k) => values.get(k)!);
     return this.singleOutput ? results[0]! : results;
@@ -212,11 +262,13 @@ export class FunctionalClass extends ModelBase {
         name: layer.name,
         inbound_nodes: layer.inboundNodes.filter((n) => inModel.has(n) && n.inputs.length > 0).map(inbound),
       })),
-      input_layers: this.inputs.map(history),
-      output_layers: this.outputs.map(history),
+      input_layers: byKeys(this.givenKeys, this.inputs.map(history)),
+      output_layers: byKeys(this.outputKeys, this.outputs.map(history)),
     };
   }
 }
+
+const byKeys = (keys: readonly string[] | null, list: Json[]): Json => (keys ? Object.fromEntries(keys.map((k, i) => [k, list[i]!])) : list);
 
 export interface ModelConstructor {
   /** A functional model: `Model({ inputs, outputs })`. */

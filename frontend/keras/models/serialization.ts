@@ -148,16 +148,21 @@ function functional(config: JsonObject, options: BuildOptions): FunctionalClass 
     }
     if (made === 0) throw new ValueError(`the model's config has calls whose inputs never exist: ${pending.map((c) => c.layer.name).join(', ')}`);
   }
-  const ends = (key: string): KerasTensor[] =>
-    references(config[key]).map((r) => {
+  const ends = (key: string): KerasTensor[] | Record<string, KerasTensor> => {
+    const existing = (r: Reference): KerasTensor => {
       const t = find(r);
       if (!t) throw new ValueError(`the model's config names ${JSON.stringify(r)} in ${key}, which does not exist`);
       return t;
-    });
+    };
+    const given = config[key];
+    const keyed = isPlainObject(given) ? Object.entries(given as JsonObject).map(([k, r]) => [k, references(r)] as const) : [];
+    if (keyed.length > 0 && keyed.every(([, r]) => r.length === 1)) return Object.fromEntries(keyed.map(([k, r]) => [k, existing(r[0]!)]));
+    return references(given).map(existing);
+  };
   const [inputs, outputs] = [ends('input_layers'), ends('output_layers')];
   return new FunctionalClass({
     inputs,
-    outputs: outputs.length === 1 ? outputs[0]! : outputs,
+    outputs: Array.isArray(outputs) && outputs.length === 1 ? outputs[0]! : outputs,
     name: config.name as string,
     trainable: (config.trainable as boolean | undefined) ?? true,
     semantics: options.semantics,

@@ -13,6 +13,7 @@ import { isPlainObject } from '../utils/options.js';
 import { after } from '../utils/promises.js';
 import { type InputSpec, ModelBase } from './base.js';
 import type { CompileOptions } from './compiled.js';
+import type { Form } from './programs.js';
 import type { SummaryRow } from './summary.js';
 
 export class SubclassedClass extends ModelBase {
@@ -22,7 +23,11 @@ export class SubclassedClass extends ModelBase {
 
   constructor(options: LayerOptions = {}) {
     super(options, new.target.className || new.target.name || 'Model');
-    Object.defineProperty(this, 'build', { value: (shape: InputShape) => this.buildFor(shape), writable: true, configurable: true });
+    Object.defineProperty(this, 'build', {
+      value: (shape: InputShape | Readonly<Record<string, KerasShape>>) => this.buildFor(shape),
+      writable: true,
+      configurable: true,
+    });
   }
 
   private unbuilt(what: string): ValueError {
@@ -40,7 +45,7 @@ export class SubclassedClass extends ModelBase {
   }
   override get outputNames(): readonly string[] {
     if (!this.outputsAre) throw this.unbuilt('outputs');
-    return this.outputsAre.map((_, i) => `output_${i + 1}`);
+    return this.outputsAre.map((_, i) => this.outputKeys?.[i] ?? `output_${i + 1}`);
   }
   protected override impliedOutputNames(loss: CompileOptions['loss']): readonly string[] {
     if (Array.isArray(loss)) return loss.map((_, i) => `output_${i + 1}`);
@@ -53,7 +58,9 @@ export class SubclassedClass extends ModelBase {
   // ---- building
 
   /** Builds the layers for inputs of this shape (with the batch axis; a list of shapes for several inputs) by tracing `call` once. */
-  override buildFor(shape: InputShape): void {
+  override buildFor(given: InputShape | Readonly<Record<string, KerasShape>>): void {
+    if (isPlainObject(given)) this.keyed(Object.keys(given));
+    const shape: InputShape = isPlainObject(given) ? this.inputKeys!.map((k) => (given as Readonly<Record<string, KerasShape>>)[k]!) : (given as InputShape);
     const several = Array.isArray(shape[0]);
     this.describeInputs((several ? shape : [shape]) as readonly KerasShape[]);
     this.ensureBuilt(shape);
@@ -74,15 +81,31 @@ export class SubclassedClass extends ModelBase {
   }
 
   private describeInputs(shapes: readonly KerasShape[], dtypes: readonly InputSpec['dtype'][] = [], names?: readonly string[]): void {
-    this.specs ??= shapes.map((shape, i) => ({ name: names?.[i] ?? `input_${i + 1}`, shape: [null, ...shape.slice(1)], dtype: dtypes[i] ?? 'float32' }));
+    this.specs ??= shapes.map((shape, i) => ({
+      name: names?.[i] ?? this.inputKeys?.[i] ?? `input_${i + 1}`,
+      shape: [null, ...shape.slice(1)],
+      dtype: dtypes[i] ?? 'float32',
+    }));
   }
 
   /** The arrays of `x`: one, a list of tensors, or an object by names. */
   private arraysOf(what: string, x: unknown): { readonly arrays: readonly Tensor[]; readonly names?: readonly string[] } {
     const isArray = (v: unknown) => v instanceof Tensor || ArrayBuffer.isView(v) || (isPlainObject(v) && 'data' in v && 'shape' in v);
-    if (isPlainObject(x) && !isArray(x)) return { names: Object.keys(x), arrays: Object.entries(x).map(([n, v]) => toTensor(`${what}: input '${n}'`, v)) };
+    if (isPlainObject(x) && !isArray(x)) {
+      const names = this.keyed(Object.keys(x));
+      return { names, arrays: names.map((n) => toTensor(`${what}: input '${n}'`, (x as Record<string, unknown>)[n])) };
+    }
     if (Array.isArray(x) && x.length > 0 && x.every(isArray)) return { arrays: x.map((v, i) => toTensor(`${what}: input ${i}`, v)) };
     return { arrays: [toTensor(`${what}: 'x'`, x)] };
+  }
+
+  /** The inputs come as an object with these keys, and `call` gets one. */
+  private keyed(keys: readonly string[]): readonly string[] {
+    this.inputKeys = [...keys].sort();
+    return this.inputKeys;
+  }
+  override get inputForm(): Form {
+    return this.inputKeys ?? super.inputForm;
   }
 
   private describeData(what: string, x: unknown): readonly Tensor[] {
@@ -100,7 +123,7 @@ export class SubclassedClass extends ModelBase {
   override buildOnData(what: string, x: unknown): boolean {
     const arrays = this.describeData(what, x);
     const shapes = this.inputSpecs.map((s) => s.shape);
-    this.buildFor(arrays.length === 1 ? shapes[0]! : shapes);
+    this.buildFor(this.inputKeys ? Object.fromEntries(this.inputKeys.map((k, i) => [k, shapes[i]!])) : arrays.length === 1 ? shapes[0]! : shapes);
     return true;
   }
 
@@ -108,7 +131,8 @@ export class SubclassedClass extends ModelBase {
   protected override async prepare(what: string, x: unknown): Promise<void> {
     if (!this.runEagerly || this.hasInputs || x === null || x === undefined) return;
     const rows = this.describeData(what, x).map((t, i) => (t.rank === this.inputSpecs[i]!.shape.length ? t : t.reshape([...t.shape, 1])).rows(0, 1));
-    await (rows.length === 1 ? this.apply(rows[0]!) : this.apply(rows));
+    const keys = this.inputKeys;
+    await (keys ? this.apply(Object.fromEntries(keys.map((k, i) => [k, rows[i]!]))) : rows.length === 1 ? this.apply(rows[0]!) : this.apply(rows));
   }
 
   override ensureBuilt(inputShape: InputShape): void {
