@@ -2,20 +2,25 @@
  * The WASM module of a plan: all kernels, in a function table, and the driver that runs lists of them, so that a step is one call.
  *
  * Imports from `env`: `memory`; `scratch` (i32, address of the running thread's scratch memory); `control` (i32, address of the control block, shared by all threads).
- * Exports: `run(table, entries, repeat)` runs a list of dispatches `repeat` times; with threads also `worker() -> i32`, which serves forks until the control block names another
- * module, and then returns that module's number (-1: back to the event loop).
+ * Exports: `run(table, entries, repeat)` runs a list of dispatches `repeat` times; with threads also `worker(module, thread) -> i32`, which serves forks until the control block names
+ * another module, and then returns that module's number (-1: back to the event loop).
  *
  * A list is data in memory, 16 bytes a dispatch: kernel (index in the table), address of its argument block, number of workgroups, workgroups per chunk (0: all on this thread).
  * Loops of a plan are laid out flat by the host, an argument block for every iteration.
  *
- * Fork and join. The control block holds a ticket, (generation << 32) + next chunk. A fork closes the ticket, writes the job, then a ticket of a new generation, and wakes sleepers. Whoever wants a
- * chunk reads the ticket, then the job, and takes the chunk by compare-and-swap of the ticket: this fails when the ticket is of another job by now, so a late worker does
+ * Fork and join. The control block holds a ticket, (generation << 32) + a bit for each chunk that nobody has taken. A fork closes the ticket, writes the job, then a ticket of a new generation, and wakes
+ * sleepers. Whoever wants a chunk reads the ticket, then the job, and takes the chunk by compare-and-swap of the ticket: this fails when the ticket is of another job by now, so a late worker does
  * no harm, and the fork need not wait for workers that never woke. Finished chunks are counted; the main thread works too, then spins a little and sleeps until the count is full.
+ *
+ * Every thread begins with a part of the chunks of its own, the same in every run, and then helps the thread after it: weights that its part reads stay in its core's cache from run to run.
  */
 import type { Kernel } from '../kernel/ir.js';
 import { emitKernel, kernelParameters } from './emit.js';
 import { Code, ModuleBuilder } from './encoder.js';
 import { atomic, op } from './opcodes.js';
+
+/** The most chunks of a kernel: a ticket has a bit for each. */
+export const mostChunks = 32;
 
 /** Byte offsets in the control block (256 bytes, zeroed, then set up by the host). Words that different threads spin on and write lie in lines of their own. */
 export const control = {
@@ -41,6 +46,8 @@ export const control = {
   spinOnly: 196,
   /** All bits set: the run is too short to wake sleepers for. Workers that are awake take part; while one sleeps, kernels run whole on the main thread. */
   letSleep: 200,
+  /** Threads, the main one included. */
+  threads: 204,
   bytes: 256,
 } as const;
 
@@ -75,9 +82,9 @@ export function buildModule(kernels: readonly Kernel[], options: ModuleOptions):
   m.setTable(table);
   let fork: number | null = null;
   if (options.threads) {
-    const drain = m.function(m.type(['i32'], []), drainBody(kernelType, controlGlobal));
+    const drain = m.function(m.type(['i32', 'i32'], []), drainBody(kernelType, controlGlobal));
     fork = m.function(m.type(['i32', 'i32', 'i32', 'i32'], []), forkBody(drain, kernelType, controlGlobal));
-    m.exportFunction('worker', m.function(m.type(['i32'], ['i32']), workerBody(drain, controlGlobal)));
+    m.exportFunction('worker', m.function(m.type(['i32', 'i32'], ['i32']), workerBody(drain, controlGlobal)));
   }
   m.exportFunction('run', m.function(m.type(['i32', 'i32', 'i32'], []), runBody(kernelType, fork)));
   return { bytes: m.finish(), scratchBytes };
@@ -113,25 +120,28 @@ function runBody(kernelType: number, fork: number | null): Body {
 }
 
 /**
- * drain(generation): takes and runs chunks of a job until none is left or another job has begun. A ticket whose next
- * chunk is -1 is closed: the words of the next job are being written.
+ * drain(generation, thread): takes and runs chunks of a job until none is left or another job has begun. A ticket without chunks is used up, or closed: the words of the next job are being written.
  */
 function drainBody(kernelType: number, controlGlobal: number): Body {
-  const [generation, c0, groups, begin, next, old, kernel, block] = [0, 1, 2, 3, 4, 5, 6, 7];
+  const [generation, thread, c0, groups, chunk, mine, old, kernel, block] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const c = new Code();
   c.global(controlGlobal).set(c0);
   c.loop();
   c.get(c0).atomic(atomic.i64Load, control.ticket).tee(old);
   c.i64(32).op(op.i64ShrU, op.i32WrapI64).get(generation).op(op.i32Ne).if().op(op.return).end();
-  c.get(old).op(op.i32WrapI64).i32(-1).op(op.i32Eq).if().op(op.return).end();
+  c.get(old).op(op.i32WrapI64, op.i32Eqz).if().op(op.return).end();
   c.get(c0).atomic(atomic.i32Load, control.groups).set(groups);
   c.get(c0).atomic(atomic.i32Load, control.kernel).set(kernel);
   c.get(c0).atomic(atomic.i32Load, control.block).set(block);
-  c.get(old).op(op.i32WrapI64).get(c0).atomic(atomic.i32Load, control.chunk).tee(next).op(op.i32Mul).tee(begin);
-  c.get(groups).op(op.i32GeU).if().op(op.return).end();
+  c.get(c0).atomic(atomic.i32Load, control.chunk).set(chunk);
+  // The first chunk of this thread's part, and from there on the first that is free.
+  chunksOf(c, groups, chunk).get(thread).op(op.i32Mul).get(c0).atomic(atomic.i32Load, control.threads).op(op.i32DivU).set(mine);
+  c.get(old).op(op.i32WrapI64).get(mine).op(op.i32Rotr, op.i32Ctz).get(mine).op(op.i32Add).i32(31).op(op.i32And).set(mine);
   // Lost to another thread (or the job is over): look again.
-  c.get(c0).get(old).get(old).i64(1).op(op.i64Add).atomic(atomic.i64RmwCmpxchg, control.ticket).get(old).op(op.i64Ne).brIf(0);
-  c.get(block).get(begin).get(begin).get(next).op(op.i32Add).tee(next).get(groups).get(next).get(groups).op(op.i32LtU, op.select);
+  c.get(c0).get(old).get(old).i64(1).get(mine).op(op.i64ExtendI32U, op.i64Shl, op.i64Sub).atomic(atomic.i64RmwCmpxchg, control.ticket);
+  c.get(old).op(op.i64Ne).brIf(0);
+  c.get(block).get(mine).get(chunk).op(op.i32Mul).tee(mine);
+  c.get(mine).get(chunk).op(op.i32Add).tee(mine).get(groups).get(mine).get(groups).op(op.i32LtU, op.select);
   c.get(kernel).callIndirect(kernelType);
   c.get(c0).i32(1).atomic(atomic.i32RmwAdd, control.done).op(op.drop);
   c.get(c0).atomic(atomic.i32Load, control.joining).if();
@@ -139,6 +149,9 @@ function drainBody(kernelType: number, controlGlobal: number): Body {
   c.br(0).end();
   return { locals: ['i32', 'i32', 'i32', 'i32', 'i64', 'i32', 'i32'], code: c };
 }
+
+/** Pushes the number of chunks of a job. */
+const chunksOf = (c: Code, groups: number, chunk: number): Code => c.get(groups).get(chunk).op(op.i32Add).i32(1).op(op.i32Sub).get(chunk).op(op.i32DivU);
 
 /** fork(kernel, block, groups, chunk): runs a kernel on all threads and waits for its end. */
 function forkBody(drain: number, kernelType: number, controlGlobal: number): Body {
@@ -152,10 +165,8 @@ function forkBody(drain: number, kernelType: number, controlGlobal: number): Bod
     .i32(1)
     .op(op.i32Add)
     .set(generation);
-  const nextTicket = (): Code => c.get(generation).op(op.i64ExtendI32U).i64(32).op(op.i64Shl);
   // Close the old ticket before the job's words change: a worker that still holds it must not take a chunk of the next job with it.
-  c.get(c0);
-  nextTicket().i64(-1).op(op.i64Add).atomic(atomic.i64Store, control.ticket);
+  c.get(c0).i32(0).atomic(atomic.i32Store, control.ticket);
   for (const [local, offset] of [
     [kernel, control.kernel],
     [block, control.block],
@@ -164,16 +175,16 @@ function forkBody(drain: number, kernelType: number, controlGlobal: number): Bod
   ] as const)
     c.get(c0).get(local).atomic(atomic.i32Store, offset);
   c.get(c0).i32(0).atomic(atomic.i32Store, control.done);
-  c.get(c0);
-  nextTicket().atomic(atomic.i64Store, control.ticket);
+  chunksOf(c, groups, chunk).set(chunks);
+  c.get(c0).get(generation).op(op.i64ExtendI32U).i64(32).op(op.i64Shl);
+  c.i32(-1).i32(mostChunks).get(chunks).op(op.i32Sub, op.i32ShrU, op.i64ExtendI32U, op.i64Or).atomic(atomic.i64Store, control.ticket);
   c.get(c0).atomic(atomic.i32Load, control.sleepers).if();
   c.get(c0)
     .i32(0x7fffffff)
     .atomic(atomic.notify, control.ticket + 4)
     .op(op.drop)
     .end();
-  c.get(generation).call(drain);
-  c.get(groups).get(chunk).op(op.i32Add).i32(1).op(op.i32Sub).get(chunk).op(op.i32DivU).set(chunks);
+  c.get(generation).i32(0).call(drain);
   c.get(c0).atomic(atomic.i32Load, control.spins).set(i);
   c.block().loop();
   c.get(c0).atomic(atomic.i32Load, control.done).tee(done).get(chunks).op(op.i32Eq).if().op(op.return).end();
@@ -189,9 +200,9 @@ function forkBody(drain: number, kernelType: number, controlGlobal: number): Bod
   return { locals: ['i32', 'i32', 'i32', 'i32', 'i32'], code: c };
 }
 
-/** worker(module) -> the module that the control block asks for instead. */
+/** worker(module, thread) -> the module that the control block asks for instead. */
 function workerBody(drain: number, controlGlobal: number): Body {
-  const [module, c0, generation, wanted, i] = [0, 1, 2, 3, 4];
+  const [module, thread, c0, generation, wanted, i] = [0, 1, 2, 3, 4, 5];
   const c = new Code();
   c.global(controlGlobal).set(c0);
   c.loop();
@@ -200,7 +211,7 @@ function workerBody(drain: number, controlGlobal: number): Body {
     .set(generation);
   c.get(c0).atomic(atomic.i32Load, control.leave).if().i32(-1).op(op.return).end();
   c.get(c0).atomic(atomic.i32Load, control.module).tee(wanted).get(module).op(op.i32Ne).if().get(wanted).op(op.return).end();
-  c.get(generation).call(drain);
+  c.get(generation).get(thread).call(drain);
   c.get(c0).atomic(atomic.i32Load, control.spins).set(i);
   c.loop();
   c.get(c0)

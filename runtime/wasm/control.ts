@@ -11,6 +11,9 @@ export const control = {
   spins: 192,
   spinOnly: 196,
   letSleep: 200,
+  threads: 204,
 } as const;
+/** The most chunks that a kernel is cut in for threads to take. */
+export const mostChunks = 32;
 /** Loads before a thread goes to sleep: longer spins cost much when other programs want the core. */
 export const spins = 1000;

@@ -12,16 +12,16 @@ const workerSource = `
 const node = typeof require === 'function';
 const port = node ? require('node:worker_threads').parentPort : self;
 const instances = [];
-let memory, control;
+let memory, control, thread;
 const reply = (m) => port.postMessage(m);
 const receive = (m) => {
   try {
-    if (m.memory) { memory = m.memory; control = m.control; }
+    if (m.memory) { memory = m.memory; control = m.control; thread = m.thread; }
     for (const i of m.drop || []) delete instances[i];
     if (m.module) instances[m.index] = new WebAssembly.Instance(m.module, { env: { memory, scratch: m.scratch, control } });
     if (!m.serve) { reply({ done: m.id }); return; }
     let i = m.index;
-    while (i >= 0) i = instances[i] ? instances[i].exports.worker(i) : -1;
+    while (i >= 0) i = instances[i] ? instances[i].exports.worker(i, thread) : -1;
   } catch (e) {
     if (m.serve) {
       const words = new Int32Array(memory.buffer);
@@ -98,6 +98,7 @@ export class WorkerPool {
     private readonly count: number,
   ) {
     this.word(control.spins, spins);
+    this.word(control.threads, count + 1);
     this.word(control.spinOnly, mustNotBlock() ? 1 : 0);
   }
 
@@ -145,7 +146,7 @@ export class WorkerPool {
     this.started = true;
     try {
       this.threads = await Promise.all(Array.from({ length: this.count }, spawn));
-      await this.ask(() => ({ memory: this.heap.memory, control: controlAddress }));
+      await this.ask((i) => ({ memory: this.heap.memory, control: controlAddress, thread: i + 1 }));
     } catch (e) {
       console.warn(`Tenon: worker threads could not be started (${messageOf(e)}); kernels run on one thread`);
       this.end();

@@ -7,6 +7,7 @@ import { ArgumentError, DeviceError, DisposedError, messageOf, RuntimeInternalEr
 import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep, type SizeExpr } from '../plan.js';
 import { analyse, bindSymbols, checkNames, hostInput, type ProgramInfo, residentInput, shapeOf, symbolRecord } from '../program.js';
 import { encodeInto } from '../storage.js';
+import { mostChunks } from './control.js';
 import type { Block } from './heap.js';
 import type { WasmPlan } from './loaded-plan.js';
 import { WasmResident } from './resident.js';
@@ -243,7 +244,7 @@ export class WasmProgram {
       shared.set(d, block);
     }
     const { threads } = this.plan.session.engine;
-    const chunk = Math.ceil(total / (threads * chunksPerThread));
+    const chunk = Math.ceil(total / Math.min(threads * chunksPerThread, mostChunks));
     const split = d.parallel && this.plan.module.threads && chunk < total;
     if (split) this.splitWork += microseconds(d, scope);
     for (const w of [kernel.code, block, total, split ? chunk : 0]) this.entries.push(w);
