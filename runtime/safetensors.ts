@@ -8,7 +8,7 @@ import type { PlanDType } from './plan.js';
 import { fromFloat16Bits, makeHostArray, toBfloat16Bits, toFloat16Bits } from './storage.js';
 
 const itemBytes: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, U64: 8, I32: 4, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 };
-const planType: Readonly<Record<string, PlanDType>> = {
+export const planType: Readonly<Record<string, PlanDType>> = {
   F64: 'float64',
   F32: 'float32',
   F16: 'float16',
@@ -45,10 +45,14 @@ export interface SafetensorsLimits {
   readonly maxTensors?: number;
 }
 
-export interface NamedTensor {
+/** What a header says of a tensor. */
+export interface NamedShape {
   readonly name: string;
   readonly dtype: PlanDType;
   readonly shape: readonly number[];
+  readonly data: { readonly length: number };
+}
+export interface NamedTensor extends NamedShape {
   readonly data: HostArray;
 }
 
@@ -75,28 +79,57 @@ function checkKeys(json: string, fail: (message: string) => never): void {
 
 const isCount = (v: unknown): v is number => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0;
 
-/** Reads a file's header and gives views of its tensors. `source` is named in errors. Throws ModelFormatError. */
-export function readSafetensors(file: Uint8Array, source = 'safetensors', limits: SafetensorsLimits = {}): Safetensors {
+/** A tensor's place: from the first byte after the header on. */
+export interface SafetensorsPlace {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** The size of the header, from the first 8 bytes of a file of `fileBytes`. Throws ModelFormatError. */
+export function safetensorsHeaderBytes(first: Uint8Array, fileBytes: number, source: string, limits: SafetensorsLimits = {}): number {
   const fail = (message: string): never => {
     throw new ModelFormatError(`${source}: ${message}`);
   };
   const maxHeader = limits.maxHeaderBytes ?? 100_000_000;
-  if (file.byteLength < 8) fail(`${file.byteLength} bytes are too few for a safetensors file`);
-  const headerBytes = Number(new DataView(file.buffer, file.byteOffset, 8).getBigUint64(0, true));
+  if (first.byteLength < 8) fail(`${fileBytes} bytes are too few for a safetensors file`);
+  const headerBytes = Number(new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true));
   if (headerBytes > maxHeader) fail(`a header of ${headerBytes} bytes is larger than the limit of ${maxHeader} (is this a safetensors file?)`);
-  if (8 + headerBytes > file.byteLength) fail(`the header of ${headerBytes} bytes runs past the end of the file of ${file.byteLength}`);
+  if (8 + headerBytes > fileBytes) fail(`the header of ${headerBytes} bytes runs past the end of the file of ${fileBytes}`);
+  return headerBytes;
+}
+
+/** Reads a file's header and gives views of its tensors. `source` is named in errors. Throws ModelFormatError. */
+export function readSafetensors(file: Uint8Array, source = 'safetensors', limits: SafetensorsLimits = {}): Safetensors {
+  const headerBytes = safetensorsHeaderBytes(file.subarray(0, 8), file.byteLength, source, limits);
+  const data = file.subarray(8 + headerBytes);
+  const { places, metadata } = readSafetensorsHeader(file.subarray(8, 8 + headerBytes), data.byteLength, source, limits);
+  const tensors = new Map([...places].map(([name, p]) => [name, { dtype: p.dtype, shape: p.shape, bytes: data.subarray(p.begin, p.end) }]));
+  return { tensors, metadata };
+}
+
+/** Reads a header, checked whole against the number of bytes after it. Throws ModelFormatError. */
+export function readSafetensorsHeader(
+  bytes: Uint8Array,
+  dataBytes: number,
+  source = 'safetensors',
+  limits: SafetensorsLimits = {},
+): { readonly places: ReadonlyMap<string, SafetensorsPlace>; readonly metadata: ReadonlyMap<string, string> } {
+  const fail = (message: string): never => {
+    throw new ModelFormatError(`${source}: ${message}`);
+  };
   let text = '';
   let header: unknown;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(file.subarray(8, 8 + headerBytes));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     header = JSON.parse(text);
   } catch (e) {
     fail(`the header is not JSON in UTF-8: ${e instanceof Error ? e.message : String(e)}`);
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) fail('the header is not a JSON object');
   checkKeys(text, fail);
-  const data = file.subarray(8 + headerBytes);
-  const tensors = new Map<string, SafetensorsEntry>();
+  const places = new Map<string, SafetensorsPlace>();
   const metadata = new Map<string, string>();
   const entries = Object.entries(header as object) as [string, unknown][];
   const most = limits.maxTensors ?? 100_000;
@@ -119,10 +152,10 @@ export function readSafetensors(file: Uint8Array, source = 'safetensors', limits
     if (!Array.isArray(shape) || !shape.every(isCount)) return fail(`the shape of tensor '${name}' is not an array of sizes`);
     if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) return fail(`data_offsets of tensor '${name}' are not two positions`);
     const [begin, end] = offsets as [number, number];
-    if (begin > end || end > data.byteLength) fail(`tensor '${name}' lies at bytes ${begin} to ${end}, the file has ${data.byteLength} bytes of data`);
-    const bytes = (shape as number[]).reduce((a, d) => a * d, size);
-    if (bytes !== end - begin) fail(`tensor '${name}' of ${dtype}[${shape.join(',')}] has ${bytes} bytes, its place has ${end - begin}`);
-    tensors.set(name, { dtype: dtype as string, shape: shape as number[], bytes: data.subarray(begin, end) });
+    if (begin > end || end > dataBytes) fail(`tensor '${name}' lies at bytes ${begin} to ${end}, the file has ${dataBytes} bytes of data`);
+    const expected = (shape as number[]).reduce((a, d) => a * d, size);
+    if (expected !== end - begin) fail(`tensor '${name}' of ${dtype}[${shape.join(',')}] has ${expected} bytes, its place has ${end - begin}`);
+    places.set(name, { dtype: dtype as string, shape: shape as number[], begin, end });
     ranges.push({ name, begin, end });
   }
   ranges.sort((a, b) => a.begin - b.begin || a.end - b.end);
@@ -131,8 +164,8 @@ export function readSafetensors(file: Uint8Array, source = 'safetensors', limits
     if (r.begin !== at) fail(r.begin < at ? `tensor '${r.name}' overlaps another one` : `${r.begin - at} bytes before tensor '${r.name}' belong to no tensor`);
     at = r.end;
   }
-  if (at !== data.byteLength) fail(`${data.byteLength - at} bytes after the last tensor belong to no tensor`);
-  return { tensors, metadata };
+  if (at !== dataBytes) fail(`${dataBytes - at} bytes after the last tensor belong to no tensor`);
+  return { places, metadata };
 }
 
 /** The elements of a tensor as host data of `dtype`. Widening from F16 and BF16 to float32 is done; anything else must match. */
@@ -152,9 +185,12 @@ export function tensorAs(entry: SafetensorsEntry, dtype: PlanDType, where: strin
   return out;
 }
 
-/** Writes tensors, wider elements first, so that all are aligned. */
-export function writeSafetensors(tensors: readonly NamedTensor[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
-  const size = (t: NamedTensor) => itemBytes[fileType[t.dtype]]!;
+/** The order and the bytes before the tensors of a file: length and header. Wider elements come first, so that all are aligned. */
+export function safetensorsHead<T extends NamedShape>(
+  tensors: readonly T[],
+  metadata: Readonly<Record<string, string>> = {},
+): { readonly head: Uint8Array; readonly ordered: readonly T[]; readonly bytes: number } {
+  const size = (t: T) => itemBytes[fileType[t.dtype]]!;
   const ordered = [...tensors].sort((a, b) => size(b) - size(a) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const header = new Map<string, unknown>();
   if (Object.keys(metadata).length > 0) header.set('__metadata__', metadata);
@@ -170,18 +206,26 @@ export function writeSafetensors(tensors: readonly NamedTensor[], metadata: Read
   let json = `{${[...header].map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join(',')}}`;
   const encoder = new TextEncoder();
   json += ' '.repeat((8 - (encoder.encode(json).byteLength % 8)) % 8);
-  const head = encoder.encode(json);
-  const file = new Uint8Array(8 + head.byteLength + at);
-  new DataView(file.buffer).setBigUint64(0, BigInt(head.byteLength), true);
-  file.set(head, 8);
-  let position = 8 + head.byteLength;
+  const text = encoder.encode(json);
+  const head = new Uint8Array(8 + text.byteLength);
+  new DataView(head.buffer).setBigUint64(0, BigInt(text.byteLength), true);
+  head.set(text, 8);
+  return { head, ordered, bytes: at };
+}
+
+/** Writes tensors. */
+export function writeSafetensors(tensors: readonly NamedTensor[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const { head, ordered, bytes } = safetensorsHead(tensors, metadata);
+  const file = new Uint8Array(head.byteLength + bytes);
+  file.set(head);
+  let position = head.byteLength;
   for (const t of ordered) {
     if (t.dtype === 'float16' || t.dtype === 'bfloat16') {
       const view = new DataView(file.buffer, position);
       const bits = t.dtype === 'float16' ? toFloat16Bits : toBfloat16Bits;
       for (let i = 0; i < t.data.length; i++) view.setUint16(2 * i, bits(Number(t.data[i]!)), true);
     } else file.set(new Uint8Array(t.data.buffer, t.data.byteOffset, t.data.byteLength), position);
-    position += t.data.length * size(t);
+    position += t.data.length * itemBytes[fileType[t.dtype]]!;
   }
   return file;
 }

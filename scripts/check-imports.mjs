@@ -29,6 +29,7 @@ const rules = [
     packages: ['fflate'],
     lazy: [/^node:/, 'h5wasm', 'yaml'],
   },
+  { from: /^frontend\/keras\/saving\/arrays-format\.ts$/, to: [/^frontend\//, /^ir\//, /^runtime\/(safetensors|errors)\.ts$/], packages: [], lazy: [] },
   { from: /^frontend\//, to: [/^frontend\//, /^ir\//], packages: [], lazy: [/^node:/] },
   { from: /^cli\//, to: [/^(cli|frontend|codegen|passes|ir|runtime)\//], packages: [/^node:/, 'commander', 'picocolors'], lazy: [] },
   { from: /^(tests|bench|examples)\//, to: [/./], packages: [/./], lazy: [] },

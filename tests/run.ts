@@ -16,7 +16,19 @@ interface Totals {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const shared = process.env.TENON_SHARED ?? path.join(root, '..', 'shared');
-const goldenFamilies = ['training', 'layers', 'losses', 'optimizers', 'metrics', 'activations', 'initializers', 'regularizers', 'constraints', 'schedules'];
+const goldenFamilies = [
+  'formats',
+  'training',
+  'layers',
+  'losses',
+  'optimizers',
+  'metrics',
+  'activations',
+  'initializers',
+  'regularizers',
+  'constraints',
+  'schedules',
+];
 /**
  * ONNX cases that cannot pass. The inverse DFT expects NumPy's own rounding noise (1.9e-7) where the exact result is 0, which the tolerance of 1e-7 does not allow for; WebGPU has
  * no float64, whose bits BitCast asks for.

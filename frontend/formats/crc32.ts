@@ -1,14 +1,18 @@
-/** CRC-32 as zip files have it (polynomial 0xEDB88320), eight bytes at a time. */
+/** Checksums of files: CRC-32 as zip files have it, and CRC-32C (Castagnoli) as TensorFlow's have it. Both take eight bytes at a time. */
 
-const tables: Uint32Array[] = [];
-function tablesOf(): Uint32Array[] {
-  if (tables.length > 0) return tables;
+const made = new Map<number, readonly Uint32Array[]>();
+
+/** Eight tables for a reflected polynomial. */
+function tablesOf(polynomial: number): readonly Uint32Array[] {
+  const known = made.get(polynomial);
+  if (known) return known;
+  const tables: Uint32Array[] = [];
   for (let k = 0; k < 8; k++) {
     const t = new Uint32Array(256);
     for (let n = 0; n < 256; n++) {
       if (k === 0) {
         let c = n;
-        for (let i = 0; i < 8; i++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+        for (let i = 0; i < 8; i++) c = c & 1 ? polynomial ^ (c >>> 1) : c >>> 1;
         t[n] = c >>> 0;
       } else {
         const before = tables[k - 1]![n]!;
@@ -17,12 +21,12 @@ function tablesOf(): Uint32Array[] {
     }
     tables.push(t);
   }
+  made.set(polynomial, tables);
   return tables;
 }
 
-/** The checksum of `bytes`, going on from that of what was before them. */
-export function crc32(bytes: Uint8Array, before = 0): number {
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = tablesOf() as [
+function checksum(polynomial: number, bytes: Uint8Array, before: number): number {
+  const [t0, t1, t2, t3, t4, t5, t6, t7] = tablesOf(polynomial) as [
     Uint32Array,
     Uint32Array,
     Uint32Array,
@@ -49,3 +53,12 @@ export function crc32(bytes: Uint8Array, before = 0): number {
   for (; i < bytes.length; i++) c = t0[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
   return ~c >>> 0;
 }
+
+/** CRC-32 (polynomial 0xEDB88320) of `bytes`, going on from that of what was before them. */
+export const crc32 = (bytes: Uint8Array, before = 0): number => checksum(0xedb88320, bytes, before);
+
+/** CRC-32C (polynomial 0x82F63B78) of `bytes`, going on from that of what was before them. */
+export const crc32c = (bytes: Uint8Array, before = 0): number => checksum(0x82f63b78, bytes, before);
+
+/** A CRC-32C as TensorFlow and LevelDB store it: turned and shifted, so that a checksum of data with checksums in it is a good one. */
+export const masked = (crc: number): number => (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;

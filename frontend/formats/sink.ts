@@ -24,6 +24,8 @@ export type FileTarget = string | Target;
 export interface Target {
   readonly name: string;
   open(): Promise<Sink>;
+  /** A file of this name in the same place, for formats of several files. */
+  beside(name: string): Target;
 }
 
 const chunkBytes = 1 << 22;
@@ -78,28 +80,38 @@ export class ChunkSink implements Sink {
 export interface MemoryTarget extends Target {
   /** The whole file, once it is saved. */
   bytes(): Uint8Array;
+  /** All files that were saved, by name: several for checkpoints and for models of TensorFlow.js. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
 /** Saves into memory: `const t = inMemory('m.keras'); await model.save(t); t.bytes()`. The extension gives the format. */
 export function inMemory(name: string): MemoryTarget {
-  let parts: Uint8Array<ArrayBuffer>[] | null = null;
-  return {
-    name,
+  const files = new Map<string, Uint8Array>();
+  const target = (own: string): MemoryTarget => ({
+    name: own,
     open: async () =>
-      new ChunkSink(name, async (p) => {
-        parts = p;
+      new ChunkSink(own, async (parts) => {
+        files.set(own, joined(parts));
       }),
+    beside: (other) => target(own.slice(0, own.lastIndexOf('/') + 1) + other),
+    files,
     bytes() {
-      if (!parts) throw new ValueError(`${name}: nothing was saved here yet`);
-      const out = new Uint8Array(parts.reduce((n, p) => n + p.byteLength, 0));
-      let at = 0;
-      for (const p of parts) {
-        out.set(p, at);
-        at += p.byteLength;
-      }
-      return out;
+      const found = files.get(own);
+      if (!found) throw new ValueError(`${own}: nothing was saved here yet`);
+      return found;
     },
-  };
+  });
+  return target(name);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((n, p) => n + p.byteLength, 0));
+  let at = 0;
+  for (const p of parts) {
+    out.set(p, at);
+    at += p.byteLength;
+  }
+  return out;
 }
 
 /** In a page: the file is offered as a download of this name. */
@@ -114,6 +126,7 @@ export const download = (name: string): Target => ({
       a.click();
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
     }),
+  beside: download,
 });
 
 /** In a page or worker: a file of the origin's private file system; `path` may have folders, which are made. The browser swaps it in when it is whole. */
@@ -134,6 +147,7 @@ export const opfs = (path: string): Target => ({
       }
       await out.close();
     }),
+  beside: (name) => opfs([...path.split('/').slice(0, -1), name].join('/')),
 });
 
 /** Opens a target for writing. */
@@ -208,4 +222,34 @@ export async function writeFile(target: FileTarget, body: (sink: Sink) => Promis
     await sink.abort();
     throw e;
   }
+}
+
+/** A file of several. */
+export interface FilePart {
+  readonly target: FileTarget;
+  readonly body: (sink: Sink) => Promise<void>;
+}
+
+/** Writes files that belong together: all are written before the first takes its place; they do so in this order, so that the one that names the others comes last. */
+export async function writeFiles(parts: readonly FilePart[]): Promise<void> {
+  const sinks: Sink[] = [];
+  let finished = 0;
+  try {
+    for (const { target, body } of parts) {
+      const sink = await openSink(target);
+      sinks.push(sink);
+      await body(sink);
+    }
+    for (; finished < sinks.length; finished++) await sinks[finished]!.finish();
+  } catch (e) {
+    for (const sink of sinks.slice(finished)) await sink.abort();
+    throw e;
+  }
+}
+
+/** A file beside a target. */
+export async function besideTarget(target: FileTarget, name: string): Promise<FileTarget> {
+  if (typeof target !== 'string') return target.beside(name);
+  const { dirname, join } = await import('node:path');
+  return join(dirname(target), name);
 }

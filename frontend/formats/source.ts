@@ -4,8 +4,40 @@
  */
 import { ModelFormatError, ValueError } from '../../ir/errors.js';
 
-/** What users may give: a path in Node; elsewhere (and there too) a URL, a Blob or File, or the bytes. */
-export type FileSource = string | URL | Blob | ArrayBuffer | Uint8Array;
+/** What users may give: a path in Node; elsewhere (and there too) a URL, a Blob or File, or the bytes; for formats of several files also those files by name. */
+export type FileSource = string | URL | Blob | ArrayBuffer | Uint8Array | FileSet;
+
+/** Several files that belong together, such as a model.json and its shards, where there is no folder: `new FileSet('model.json', { 'model.json': a, 'group1-shard1of1.bin': b })`. */
+export class FileSet {
+  private readonly files: ReadonlyMap<string, Blob | Uint8Array>;
+  /** `main` is the file to start from; the others are looked up in `files` by the names that it has for them. */
+  constructor(
+    readonly main: string,
+    files: Readonly<Record<string, Blob | Uint8Array>> | ReadonlyMap<string, Blob | Uint8Array>,
+  ) {
+    this.files = files instanceof Map ? files : new Map(Object.entries(files));
+  }
+  open(name = this.main): OpenFile {
+    const found = this.files.get(name);
+    if (found === undefined) throw new ModelFormatError(`${name}: is not among the given files (${[...this.files.keys()].slice(0, 20).join(', ')})`);
+    const beside = async (other: string): Promise<OpenFile> => this.open(name.slice(0, name.lastIndexOf('/') + 1) + checkedName(name, other));
+    return found instanceof Uint8Array ? new Bytes(name, found, beside) : new BlobFile(name, found, beside);
+  }
+}
+
+/** The name of a file that another one names: it must lie in the same folder or below. */
+export function checkedName(from: string, name: string): string {
+  if (
+    name === '' ||
+    name.includes('\0') ||
+    name.includes('\\') ||
+    name.startsWith('/') ||
+    /^[A-Za-z][A-Za-z0-9+.-]*:/.test(name) ||
+    name.split('/').includes('..')
+  )
+    throw new ModelFormatError(`${from}: names the file ${JSON.stringify(name.slice(0, 200))}, which is not in its folder`);
+  return name;
+}
 
 /** What a worker opens by itself. `offset` and `size`: the part of the place that is the file. */
 export type WorkerSource =
@@ -28,8 +60,16 @@ export interface OpenFile {
   forWorker(offset?: number, size?: number): WorkerSource;
   /** Where the file lies, for formats of several files; null when it has no place. */
   readonly path: string | null;
+  /** Opens a file in the same folder or below. Names come from files: those that lead elsewhere, and links that do, are errors. */
+  beside(name: string): Promise<OpenFile>;
   close(): Promise<void>;
 }
+
+const alone =
+  (from: string) =>
+  async (name: string): Promise<OpenFile> => {
+    throw new ValueError(`${from}: needs the file ${JSON.stringify(name.slice(0, 200))} beside it: give a path, a URL or a FileSet`);
+  };
 
 export const isNode = (): boolean => typeof process !== 'undefined' && typeof process.versions?.node === 'string';
 
@@ -39,6 +79,7 @@ class Bytes implements OpenFile {
   constructor(
     readonly name: string,
     private readonly bytes: Uint8Array,
+    readonly beside = alone(name),
   ) {}
   get size(): number {
     return this.bytes.byteLength;
@@ -60,6 +101,7 @@ class BlobFile implements OpenFile {
   constructor(
     readonly name: string,
     private readonly blob: Blob,
+    readonly beside = alone(name),
   ) {}
   get size(): number {
     return this.blob.size;
@@ -114,12 +156,23 @@ async function openPath(path: string): Promise<OpenFile> {
       return out;
     },
     forWorker: (offset = 0, size = stat.size - offset) => ({ path, offset, size }),
+    async beside(name) {
+      const { dirname, join, sep } = await import('node:path');
+      const { realpath } = await import('node:fs/promises');
+      const other = join(dirname(path), checkedName(path, name));
+      // a file that is not there is reported by openPath; one that is a link out of the folder is refused
+      const [folder, real] = await Promise.all([realpath(dirname(path)), realpath(other).catch(() => null)]);
+      if (real !== null && !real.startsWith(folder.endsWith(sep) ? folder : folder + sep))
+        throw new ModelFormatError(`${path}: the file ${JSON.stringify(name)} is a link that leads out of its folder`);
+      return openPath(other);
+    },
     close: () => handle.close(),
   };
 }
 
 /** Opens a source. `name`: for messages where the source has none, and for its extension. */
 export async function openSource(source: FileSource, name?: string): Promise<OpenFile> {
+  if (source instanceof FileSet) return source.open();
   if (source instanceof Uint8Array) return new Bytes(name ?? 'file in memory', source);
   if (source instanceof ArrayBuffer) return new Bytes(name ?? 'file in memory', new Uint8Array(source));
   if (typeof Blob !== 'undefined' && source instanceof Blob) return new BlobFile(name ?? (source as Blob & { name?: string }).name ?? 'blob', source);
@@ -135,7 +188,11 @@ async function openUrl(url: string, name?: string): Promise<OpenFile> {
   }
   const response = await fetch(url);
   if (!response.ok) throw new ValueError(`${url}: the server answered ${response.status} ${response.statusText}`);
-  return new BlobFile(name ?? new URL(response.url || url, 'http://localhost').pathname.split('/').at(-1) ?? url, await response.blob());
+  const place = new URL(response.url || url, 'http://localhost');
+  const own = name ?? place.pathname.split('/').at(-1) ?? url;
+  return new BlobFile(own, await response.blob(), (other) =>
+    openUrl(String(new URL(checkedName(own, other).split('/').map(encodeURIComponent).join('/'), place))),
+  );
 }
 
 /** The whole file; refuses more than `limit` bytes. */

@@ -29,6 +29,8 @@ export interface ZipEntry {
 
 export interface ZipFile {
   readonly entries: ReadonlyMap<string, ZipEntry>;
+  /** The first bytes, unpacked and not checked; fewer where the entry is shorter. */
+  head(name: string, length: number): Promise<Uint8Array>;
   /** The unpacked bytes, checked. */
   read(name: string): Promise<Uint8Array>;
   /** Where the bytes of a stored entry lie in the file, checked by checksum; null when it is compressed. */
@@ -125,6 +127,25 @@ export async function openZip(file: OpenFile, limits: ZipLimits = {}): Promise<Z
   };
   return {
     entries,
+    async head(name, length) {
+      const e = found(name);
+      const offset = await dataAt(e);
+      if (e.method === 0) return file.read(offset, Math.min(length, e.size));
+      const out = new Uint8Array(Math.min(length, e.size));
+      let done = 0;
+      const inflate = new Inflate((piece) => {
+        out.set(piece.subarray(0, out.byteLength - done), done);
+        done = Math.min(out.byteLength, done + piece.byteLength);
+      });
+      try {
+        const step = 4096;
+        for (let at = 0; at < e.packed && done < out.byteLength; at += step)
+          inflate.push(await file.read(offset + at, Math.min(step, e.packed - at)), at + step >= e.packed);
+      } catch (error) {
+        fail(`the entry '${name}' is damaged: ${error instanceof Error ? error.message : String(error)}`);
+      }
+      return out.subarray(0, done);
+    },
     async read(name) {
       const e = found(name);
       const out = new Uint8Array(e.size);
@@ -217,7 +238,7 @@ export class ZipWriter {
     const base = header + 30 + encoded.byteLength;
     const size = await body(this.sink, base);
     if (base + size >= 2 ** 32)
-      throw new ModelFormatError(`${this.sink.name}: more than 4 GB cannot be written to a .keras file: use a TensorFlow checkpoint or safetensors`);
+      throw new ModelFormatError(`${this.sink.name}: more than 4 GB cannot be written to a zip file: use a TensorFlow checkpoint or safetensors`);
     let crc = 0;
     const buffer = new Uint8Array(Math.min(size, pieceBytes));
     for (let done = 0; done < size; ) {

@@ -1,6 +1,7 @@
 /** Tenon's Keras API: `tf.keras` in TypeScript, camelCase, compiled. */
 export { download, type FileTarget, inMemory, opfs } from '../formats/sink.js';
-export type { FileSource } from '../formats/source.js';
+export { FileSet, type FileSource } from '../formats/source.js';
+export { latestCheckpoint } from '../formats/tensorflow/checkpoint-state.js';
 export * as activations from './activations.js';
 export * as backend from './backend/index.js';
 export { type KerasShape, SymbolicTensor } from './backend/trace.js';

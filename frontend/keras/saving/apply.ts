@@ -5,10 +5,11 @@ import { iterationSlot } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { Layer } from '../layers/layer.js';
 import type { ModelBase } from '../models/base.js';
+import { matchTracked, trackedOptimizer } from './apply-tracked.js';
 import { keras1Weights } from './keras1-weights.js';
 import { type ModelObject, objectsOf, ownWeightsOf } from './objects.js';
 import { optimizerVariables } from './optimizer-variables.js';
-import type { ExtraState, SavedArray, SavedModel, SavedWeights } from './saved-model.js';
+import { type ExtraState, type SavedArray, type SavedModel, type SavedWeights, uniqueNames } from './saved-model.js';
 
 export interface ApplyOptions {
   readonly byName?: boolean;
@@ -21,6 +22,9 @@ interface Assignment {
 }
 
 const shapeText = (s: readonly number[]): string => `[${s.join(',')}]`;
+
+/** Weights of a layer in the order of files. */
+const ordered = (l: Layer): Variable[] => [...l.trainableWeights, ...l.nonTrainableWeights];
 
 /** Pairs weights of one layer with arrays of the file, or says what does not fit. */
 function paired(what: string, source: string, variables: readonly Variable[], arrays: readonly SavedArray[]): Assignment[] | string {
@@ -38,7 +42,6 @@ function byLayers(model: ModelBase, source: string, saved: Extract<SavedWeights,
   const fail = (message: string): never => {
     throw new ModelFormatError(message);
   };
-  const ordered = (l: Layer): Variable[] => [...l.trainableWeights, ...l.nonTrainableWeights];
   const out: Assignment[] = [];
   const pair = (layer: Layer, arrays: readonly SavedArray[]): void => {
     const variables = ordered(layer);
@@ -89,10 +92,32 @@ function byObjects(model: ModelBase, source: string, saved: Extract<SavedWeights
   return out;
 }
 
-function byNames(model: ModelBase, source: string, arrays: ReadonlyMap<string, SavedArray>, o: ApplyOptions): Assignment[] {
-  return model.weights.flatMap((v) => {
-    const array = arrays.get(v.path) ?? arrays.get(`${v.path}:0`);
+function byNames(model: ModelBase, source: string, saved: Extract<SavedWeights, { kind: 'names' }>, o: ApplyOptions): Assignment[] {
+  const { arrays } = saved;
+  const names = uniqueNames(model.weights.map((v) => v.path));
+  const found = names.map((name) => arrays.get(name) ?? arrays.get(`${name}:0`));
+  if (saved.inOrder && found.every((a) => a === undefined)) {
+    const variables = [...new Set(model.layers.flatMap(ordered))];
+    const fits = paired(`model '${model.name}'`, source, variables, [...arrays.values()]);
+    if (typeof fits === 'string') throw new ModelFormatError(fits);
+    return fits;
+  }
+  return model.weights.flatMap((v, i) => {
+    const array = found[i];
+    if (!array && !o.skipMismatch)
+      throw new ModelFormatError(`${source}: has no array '${names[i]}'; it has ${[...arrays.keys()].slice(0, 20).join(', ') || 'none'}`);
     const fits = paired(`'${v.path}'`, source, [v], array ? [array] : []);
+    if (typeof fits !== 'string') return fits;
+    if (o.skipMismatch) return [];
+    throw new ModelFormatError(fits);
+  });
+}
+
+function byAttributes(model: ModelBase, source: string, saved: Extract<SavedWeights, { kind: 'tracked' }>, o: ApplyOptions): Assignment[] {
+  const { found, faults } = matchTracked(model, source, saved.root);
+  if (faults.length > 0 && !o.skipMismatch) throw new ModelFormatError(faults.slice(0, 3).join('; '));
+  return [...found].flatMap(([v, node]) => {
+    const fits = paired(`'${v.path}'`, source, [v], node.array ? [node.array] : []);
     if (typeof fits !== 'string') return fits;
     if (o.skipMismatch) return [];
     throw new ModelFormatError(fits);
@@ -104,7 +129,8 @@ function assignments(model: ModelBase, source: string, saved: SavedWeights, o: A
   if (o.byName && saved.kind !== 'layers') throw new ModelFormatError(`${source}: the option byName is for H5 files in the layout of Keras 2`);
   if (saved.kind === 'layers') return byLayers(model, source, saved, o);
   if (saved.kind === 'objects') return byObjects(model, source, saved, o);
-  if (saved.kind === 'names') return byNames(model, source, saved.arrays, o);
+  if (saved.kind === 'names') return byNames(model, source, saved, o);
+  if (saved.kind === 'tracked') return byAttributes(model, source, saved, o);
   const fits = paired(`model '${model.name}'`, source, model.weights, saved.arrays);
   if (typeof fits === 'string') throw new ModelFormatError(fits);
   return fits;
@@ -163,6 +189,22 @@ export async function applyOptimizer(model: ModelBase, source: string, saved: re
   return null;
 }
 
+/** The optimizer's variables of a file, wherever it has them. Gives why not, where they do not fit; undefined where there are none. */
+export async function applySavedOptimizer(model: ModelBase, saved: SavedModel): Promise<string | null | undefined> {
+  const { optimizer } = model;
+  if (!optimizer) return undefined;
+  if (saved.optimizer) return applyOptimizer(model, saved.source, saved.optimizer);
+  if (saved.weights?.kind !== 'tracked') return undefined;
+  const { root } = saved.weights;
+  const tracked = trackedOptimizer(model, root, matchTracked(model, saved.source, root).found);
+  if (!tracked) return undefined;
+  const fault = await applyOptimizer(model, saved.source, tracked.arrays);
+  const rate = fault === null && tracked.learningRate?.shape.length === 0 ? (await tracked.learningRate.read())[0]! : null;
+  // it was written with 32 bits: a rate that was not changed stays as it was given
+  if (rate !== null && !optimizer.schedule && Number.isFinite(rate) && rate >= 0 && Math.fround(optimizer.learningRate) !== rate) optimizer.learningRate = rate;
+  return fault;
+}
+
 /** What Tenon kept beside what Keras knows. */
 export async function applyExtra(model: ModelBase, extra: ExtraState, withTraining: boolean): Promise<void> {
   const slots = new Map<string, TypedArray>();
@@ -177,9 +219,7 @@ export async function applyExtra(model: ModelBase, extra: ExtraState, withTraini
 /** All of a file into a model that was just made from its configuration. */
 export async function applyAll(model: ModelBase, saved: SavedModel): Promise<void> {
   if (saved.weights) await applyWeights(model, saved.source, saved.weights);
-  if (model.optimizer && saved.optimizer) {
-    const fault = await applyOptimizer(model, saved.source, saved.optimizer);
-    if (fault) throw new ModelFormatError(fault);
-  }
+  const fault = await applySavedOptimizer(model, saved);
+  if (fault) throw new ModelFormatError(fault);
   if (saved.extra) await applyExtra(model, saved.extra, model.optimizer !== null);
 }

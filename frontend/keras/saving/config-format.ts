@@ -7,6 +7,7 @@ import { isPlainObject } from '../utils/options.js';
 import type { SerializedObject } from '../utils/serialization.js';
 import { kerasVersion } from './h5-format.js';
 import type { ModelContents, ModelFormat, SavedModel } from './saved-model.js';
+import { isTfjs } from './tfjs-format.js';
 
 const largest = 256 << 20;
 
@@ -34,7 +35,7 @@ export const jsonFormat: ModelFormat = {
   name: 'json',
   extensions: ['.json'],
   parts: ['config'],
-  recognizes: (head) => firstCharacter(head) === '{',
+  recognizes: (head) => firstCharacter(head) === '{' && !isTfjs(head),
   read: async (file) => architecture(file, parseJson(file.name, await readAll(file, largest))),
   write: (m, target) =>
     writeFile(target, async (sink) => {

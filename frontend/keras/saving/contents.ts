@@ -8,7 +8,8 @@ import type { OptimizerApi } from '../optimizers/index.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
 import { objectsOf, ownWeightsOf } from './objects.js';
 import { optimizerVariables } from './optimizer-variables.js';
-import type { ArrayContents, ModelContents, OptimizerContents } from './saved-model.js';
+import type { ArrayContents, ModelContents, OptimizerContents, TrackedContents } from './saved-model.js';
+import { type TrackedObject, trackedObjects } from './tracked.js';
 import { optimizerConfig, trainingOf } from './training-config.js';
 
 export interface ContentsOptions {
@@ -16,14 +17,35 @@ export interface ContentsOptions {
   readonly includeOptimizer: boolean;
 }
 
-const contentsOf = (v: Variable): ArrayContents => ({ name: v.path, shape: v.shape, data: v.value });
+type ContentsOf = (v: Variable) => ArrayContents;
+
+/** One object for each weight. */
+function remembering(): ContentsOf {
+  const known = new Map<Variable, ArrayContents>();
+  return (v) => {
+    const found = known.get(v) ?? { name: v.path, shape: v.shape, data: v.value };
+    known.set(v, found);
+    return found;
+  };
+}
+
+function trackedContents(model: ModelBase, contentsOf: ContentsOf): TrackedContents {
+  const known = new Map<TrackedObject, TrackedContents>();
+  const of = (o: TrackedObject): TrackedContents => {
+    const found = known.get(o) ?? { children: o.children.map(([name, c]) => [name, of(c)] as const), array: o.variable ? contentsOf(o.variable) : null };
+    known.set(o, found);
+    return found;
+  };
+  return of(trackedObjects(model));
+}
 
 /** Brings everything to the host and arranges it for a file. */
 export async function contentsOfModel(model: ModelBase, o: ContentsOptions): Promise<ModelContents> {
   if (!model.hasInputs)
     throw new ShapeError(`model '${model.name}' cannot be saved before its input shape is known: call buildFor(shape), or fit or predict once`);
   const state = await model.exportState();
-  const { optimizer, covered } = o.includeOptimizer ? optimizerOf(model, state, o.generation) : { optimizer: null, covered: new Set<string>() };
+  const contentsOf = remembering();
+  const { optimizer, covered } = o.includeOptimizer ? optimizerOf(model, state, o.generation, contentsOf) : { optimizer: null, covered: new Set<string>() };
   const training = o.includeOptimizer ? trainingOf(model, o.generation) : null;
   const ordered = (layer: Layer): Variable[] => [...layer.trainableWeights, ...layer.nonTrainableWeights];
   const slots = [...state.slots].filter(([name]) => o.includeOptimizer && !covered.has(name));
@@ -45,6 +67,7 @@ export async function contentsOfModel(model: ModelBase, o: ContentsOptions): Pro
     ownWeights: ownWeightsOf(model).map(contentsOf),
     objects: objectsOf(model, o.generation).map((x) => ({ path: x.path, title: x.title, variables: x.variables.map(contentsOf) })),
     weights: model.weights.map(contentsOf),
+    tracked: trackedContents(model, contentsOf),
     optimizer,
     extra: {
       json,
@@ -57,7 +80,12 @@ export async function contentsOfModel(model: ModelBase, o: ContentsOptions): Pro
 }
 
 /** The optimizer's variables; null where the optimizer has not made any yet. */
-function optimizerOf(model: ModelBase, state: ModelState, generation: Semantics): { optimizer: OptimizerContents | null; covered: Set<string> } {
+function optimizerOf(
+  model: ModelBase,
+  state: ModelState,
+  generation: Semantics,
+  contentsOf: ContentsOf,
+): { optimizer: OptimizerContents | null; covered: Set<string> } {
   const o = model.optimizer;
   const covered = new Set<string>();
   const iteration = state.slots.get(iterationSlot);
@@ -65,6 +93,7 @@ function optimizerOf(model: ModelBase, state: ModelState, generation: Semantics)
   const api: OptimizerApi = o.api === 'legacy' && generation === 'keras2' ? 'legacy' : generation;
   const weights = model.trainableWeights;
   const place = new Map(state.layout.flat.parts.map((p) => [p.variable, p.offset]));
+  const none = { slot: null, weight: null, of: null };
   const variables = optimizerVariables(
     o,
     api,
@@ -72,17 +101,19 @@ function optimizerOf(model: ModelBase, state: ModelState, generation: Semantics)
   ).map((v): OptimizerContents['variables'][number] => {
     if (v.kind === 'iteration') {
       covered.add(iterationSlot);
-      return { name: v.name, shape: [], data: BigInt64Array.of(BigInt(iteration[0]!)), slot: null, weight: null };
+      return { name: v.name, shape: [], data: BigInt64Array.of(BigInt(iteration[0]!)), ...none };
     }
-    if (v.kind === 'learningRate') return { name: v.name, shape: [], data: Float32Array.of(o.learningRate), slot: null, weight: null };
+    if (v.kind === 'learningRate') return { name: v.name, shape: [], data: Float32Array.of(o.learningRate), ...none };
     const w = weights[v.weight]!;
     const slot = o.stateName(v.slot);
     covered.add(slot);
     const offset = place.get(w)!;
     const all = state.slots.get(slot) ?? o.initialSlot(v.slot, state.layout.gather());
-    return { name: v.name, shape: w.shape, data: all ? all.subarray(offset, offset + w.size) : new Float32Array(w.size), slot: v.kerasSlot, weight: w.path };
+    const data = all ? all.subarray(offset, offset + w.size) : new Float32Array(w.size);
+    return { name: v.name, shape: w.shape, data, slot: v.kerasSlot, weight: w.path, of: contentsOf(w) };
   });
-  return { optimizer: { config: optimizerConfig(o, generation), legacy: api === 'legacy', variables }, covered };
+  const learningRate = o.schedule ? null : o.learningRate;
+  return { optimizer: { config: optimizerConfig(o, generation), legacy: api === 'legacy', learningRate, variables }, covered };
 }
 
 /** Layers of a configuration without the keys that came with Keras 2.13, as legacy H5 files have them. */

@@ -8,10 +8,10 @@ import { H5Writer } from '../../formats/h5-writer.js';
 import { type FileTarget, type Sink, writeFile } from '../../formats/sink.js';
 import type { OpenFile } from '../../formats/source.js';
 import { parseJson } from '../../formats/text.js';
-import { isPlainObject } from '../utils/options.js';
-import type { RandomState } from '../utils/random.js';
-import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
+import type { Semantics, SerializedObject } from '../utils/serialization.js';
 import { withoutModules } from './contents.js';
+import { readExtra } from './extra-state.js';
+import { trainingForH5, trainingOfH5 } from './file-training.js';
 import type {
   ArrayContents,
   ExtraState,
@@ -24,7 +24,6 @@ import type {
   SavedWeights,
   TrainingConfig,
 } from './saved-model.js';
-import { lossObjects } from './training-config.js';
 
 const extraGroup = 'tenon';
 /** Weights of a model that is a class and has some beside those of its layers. */
@@ -80,47 +79,14 @@ export function optimizerIn(objects: ReadonlyMap<string, ReadonlyMap<string, Sav
 export function extraIn(h5: H5File): ExtraState | null {
   const text = h5.text(`/${extraGroup}`, 'state');
   if (text === null) return null;
-  const state = parseJson(`${h5.name}: ${extraGroup}/state`, text) as JsonObject;
-  const names = state.slots;
-  const { seed, shuffle, semantics, states } = state as { seed?: unknown; shuffle?: Json; semantics?: unknown; states?: unknown };
-  if (
-    !Array.isArray(names) ||
-    typeof seed !== 'number' ||
-    (semantics !== 'keras2' && semantics !== 'keras3') ||
-    typeof states !== 'number' ||
-    !(states >= 0 && states < 1e6)
-  )
-    throw new ModelFormatError(`${h5.name}: the state that Tenon keeps in the file is damaged`);
-  const stream = isPlainObject(shuffle) && typeof shuffle.seed === 'number' && typeof shuffle.counter === 'number' ? (shuffle as unknown as RandomState) : null;
-  return {
-    semantics,
-    seed,
-    shuffle: stream,
-    slots: new Map(names.map((name, i) => [String(name), arrayOf(h5, `/${extraGroup}/slot_${i}`)])),
-    states: Array.from({ length: states }, (_, i) => arrayOf(h5, `/${extraGroup}/state_${i}`)),
-  };
+  return readExtra(h5.name, text, (name) => arrayOf(h5, `/${extraGroup}/${name}`));
 }
 
 const generationOf = (version: string | null): Semantics | null => (version === null ? null : /^[012]\./.test(version) ? 'keras2' : 'keras3');
 
-/** New optimizers of Keras 2 are `Custom>Adam` in these files, and say that they are not legacy ones. */
 function trainingIn(h5: H5File, generation: Semantics | null): TrainingConfig | null {
   const text = h5.text('/', 'training_config');
-  if (text === null) return null;
-  const t = parseJson(`${h5.name}: training_config`, text) as JsonObject;
-  const given = (t.optimizer_config ?? null) as unknown as SerializedObject | null;
-  if (given !== null && !isPlainObject(given)) throw new ModelFormatError(`${h5.name}: optimizer_config is not an object`);
-  const modern =
-    given !== null &&
-    (generation === 'keras3' || given.class_name?.includes('>') || given.config?.is_legacy_optimizer === false || 'jit_compile' in (given.config ?? {}));
-  return {
-    optimizer: given,
-    legacyOptimizer: !modern,
-    loss: t.loss,
-    lossWeights: t.loss_weights ?? null,
-    metrics: t.metrics ?? null,
-    weightedMetrics: t.weighted_metrics ?? null,
-  };
+  return text === null ? null : trainingOfH5(`${h5.name}: training_config`, parseJson(`${h5.name}: training_config`, text), generation);
 }
 
 function optimizerWeights(h5: H5File): SavedArray[] | null {
@@ -202,14 +168,8 @@ function writeModel(w: H5Writer, m: ModelContents): void {
   w.text('', 'backend', 'tensorflow');
   w.text('', 'model_config', JSON.stringify(withoutModules(m.config)));
   writeLayers(w, 'model_weights', m);
-  if (m.training) {
-    const { optimizer, ...rest } = m.training;
-    const { class_name, config } = optimizer as unknown as SerializedObject;
-    const legacy = (optimizer as unknown as SerializedObject).module?.includes('legacy') ?? false;
-    const name = m.generation === 'keras2' && !legacy ? `Custom>${class_name}` : class_name;
-    const loss = m.generation === 'keras3' ? lossObjects(rest.loss) : rest.loss;
-    w.text('', 'training_config', JSON.stringify({ ...rest, loss, optimizer_config: { class_name: name, config } }));
-  }
+  const training = trainingForH5(m);
+  if (training) w.text('', 'training_config', JSON.stringify(training));
   if (m.optimizer) {
     const suffix = m.generation === 'keras2' ? ':0' : '';
     // Keras 3 builds the optimizer for no weights when it meets optimizer_weights, and cannot train then: without them it starts the optimizer anew

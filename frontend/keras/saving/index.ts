@@ -9,7 +9,9 @@ import { modelFromConfig } from '../models/serialization.js';
 import { SubclassedClass } from '../models/subclassed.js';
 import { resolveOptions } from '../utils/options.js';
 import type { Semantics, SerializedObject } from '../utils/serialization.js';
-import { applyAll, applyOptimizer, applyWeights } from './apply.js';
+import { applyAll, applyExtra, applySavedOptimizer, applyWeights } from './apply.js';
+import { npzFormat, safetensorsFormat } from './arrays-format.js';
+import { checkpointFormat, resolvePrefix } from './checkpoint-format.js';
 import { jsonFormat, yamlFormat } from './config-format.js';
 import { contentsOfModel } from './contents.js';
 import { h5Format, weightsH5Format } from './h5-format.js';
@@ -23,12 +25,17 @@ import {
   formatOfName,
   type ModelFormat,
   registerFormat,
+  registerResolver,
   resolveSource,
   type SavedModel,
 } from './saved-model.js';
+import { resolveSavedModel, savedModelFormat } from './tensorflow-model.js';
+import { tfjsFormat } from './tfjs-format.js';
 import { compileOptions } from './training-config.js';
 
-for (const format of [h5Format, weightsH5Format, kerasFormat, jsonFormat, yamlFormat]) registerFormat(format);
+const known = [h5Format, weightsH5Format, npzFormat, kerasFormat, tfjsFormat, jsonFormat, safetensorsFormat, checkpointFormat, savedModelFormat, yamlFormat];
+for (const format of known) registerFormat(format);
+for (const resolver of [resolvePrefix, resolveSavedModel]) registerResolver(resolver);
 
 const saveDefaults: SaveOptions = { keras: undefined, includeOptimizer: true, format: undefined, overwrite: true };
 const limits = { timeLimit: undefined, maxBytes: undefined, maxObjects: undefined };
@@ -93,7 +100,8 @@ export async function modelFromYaml(text: string, options: DeserializeOptions = 
 
 function chosenFormat(what: string, target: FileTarget, o: SaveOptions, part: FilePart): ModelFormat {
   const name = typeof target === 'string' ? target : target.name;
-  const format = o.format ? formatNamed(o.format) : formatOfName(name);
+  // as in Keras 2, weights at a path without an ending of another format are a checkpoint of TensorFlow
+  const format = o.format ? formatNamed(o.format) : (formatOfName(name) ?? (part === 'weights' ? checkpointFormat : null));
   if (!format)
     throw new ValueError(
       `${what}: '${o.format ?? name}' names no format: expected an ending such as .h5 or .keras, or the option format (${formatNames().join(', ')})`,
@@ -107,7 +115,7 @@ function chosenFormat(what: string, target: FileTarget, o: SaveOptions, part: Fi
 async function write(what: string, model: ModelBase, target: FileTarget, options: SaveOptions, part: FilePart): Promise<void> {
   const o = resolveOptions<SaveOptions>(what, [options], [], saveDefaults);
   const format = chosenFormat(what, target, o, part);
-  if (o.overwrite === false && typeof target === 'string' && isNode() && (await import('node:fs')).existsSync(target))
+  if (o.overwrite === false && typeof target === 'string' && isNode() && (await import('node:fs')).existsSync(format.mainName?.(target) ?? target))
     throw new ValueError(`${what}: ${target} exists already`);
   const generation: Semantics = o.keras ? (o.keras === 2 ? 'keras2' : 'keras3') : format.defaultGeneration === 'own' ? model.semantics : 'keras2';
   await format.write!(await contentsOfModel(model, { generation, includeOptimizer: o.includeOptimizer ?? true }), target, part);
@@ -136,8 +144,10 @@ export async function loadWeights(model: ModelBase, source: FileSource, options:
     await model.exportState();
     await applyWeights(model, saved.source, saved.weights, o);
     // what a file holds beside weights is taken where it fits: as in Keras, a model compiled otherwise keeps its own
-    if (saved.optimizer && saved.weights.kind !== 'layers' && !o.skipMismatch) await applyOptimizer(model, saved.source, saved.optimizer);
-    model.restoreState({});
+    const fault = saved.weights.kind !== 'layers' && !o.skipMismatch ? await applySavedOptimizer(model, saved) : undefined;
+    // a checkpoint is there to go on from: with the optimizer comes the rest of the state
+    if (fault === null && saved.weights.kind === 'tracked' && saved.extra) await applyExtra(model, saved.extra, true);
+    else model.restoreState({});
   } finally {
     await saved.close();
     await file.close();

@@ -18,6 +18,13 @@ export interface SavedArray {
   read(): Promise<TypedArray>;
 }
 
+/** An object of a TensorFlow checkpoint: others by the names of attributes, in circles too; a variable's numbers, and what optimizers of the old kind keep for it. */
+export interface SavedNode {
+  readonly children: ReadonlyMap<string, SavedNode>;
+  readonly array: SavedArray | null;
+  readonly slots: ReadonlyMap<string, SavedArray>;
+}
+
 /** Where the weights of a file belong. */
 export type SavedWeights =
   /** By the layers of the model, each with its weights in Keras' order (trainable ones first): H5 of Keras 1 and 2. */
@@ -31,8 +38,10 @@ export type SavedWeights =
   | { readonly kind: 'objects'; readonly objects: ReadonlyMap<string, ReadonlyMap<string, SavedArray>> }
   /** In the order of `model.weights`. */
   | { readonly kind: 'ordered'; readonly arrays: readonly SavedArray[] }
-  /** By the paths of weights, such as `dense/kernel`. */
-  | { readonly kind: 'names'; readonly arrays: ReadonlyMap<string, SavedArray> };
+  /** By the paths of weights, such as `dense/kernel`. `inOrder`: where no name is that of a weight, they are in the order of layers, within a layer trainable ones first. */
+  | { readonly kind: 'names'; readonly arrays: ReadonlyMap<string, SavedArray>; readonly inOrder?: boolean }
+  /** By attributes from the root of a checkpoint down. The optimizer's variables are there, too. */
+  | { readonly kind: 'tracked'; readonly root: SavedNode };
 
 /** What `compile` was given, as Keras writes it. */
 export interface TrainingConfig {
@@ -54,6 +63,17 @@ export interface ExtraState {
   readonly slots: ReadonlyMap<string, SavedArray>;
   /** States of layers (stateful recurrent ones), in the order of the model. */
   readonly states: readonly SavedArray[];
+}
+
+/** Names of arrays where two may be the same: the second `dense/kernel` is `dense/kernel_1`. */
+export function uniqueNames(names: readonly string[]): string[] {
+  const used = new Set<string>();
+  return names.map((name) => {
+    let own = name;
+    for (let n = 1; used.has(own); n++) own = `${name}_${n}`;
+    used.add(own);
+    return own;
+  });
 }
 
 /** A model as a file holds it. What the file lacks is null. */
@@ -81,8 +101,16 @@ export interface ArrayContents {
 export interface OptimizerContents {
   readonly config: SerializedObject;
   readonly legacy: boolean;
-  /** In Keras' order. `name` as the H5 files of Keras 2 have it (`Adam/m/dense/kernel`), without `:0`; `slot` and `weight` for slots. */
-  readonly variables: readonly (ArrayContents & { readonly slot: string | null; readonly weight: string | null })[];
+  /** Null where a schedule gives it. */
+  readonly learningRate: number | null;
+  /** In Keras' order. `name` as the H5 files of Keras 2 have it (`Adam/m/dense/kernel`), without `:0`; `slot` and the weight it is for, where it is a slot. */
+  readonly variables: readonly (ArrayContents & { readonly slot: string | null; readonly weight: string | null; readonly of: ArrayContents | null })[];
+}
+
+/** The model as TensorFlow's checkpoints see it; see `tracked.ts`. */
+export interface TrackedContents {
+  readonly children: readonly (readonly [string, TrackedContents])[];
+  readonly array: ArrayContents | null;
 }
 
 /** A model that is to be written, for one generation of Keras. Arrays are views of the model's own: they must not be changed. */
@@ -99,8 +127,9 @@ export interface ModelContents {
   readonly ownWeights: readonly ArrayContents[];
   /** Weights by the path of objects; every object of the model is there, those without weights too. `title` is the object's own name. */
   readonly objects: readonly { readonly path: string; readonly title: string; readonly variables: readonly ArrayContents[] }[];
-  /** All weights, in the order of `model.weights`. */
+  /** All weights, in the order of `model.weights`. Here, in `layers`, `objects` and `tracked` a weight is the same object. */
   readonly weights: readonly ArrayContents[];
+  readonly tracked: TrackedContents;
   readonly optimizer: OptimizerContents | null;
   readonly extra: { readonly json: JsonObject; readonly arrays: readonly ArrayContents[] };
 }
@@ -121,8 +150,10 @@ export interface ModelFormat {
   readonly extensions: readonly string[];
   /** What the format can hold. */
   readonly parts: readonly FilePart[];
-  /** Whether the content looks like this format. */
-  recognizes(head: Uint8Array, file: OpenFile): boolean;
+  /** Whether the content looks like this format: its first and last 64 bytes. */
+  recognizes(head: Uint8Array, file: OpenFile, tail: Uint8Array): boolean;
+  /** The file that a target of this name is found by, where that is another one. */
+  readonly mainName?: (name: string) => string;
   read(file: OpenFile, options: ReadOptions): Promise<SavedModel>;
   /** Null: this format is only read. */
   readonly write: ((model: ModelContents, target: FileTarget, part: FilePart) => Promise<void>) | null;
@@ -153,7 +184,8 @@ export async function resolveSource(source: FileSource): Promise<{ readonly form
 
 /** The format that a name's ending stands for; null when none does. */
 export function formatOfName(name: string): ModelFormat | null {
-  const lower = name.toLowerCase();
+  // an ending that begins with a slash is a whole name
+  const lower = `/${name.toLowerCase().replaceAll('\\', '/')}`;
   const fits = formats.flatMap((f) => f.extensions.filter((e) => lower.endsWith(e)).map((e) => ({ f, e })));
   return fits.sort((a, b) => b.e.length - a.e.length)[0]?.f ?? null;
 }
@@ -163,10 +195,10 @@ export const formatNames = (): string[] => formats.map((f) => f.name);
 
 /** The format of a file, by its content first: endings lie. */
 export async function formatOf(file: OpenFile): Promise<ModelFormat> {
-  const head = await file.read(0, 64);
+  const [head, tail] = [await file.read(0, 64), await file.read(Math.max(0, file.size - 64), 64)];
   const byName = formatOfName(file.name);
-  if (byName?.recognizes(head, file)) return byName;
-  const found = formats.find((f) => f.recognizes(head, file));
+  if (byName?.recognizes(head, file, tail)) return byName;
+  const found = formats.find((f) => f.recognizes(head, file, tail));
   if (found) return found;
   throw new ModelFormatError(`${file.name}: is of no format that is known here (${formatNames().join(', ')})`);
 }
