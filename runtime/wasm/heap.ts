@@ -1,4 +1,5 @@
 /** Memory of a session: one WebAssembly.Memory, and an allocator over it (first fit over a list of free ranges, which join again). The first 64 KiB hold the control block and no tensors: kernels rely on that. */
+import type { DeviceMemory } from '../common/resident.js';
 import { OutOfMemoryError } from '../errors.js';
 
 const page = 65536;
@@ -8,11 +9,8 @@ const alignment = 64;
 const maxima = [65536, 32768, 16384, 8192, 4096];
 
 /** A range of device memory. */
-export interface Block {
+export interface Block extends DeviceMemory {
   readonly address: number;
-  readonly bytes: number;
-  /** Counts changes of state, so that prepared memory knows when it is stale. */
-  version: number;
 }
 
 interface Range {

@@ -2,15 +2,14 @@
  * A program on WASM. Its steps are laid out flat (loops unrolled) as a list of dispatches in memory, with an argument block each; list and blocks are written once for all, when symbols or
  * bound data sets change. A run is one call of the module's driver with the list and the number of repetitions. The prepare steps lie before the steps in the same list.
  */
-import type { RunOptions } from '../device.js';
-import { ArgumentError, DeviceError, DisposedError, messageOf, RuntimeInternalError } from '../errors.js';
+import { BaseProgram } from '../common/program.js';
+import type { HostArray } from '../device.js';
+import { DeviceError, messageOf, RuntimeInternalError } from '../errors.js';
 import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep, type SizeExpr } from '../plan.js';
-import { analyse, bindSymbols, checkNames, hostInput, type ProgramInfo, residentInput, shapeOf, symbolRecord } from '../program.js';
 import { encodeInto } from '../storage.js';
 import { mostChunks } from './control.js';
 import type { Block } from './heap.js';
 import type { WasmPlan } from './loaded-plan.js';
-import { WasmResident } from './resident.js';
 
 const entryWords = 4;
 /** Chunks that each thread takes on average: more even out threads of different speed, fewer cost less. */
@@ -24,12 +23,6 @@ const worthWaking = 100;
 /** A rough time on one thread, from operations and bytes written, in microseconds. */
 const microseconds = (d: PlanDispatch, scope: Readonly<Record<string, number>>): number =>
   Math.max(evalSize(d.figures.flops, scope) / 40000, evalSize(d.figures.bytesWritten, scope) / 10000);
-
-const same = (a: readonly unknown[], b: readonly unknown[]): boolean => {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-};
 
 function mentions(e: SizeExpr, symbols: readonly string[]): boolean {
   if (typeof e === 'number') return false;
@@ -51,16 +44,7 @@ class Words {
   }
 }
 
-export class WasmProgram {
-  readonly info: ProgramInfo;
-  private values: number[] = [];
-  private readonly next: number[] = [];
-  private symbols: Record<string, number> = {};
-  private inputShapes: number[][] = [];
-  private outputShapes: number[][] = [];
-  private residents: (WasmResident | null)[];
-  private ran = false;
-  private encoded = false;
+export class WasmProgram extends BaseProgram<Block, WasmPlan> {
   /** Argument blocks. Entries name them by word index until their address is known. */
   private readonly blocks = new Words();
   private readonly entries = new Words();
@@ -70,67 +54,24 @@ export class WasmProgram {
   private stepEntries = 0;
   /** Microseconds of work that threads can share, in one run of the steps. */
   private splitWork = 0;
-  private preparedFor: readonly number[] | null = null;
-  /** The steps write state that the prepare steps read: every repetition prepares anew. */
-  private readonly preparesEach: boolean;
 
-  constructor(
-    private readonly plan: WasmPlan,
-    program: PlanProgram,
-  ) {
-    this.info = analyse(plan.compiled.plan, program);
-    this.residents = program.inputs.map(() => null);
-    this.preparesEach = this.info.statePrepared.some((b) => this.info.stateWritten.includes(b));
-    // Memory for the list is taken at load, for the largest sizes.
-    this.values = [...this.info.symbolMax];
-    this.symbols = symbolRecord(this.info, this.values);
-    if (program.inputs.every((i) => !i.resident)) this.encode();
+  constructor(plan: WasmPlan, program: PlanProgram) {
+    super(plan, program);
+    this.encodeAtLoad();
   }
 
-  run(options: RunOptions | undefined): void {
-    const { info } = this;
-    const { program } = info;
-    // Everything is checked before anything changes, so that a refused call leaves the program usable.
-    checkNames(info, options);
-    bindSymbols(info, options?.symbols, this.next);
-    const sameSymbols = same(this.next, this.values);
-    const changed = !this.ran || !sameSymbols;
-    const symbols = changed ? symbolRecord(info, this.next) : this.symbols;
-    const shapes = changed ? program.inputs.map((i) => shapeOf(i, symbols)) : this.inputShapes;
-    const data = program.inputs.map((input, i) =>
-      input.resident ? this.checkResident(options, i, shapes[i]!) : hostInput(program, input, shapes[i]!, options),
-    );
-    if (!sameSymbols) {
-      this.encoded = false;
-      this.values = [...this.next];
-      this.symbols = symbols;
-    }
-    if (info.resident.length > 0) {
-      const residents = data.map((d) => (d instanceof WasmResident ? d : null));
-      if (!same(residents, this.residents)) this.encoded = false;
-      this.residents = residents;
-    }
-    if (changed) {
-      this.inputShapes = shapes;
-      this.outputShapes = program.outputs.map((o) => shapeOf(o, symbols));
-    }
-    if (!this.encoded) this.encode();
+  protected hasPrepare(): boolean {
+    return this.prepareEntries > 0;
+  }
+
+  protected writeInput(index: number, data: HostArray): void {
     const { session } = this.plan;
-    const { heap } = session.engine;
-    for (let i = 0; i < data.length; i++) {
-      const d = data[i]!;
-      if (d instanceof WasmResident) continue;
-      const input = program.inputs[i]!;
-      encodeInto(input, d, heap.bytes.subarray(this.memoryOf(input.buffer).address + input.offset));
-      session.owner.counters.uploads++;
-    }
-    this.call(options?.repeat ?? 1);
-    for (const b of info.stateWritten) this.plan.memories[b]!.version++;
-    this.ran = true;
-    session.arenaUser = this;
+    const input = this.info.program.inputs[index]!;
+    encodeInto(input, data, session.engine.heap.bytes.subarray(this.memoryOf(input.buffer).address + input.offset));
+    session.owner.counters.uploads++;
   }
 
-  private call(repeat: number): void {
+  protected submit(repeat: number, stale: boolean): void {
     const { module, session } = this.plan;
     const { counters } = session.owner;
     const { pool } = session.engine;
@@ -149,45 +90,18 @@ export class WasmProgram {
       counters.submits++;
       counters.dispatches += count * times;
     };
-    const stale = this.isStale();
     if (module.threads) pool!.select(module.index, stale || this.splitWork * repeat >= worthWaking);
     if (stale && this.preparesEach) run(true, repeat);
     else {
       if (stale) run(true, 1);
       run(false, stale ? repeat - 1 : repeat);
     }
-    if (stale) this.preparedFor = this.prepareState();
     pool?.check();
-  }
-
-  /** Whether prepared memory is out of date. */
-  private isStale(): boolean {
-    if (this.prepareEntries === 0) return false;
-    const old = this.preparedFor;
-    if (old === null) return true;
-    const { prepareSymbols, statePrepared } = this.info;
-    for (let i = 0; i < prepareSymbols.length; i++) if (old[i] !== this.symbols[prepareSymbols[i]!]) return true;
-    for (let i = 0; i < statePrepared.length; i++) if (old[prepareSymbols.length + i] !== this.plan.memories[statePrepared[i]!]!.version) return true;
-    return false;
-  }
-
-  /** What prepared memory depends on: the values of its symbols and the versions of the state it was made of. */
-  private prepareState(): readonly number[] {
-    return [...this.info.prepareSymbols.map((s) => this.symbols[s]!), ...this.info.statePrepared.map((b) => this.plan.memories[b]!.version)];
-  }
-
-  private checkResident(options: RunOptions | undefined, i: number, shape: readonly number[]): WasmResident {
-    const input = this.info.program.inputs[i]!;
-    const data = residentInput(this.info.program, input, shape, options);
-    if (!(data instanceof WasmResident) || data.owner !== this.plan.session)
-      throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
-    if (data.disposed) throw new DisposedError(`resident input '${input.name}' was disposed`);
-    return data;
   }
 
   // ---- the list
 
-  private encode(): void {
+  protected encode(): void {
     const { program } = this.info;
     const { heap } = this.plan.session.engine;
     const scope = { ...this.symbols };
@@ -208,7 +122,6 @@ export class WasmProgram {
     for (let e = 1; e < this.entries.length; e += entryWords) this.entries.data[e] = firstBlock + 4 * this.entries.data[e]!;
     heap.words.set(this.entries.data.subarray(0, this.entries.length), this.table / 4);
     heap.words.set(this.blocks.data.subarray(0, this.blocks.length), firstBlock / 4);
-    this.encoded = true;
   }
 
   /** `loops`: symbols of the loops around, which make a block differ between iterations. `shared`: blocks of the dispatches that do not depend on them. */
@@ -248,28 +161,6 @@ export class WasmProgram {
     const split = d.parallel && this.plan.module.threads && chunk < total;
     if (split) this.splitWork += microseconds(d, scope);
     for (const w of [kernel.code, block, total, split ? chunk : 0]) this.entries.push(w);
-  }
-
-  /** The memory behind a plan buffer, for the current run. */
-  memoryOf(buffer: number): Block {
-    const own = this.plan.memories[buffer];
-    if (own) return own;
-    const i = this.info.program.inputs.findIndex((x) => x.resident && x.buffer === buffer);
-    const resident = this.residents[i];
-    if (!resident) throw new RuntimeInternalError(`buffer '${this.plan.compiled.plan.buffers[buffer]!.name}' is bound to no data`);
-    if (resident.disposed) throw new DisposedError(`resident input '${this.info.program.inputs[i]!.name}' was disposed`);
-    return resident.memory;
-  }
-
-  outputShape(index: number): number[] {
-    if (!this.ran) throw new ArgumentError(`program '${this.info.program.name}' has not run yet`);
-    return [...this.outputShapes[index]!];
-  }
-
-  /** Memory moved or went away: the list is written anew before the next run. */
-  forget(memory: Block): void {
-    this.encoded = false;
-    this.residents = this.residents.map((r) => (r?.memory === memory ? null : r));
   }
 
   dispose(): void {

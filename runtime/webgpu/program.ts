@@ -3,14 +3,14 @@
  * blocks lie 256 bytes apart in one uniform buffer with dynamic offsets; they are written once for all, when symbols or bound data sets change. A run encodes the list
  * `repeat` times into one compute pass and submits once.
  */
-import type { RunOptions } from '../device.js';
-import { ArgumentError, DisposedError, RuntimeInternalError } from '../errors.js';
+import { BaseProgram } from '../common/program.js';
+import type { HostArray } from '../device.js';
+import { RuntimeInternalError } from '../errors.js';
 import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep } from '../plan.js';
-import { analyse, bindSymbols, checkNames, hostInput, type ProgramInfo, residentInput, shapeOf, symbolRecord } from '../program.js';
 import { encodeInto, isStoredAsIs, storageBytes, storedBytesOf } from '../storage.js';
 import type { Pipeline } from './device.js';
 import type { WebGpuPlan } from './loaded-plan.js';
-import { type Memory, usage, WebGpuResident } from './memory.js';
+import { type Memory, usage } from './memory.js';
 
 const blockStride = 256;
 const maxGroups = 65535;
@@ -37,22 +37,9 @@ interface Encoded {
   readonly z: number;
 }
 
-const same = (a: readonly unknown[], b: readonly unknown[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
-
-export class WebGpuProgram {
-  readonly info: ProgramInfo;
-  private readonly plan: WebGpuPlan;
-  /** Values of the symbols, and everything that follows from them; of the last run. */
-  private values: number[] = [];
-  private next: number[] = [];
-  private symbols: Record<string, number> = {};
-  private inputShapes: number[][] = [];
-  private outputShapes: number[][] = [];
-  private residents: (WebGpuResident | null)[];
+export class WebGpuProgram extends BaseProgram<Memory, WebGpuPlan> {
   private prepare: Encoded[] = [];
   private steps: Encoded[] = [];
-  private encoded = false;
-  private ran = false;
   /** Argument blocks, on the host and on the device. */
   private words = new Uint32Array(0);
   private blocks: Memory | null = null;
@@ -60,66 +47,19 @@ export class WebGpuProgram {
   private offsets = new Uint32Array(0);
   /** Buffers that hold converted inputs before they are written. */
   private readonly scratch: (Uint8Array | null)[];
-  private preparedFor: readonly number[] | null = null;
-  /** The steps write state that the prepare steps read: every repetition prepares anew. */
-  private readonly preparesEach: boolean;
 
   constructor(plan: WebGpuPlan, program: PlanProgram) {
-    this.plan = plan;
-    this.info = analyse(plan.compiled.plan, program);
+    super(plan, program);
     this.scratch = program.inputs.map(() => null);
-    this.residents = program.inputs.map(() => null);
-    this.preparesEach = this.info.statePrepared.some((b) => this.info.stateWritten.includes(b));
-    // Argument blocks and, where no data set is bound, bind groups are made at load, for the largest sizes.
-    this.values = [...this.info.symbolMax];
-    this.symbols = symbolRecord(this.info, this.values);
-    if (program.inputs.every((i) => !i.resident)) this.encode();
+    // Where no data set is bound, argument blocks and bind groups are made now.
+    this.encodeAtLoad();
   }
 
-  run(options: RunOptions | undefined): void {
-    const { info } = this;
-    const { program } = info;
-    const device = this.plan.session.owner;
-    // Everything is checked before anything changes, so that a refused call leaves the program usable.
-    checkNames(info, options);
-    bindSymbols(info, options?.symbols, this.next);
-    const changed = !this.ran || !same(this.next, this.values);
-    const symbols = changed ? symbolRecord(info, this.next) : this.symbols;
-    const shapes = changed ? program.inputs.map((i) => shapeOf(i, symbols)) : this.inputShapes;
-    const residents = program.inputs.map((input, i) => {
-      if (input.resident) return this.checkResident(options, i, shapes[i]!);
-      hostInput(program, input, shapes[i]!, options);
-      return null;
-    });
-    if (!same(this.next, this.values) || !same(residents, this.residents)) this.encoded = false;
-    this.values = [...this.next];
-    this.symbols = symbols;
-    this.residents = residents;
-    if (changed) {
-      this.inputShapes = shapes;
-      this.outputShapes = program.outputs.map((o) => shapeOf(o, symbols));
-    }
-    if (!this.encoded) this.encode();
-    program.inputs.forEach((input, i) => {
-      if (!input.resident) this.writeInput(i, hostInput(program, input, shapes[i]!, options));
-    });
-    this.submit(options?.repeat ?? 1);
-    for (const b of info.stateWritten) this.plan.memories[b]!.version++;
-    this.ran = true;
-    this.plan.session.arenaUser = this;
-    device.counters.submits++;
+  protected hasPrepare(): boolean {
+    return this.prepare.length > 0;
   }
 
-  private checkResident(options: RunOptions | undefined, i: number, shape: readonly number[]): WebGpuResident {
-    const input = this.info.program.inputs[i]!;
-    const data = residentInput(this.info.program, input, shape, options);
-    if (!(data instanceof WebGpuResident) || data.owner !== this.plan.session)
-      throw new ArgumentError(`resident input '${input.name}' was not uploaded by this session`);
-    if (data.disposed) throw new DisposedError(`resident input '${input.name}' was disposed`);
-    return data;
-  }
-
-  private writeInput(i: number, data: ReturnType<typeof hostInput>): void {
+  protected writeInput(i: number, data: HostArray): void {
     const input = this.info.program.inputs[i]!;
     const device = this.plan.session.owner;
     const target = this.memoryOf(input.buffer).buffer;
@@ -139,25 +79,17 @@ export class WebGpuProgram {
   }
 
   /** Encodes the dispatches into one pass. */
-  private submit(repeat: number): void {
+  protected submit(repeat: number, stale: boolean): void {
     const { gpu, counters } = this.plan.session.owner;
     const encoder = gpu.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    const prepared = this.prepareState();
-    const stale = prepared !== null && (this.preparedFor === null || !same(prepared, this.preparedFor));
     for (let r = 0; r < repeat; r++) {
       if (stale && (r === 0 || this.preparesEach)) counters.dispatches += this.encodeList(pass, this.prepare);
       counters.dispatches += this.encodeList(pass, this.steps);
     }
     pass.end();
     gpu.queue.submit([encoder.finish()]);
-    this.preparedFor = prepared;
-  }
-
-  /** What prepared memory depends on: the values of its symbols and the versions of the state it was made of. */
-  private prepareState(): readonly number[] | null {
-    if (this.prepare.length === 0) return null;
-    return [...this.info.prepareSymbols.map((s) => this.symbols[s]!), ...this.info.statePrepared.map((b) => this.plan.memories[b]!.version)];
+    counters.submits++;
   }
 
   private encodeList(pass: GPUComputePassEncoder, list: readonly Encoded[]): number {
@@ -174,7 +106,7 @@ export class WebGpuProgram {
   }
 
   /** Builds the lists of dispatches for the current symbols and bound data, and writes the argument blocks. */
-  private encode(): void {
+  protected encode(): void {
     const { program } = this.info;
     const device = this.plan.session.owner;
     const scope = { ...this.symbols };
@@ -195,7 +127,6 @@ export class WebGpuProgram {
     });
     this.prepare = prepare.map(bind);
     this.steps = steps.map(bind);
-    this.encoded = true;
   }
 
   /** Device memory for the argument blocks; it grows only when a loop runs longer than ever before. */
@@ -269,25 +200,8 @@ export class WebGpuProgram {
     });
   }
 
-  /** The memory behind a plan buffer, for the current run. */
-  memoryOf(buffer: number): Memory {
-    const own = this.plan.memories[buffer];
-    if (own) return own;
-    const i = this.info.program.inputs.findIndex((x) => x.resident && x.buffer === buffer);
-    const resident = this.residents[i];
-    if (!resident) throw new RuntimeInternalError(`buffer '${this.plan.compiled.plan.buffers[buffer]!.name}' is bound to no data`);
-    if (resident.disposed) throw new DisposedError(`resident input '${this.info.program.inputs[i]!.name}' was disposed`);
-    return resident.memory;
-  }
-
-  outputShape(index: number): number[] {
-    if (!this.ran) throw new ArgumentError(`program '${this.info.program.name}' has not run yet`);
-    return [...this.outputShapes[index]!];
-  }
-
-  forget(memory: Memory): void {
-    if (memory !== this.blocks) this.encoded = false;
-    this.residents = this.residents.map((r) => (r?.memory === memory ? null : r));
+  override forget(memory: Memory): void {
+    if (memory !== this.blocks) super.forget(memory);
   }
 
   dispose(): void {
