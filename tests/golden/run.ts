@@ -1,6 +1,6 @@
 /**
- * npm run golden -- DIR [--device reference|wasm|webgpu] [--only PATTERN] [--family NAME]: runs golden cases against a target. DIR is the folder of all families or of one.
- * Prints failures and skips with their reasons, and ends with `N passed, N failed, N skipped`; exits with 1 when a case failed.
+ * npm run golden -- DIR [--device reference|wasm|webgpu|webgpu-as-gpu] [--only PATTERN] [--family NAME]: runs golden cases against a target. DIR is the folder of all families or of one.
+ * `webgpu-as-gpu`: a software adapter runs the kernels that GPUs get, which stage operands in workgroup memory. Prints failures and skips with their reasons, and ends with `N passed, N failed, N skipped`; exits with 1 when a case failed.
  */
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -42,9 +42,9 @@ export const families: Readonly<Record<string, Runner>> = {
 export async function openTarget(name: string): Promise<{ readonly target: Target; readonly description: string; readonly close: () => void }> {
   if (name === 'reference')
     return { target: { device: 'reference', executor: () => new ReferenceExecutor() }, description: 'reference evaluation', close: () => undefined };
-  if (name !== 'wasm' && name !== 'webgpu') throw new Error(`unknown device '${name}': expected reference, wasm or webgpu`);
-  // A software adapter runs the kernels that GPUs get.
-  const device = name === 'wasm' ? await openDevice(name) : await openWebGpuDevice({ asGpu: true });
+  if (name !== 'wasm' && name !== 'webgpu' && name !== 'webgpu-as-gpu')
+    throw new Error(`unknown device '${name}': expected reference, wasm, webgpu or webgpu-as-gpu`);
+  const device = name === 'webgpu-as-gpu' ? await openWebGpuDevice({ asGpu: true }) : await openDevice(name);
   return { target: { device, executor: () => new CompiledExecutor(device) }, description: device.info.description, close: () => device.dispose() };
 }
 
@@ -85,7 +85,7 @@ async function main(): Promise<void> {
   });
   const [dir] = positionals;
   if (dir === undefined || !existsSync(dir) || !statSync(dir).isDirectory()) {
-    console.error('usage: npm run golden -- DIR [--device reference|wasm|webgpu] [--only PATTERN] [--family NAME] [--verbose]');
+    console.error('usage: npm run golden -- DIR [--device reference|wasm|webgpu|webgpu-as-gpu] [--only PATTERN] [--family NAME] [--verbose]');
     process.exit(2);
   }
   const one = Object.keys(families).find((f) => path.basename(path.resolve(dir)) === f);
