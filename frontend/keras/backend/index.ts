@@ -4,7 +4,7 @@
  */
 import type { Dim } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
-import { UnsupportedError, ValueError } from '../../../ir/errors.js';
+import { UnsupportedError } from '../../../ir/errors.js';
 import * as initializers from '../initializers/index.js';
 import { KerasTensor } from '../layers/node.js';
 import * as ops from '../ops/index.js';
@@ -70,14 +70,7 @@ export { clearSession };
 
 // ---- settings
 
-let fuzz = 1e-7;
-/** The small number of Keras' formulas. */
-export const epsilon = (): number => fuzz;
-/** Changes what `epsilon()` gives; the losses keep 1e-7. */
-export function setEpsilon(value: number): void {
-  if (!(Number.isFinite(value) && value > 0)) throw new ValueError(`backend.setEpsilon: expected a positive number, got ${describe(value)}`);
-  fuzz = value;
-}
+export { epsilon, setEpsilon } from './fuzz.js';
 export const floatx = (): 'float32' => 'float32';
 export function setFloatx(value: string): void {
   if (value !== 'float32') throw new UnsupportedError(`backend.setFloatx: computing in ${describe(value)} is not supported, float32 only`);

@@ -1,13 +1,11 @@
 /** Loss functions: one value per sample (the mean or sum over the last axis), as in `tf.keras.losses`. Keras 2 and 3 differ where noted. */
 import { equalDim, equalShape, isStatic } from '../../../ir/dim.js';
 import { ShapeError } from '../../../ir/errors.js';
+import { epsilon } from '../backend/fuzz.js';
 import * as nn from '../backend/nn.js';
 import * as ops from '../backend/ops.js';
 import { kerasShape, kerasShapeText, type SymbolicTensor } from '../backend/trace.js';
 import type { Semantics } from '../utils/serialization.js';
-
-/** Probabilities are kept this far from 0 and 1. */
-export const epsilon = 1e-7;
 
 const lastAxis = (x: SymbolicTensor): number[] => [x.rank - 1];
 const asFloat = (x: SymbolicTensor): SymbolicTensor => ops.cast(x, 'float32');
@@ -62,9 +60,9 @@ export function binaryCrossentropy(target: SymbolicTensor, prediction: SymbolicT
   if (logits) {
     return ops.mean(nn.sigmoidCrossEntropy(logits, y), axis);
   }
-  const p = ops.clip(prediction, epsilon, 1 - epsilon);
+  const p = ops.clip(prediction, epsilon(), 1 - epsilon());
   // Keras 2 adds epsilon once more inside the logarithm
-  const log = (x: SymbolicTensor) => ops.log(options.semantics === 'keras2' ? ops.add(x, epsilon) : x);
+  const log = (x: SymbolicTensor) => ops.log(options.semantics === 'keras2' ? ops.add(x, epsilon()) : x);
   const z = ops.negative(ops.add(ops.multiply(y, log(p)), ops.multiply(ops.subtract(1, y), log(ops.subtract(1, p)))));
   return ops.mean(z, axis);
 }
@@ -80,7 +78,7 @@ export function categoricalCrossentropy(target: SymbolicTensor, prediction: Symb
   }
   const logits = logitsOf(prediction, options.fromLogits);
   if (logits) return nn.softmaxCrossEntropy(logits, y, axis);
-  const p = ops.clip(ops.divide(prediction, ops.sum(prediction, [axis], true)), epsilon, 1 - epsilon);
+  const p = ops.clip(ops.divide(prediction, ops.sum(prediction, [axis], true)), epsilon(), 1 - epsilon());
   return ops.negative(ops.sum(ops.multiply(y, ops.log(p)), [axis]));
 }
 
@@ -105,7 +103,7 @@ export function sparseCategoricalCrossentropy(target: SymbolicTensor, prediction
   }
   const logits = logitsOf(prediction, options.fromLogits);
   // Keras takes the logarithm of clipped probabilities as logits, which normalizes them
-  const scores = logits ?? ops.log(ops.clip(prediction, epsilon, 1 - epsilon));
+  const scores = logits ?? ops.log(ops.clip(prediction, epsilon(), 1 - epsilon()));
   const ignore = options.ignoreClass ?? null;
   if (ignore === null) return nn.sparseSoftmaxCrossEntropy(scores, classes, axis);
   const counts = ops.notEqual(classes, ignore);

@@ -8,6 +8,7 @@ import { CallableObject, callable } from '../utils/callable.js';
 import { describe, oneOf, resolveOptions } from '../utils/options.js';
 import {
   classNamed,
+  configOfOptions,
   isSerialized,
   type Json,
   type JsonObject,
@@ -18,7 +19,9 @@ import {
   serializeObject,
 } from '../utils/serialization.js';
 import * as functions from './functions.js';
+import * as margins from './margins.js';
 import { maskWeights, type Reduction, reduced, squeezeOrExpand, weighted } from './reduction.js';
+import * as regression from './regression.js';
 
 export interface LossOptions {
   /** Default sum_over_batch_size: the mean over all values. */
@@ -190,11 +193,69 @@ class SparseCategoricalCrossentropyClass extends Loss {
   }
 }
 
+/** A loss made of a function with options beside those of all losses. */
+function withOptions<O extends object>(
+  className: string,
+  name: string,
+  defaults: O,
+  fn: (target: SymbolicTensor, prediction: SymbolicTensor, options: O & { readonly semantics: Semantics }) => SymbolicTensor,
+): new (
+  options?: LossOptions & Partial<O>,
+) => Loss {
+  return class extends Loss {
+    static override readonly className: string = className;
+    private readonly options: O;
+    constructor(options?: LossOptions & Partial<O>) {
+      const o = resolveOptions<LossOptions & O>(className, [options], [], { ...lossDefaults, name, ...defaults } as Partial<LossOptions & O>);
+      super(name, o);
+      this.options = Object.fromEntries(Object.keys(defaults).map((k) => [k, (o as Record<string, unknown>)[k]])) as O;
+    }
+    override call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor {
+      return fn(target, prediction, { ...this.options, semantics: this.semantics });
+    }
+    override getConfig(): JsonObject {
+      return { ...super.getConfig(), ...configOfOptions(this.options as Record<string, Json>) };
+    }
+  };
+}
+
+const focalDefaults = { gamma: 2, fromLogits: false, labelSmoothing: 0, axis: -1 };
+const overlapAxis: { axis: readonly number[] | number | null } = { axis: null };
+
 export const MeanSquaredError = callable(simple('MeanSquaredError', 'mean_squared_error', functions.meanSquaredError));
 export const MeanAbsoluteError = callable(simple('MeanAbsoluteError', 'mean_absolute_error', functions.meanAbsoluteError));
 export const BinaryCrossentropy = callable(BinaryCrossentropyClass);
 export const CategoricalCrossentropy = callable(CategoricalCrossentropyClass);
 export const SparseCategoricalCrossentropy = callable(SparseCategoricalCrossentropyClass);
+export const MeanAbsolutePercentageError = callable(
+  simple('MeanAbsolutePercentageError', 'mean_absolute_percentage_error', regression.meanAbsolutePercentageError),
+);
+export const MeanSquaredLogarithmicError = callable(
+  simple('MeanSquaredLogarithmicError', 'mean_squared_logarithmic_error', regression.meanSquaredLogarithmicError),
+);
+/** `delta` (default 1): where squares end and lines begin. */
+export const Huber = callable(withOptions('Huber', 'huber_loss', { delta: 1 }, regression.huber));
+export const LogCosh = callable(simple('LogCosh', 'log_cosh', regression.logCosh));
+export const Poisson = callable(simple('Poisson', 'poisson', regression.poisson));
+export const KLDivergence = callable(simple('KLDivergence', 'kl_divergence', regression.klDivergence));
+export const CosineSimilarity = callable(withOptions('CosineSimilarity', 'cosine_similarity', { axis: -1 }, regression.cosineSimilarity));
+export const Hinge = callable(simple('Hinge', 'hinge', margins.hinge));
+export const SquaredHinge = callable(simple('SquaredHinge', 'squared_hinge', margins.squaredHinge));
+export const CategoricalHinge = callable(simple('CategoricalHinge', 'categorical_hinge', margins.categoricalHinge));
+export const BinaryFocalCrossentropy = callable(
+  withOptions(
+    'BinaryFocalCrossentropy',
+    'binary_focal_crossentropy',
+    { applyClassBalancing: false, alpha: 0.25, ...focalDefaults },
+    margins.binaryFocalCrossentropy,
+  ),
+);
+export const CategoricalFocalCrossentropy = callable(
+  withOptions('CategoricalFocalCrossentropy', 'categorical_focal_crossentropy', { alpha: 0.25, ...focalDefaults }, margins.categoricalFocalCrossentropy),
+);
+/** Of Keras 3: one value for all samples, or over `axis`. */
+export const Dice = callable(withOptions('Dice', 'dice', overlapAxis, margins.dice));
+export const Tversky = callable(withOptions('Tversky', 'tversky', { alpha: 0.5, beta: 0.5, ...overlapAxis }, margins.tversky));
 
 /** A function of (target, prediction) that gives one value for each sample. */
 export type LossFunction = (target: SymbolicTensor, prediction: SymbolicTensor) => SymbolicTensor;
@@ -221,8 +282,39 @@ const registry: Registry<Loss> = {
     BinaryCrossentropy: (o, semantics) => BinaryCrossentropy({ ...withoutFunction(o), semantics }),
     CategoricalCrossentropy: (o, semantics) => CategoricalCrossentropy({ ...withoutFunction(o), semantics }),
     SparseCategoricalCrossentropy: (o, semantics) => SparseCategoricalCrossentropy({ ...withoutFunction(o), semantics }),
+    ...Object.fromEntries(
+      Object.entries({
+        MeanAbsolutePercentageError,
+        MeanSquaredLogarithmicError,
+        Huber,
+        LogCosh,
+        Poisson,
+        KLDivergence,
+        CosineSimilarity,
+        Hinge,
+        SquaredHinge,
+        CategoricalHinge,
+        BinaryFocalCrossentropy,
+        CategoricalFocalCrossentropy,
+        Dice,
+        Tversky,
+      }).map(([name, cls]) => [name, (o: Record<string, unknown>, semantics: Semantics) => cls({ ...withoutFunction(o), semantics })]),
+    ),
   },
-  aliases: { mse: 'MeanSquaredError', mae: 'MeanAbsoluteError', bce: 'BinaryCrossentropy' },
+  aliases: {
+    mse: 'MeanSquaredError',
+    mae: 'MeanAbsoluteError',
+    bce: 'BinaryCrossentropy',
+    mape: 'MeanAbsolutePercentageError',
+    msle: 'MeanSquaredLogarithmicError',
+    kld: 'KLDivergence',
+    kl_divergence: 'KLDivergence',
+    kullback_leibler_divergence: 'KLDivergence',
+    logcosh: 'LogCosh',
+    log_cosh: 'LogCosh',
+    huber_loss: 'Huber',
+    cosine_similarity: 'CosineSimilarity',
+  },
 };
 
 export type LossIdentifier = string | Loss | LossFunction | SerializedObject;
@@ -245,4 +337,6 @@ export const deserialize = (config: SerializedObject, semantics: Semantics = 'ke
 
 export type { Reduction };
 export const { meanSquaredError, meanAbsoluteError, binaryCrossentropy, categoricalCrossentropy, sparseCategoricalCrossentropy } = functions;
+export * from './margins.js';
+export * from './regression.js';
 export { meanAbsoluteError as mae, meanSquaredError as mse };

@@ -1,6 +1,7 @@
 /** Activations, normalizations, crossentropies, convolution and pooling, of `keras.ops` (and `keras.ops.nn`). */
 import { convolution } from '../../../ir/math.js';
 import * as activations from '../activations.js';
+import { epsilon } from '../backend/fuzz.js';
 import * as nn from '../backend/nn.js';
 import * as base from '../backend/ops.js';
 import * as losses from '../losses/functions.js';
@@ -62,7 +63,7 @@ export const binaryCrossentropy = <T extends TensorLike, O extends TensorLike>(t
   run('binaryCrossentropy', [output, target], ([o, t]) => {
     const y = base.cast(t!, 'float32');
     if (options.fromLogits) return base.add(base.subtract(base.maximum(o!, 0), base.multiply(o!, y)), base.log1p(base.exp(base.negative(base.abs(o!)))));
-    const p = base.clip(o!, losses.epsilon, 1 - losses.epsilon);
+    const p = base.clip(o!, epsilon(), 1 - epsilon());
     return base.negative(base.add(base.multiply(y, base.log(p)), base.multiply(base.subtract(1, y), base.log(base.subtract(1, p)))));
   }) as Result<T | O>;
 /** One loss for each row; targets are probabilities along the last axis. */
