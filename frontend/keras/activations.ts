@@ -186,12 +186,24 @@ export interface Activation {
 
 export type ActivationIdentifier = string | ActivationFunction | Activation;
 
+/** The activation, with word to those who watch the trace. */
+const observed =
+  (name: string, f: ActivationFunction): ActivationFunction =>
+  (x) => {
+    const y = f(x);
+    x.trace.observer?.activated(name, x, y);
+    return y;
+  };
+
 /** The activation that a name or function stands for; null is linear. */
 export function get(id: ActivationIdentifier | null | undefined | object, semantics: Semantics = 'keras3'): Activation {
   if (id === null || id === undefined) return { name: 'linear', apply: linear };
   if (typeof id === 'function') {
     const known = Object.entries({ ...named, ...withOptions }).find(([, f]) => f === id);
-    return { name: known?.[0] ?? (id as ActivationFunction).name, apply: id as ActivationFunction };
+    return {
+      name: known?.[0] ?? (id as ActivationFunction).name,
+      apply: known ? observed(known[0], known[1] as ActivationFunction) : (id as ActivationFunction),
+    };
   }
   const custom = typeof id === 'string' ? getRegisteredObject(id) : isSerialized(id) ? getRegisteredObject(id.registered_name ?? id.class_name) : null;
   if (typeof custom === 'function')
@@ -200,7 +212,7 @@ export function get(id: ActivationIdentifier | null | undefined | object, semant
     const name = id in named ? id : toSnake(id);
     const apply = Object.hasOwn(named, name) ? named[name] : undefined;
     if (!apply) throw new UnsupportedError(`unknown activation '${id}'.${didYouMean(id, Object.keys(named))} Known: ${Object.keys(named).join(', ')}`);
-    return { name, apply: name === 'hard_sigmoid' && semantics === 'keras2' ? hardSigmoidKeras2 : apply };
+    return { name, apply: name === 'hard_sigmoid' && semantics === 'keras2' ? observed('hard_sigmoid_keras2', hardSigmoidKeras2) : observed(name, apply) };
   }
   if (isSerialized(id)) return get(String((id.config as { name?: string } | undefined)?.name ?? id.class_name), semantics);
   if (typeof id === 'object' && 'apply' in id && 'name' in id) return id as Activation;

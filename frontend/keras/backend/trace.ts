@@ -99,6 +99,14 @@ export interface Layout {
 /** Every variable in a slot of its own. */
 export const separateLayout: Layout = { place: (v) => ({ slot: v.path, flat: null }) };
 
+/** Is told what a trace computes in terms of layers; exporters write layers as ops of their format. */
+export interface TraceObserver {
+  /** A layer was called; `args.mask` is the mask that it was given. */
+  called(layer: object, inputs: readonly SymbolicTensor[], args: Readonly<Record<string, unknown>>, outputs: readonly SymbolicTensor[]): void;
+  /** A named activation was applied. */
+  activated(name: string, x: SymbolicTensor, y: SymbolicTensor): void;
+}
+
 export type Mode = 'train' | 'evaluate' | 'predict';
 
 export interface TraceOptions {
@@ -106,10 +114,13 @@ export interface TraceOptions {
   readonly layout: Layout;
   /** Whether metrics that layers keep are updated: in training and evaluation. Default false. */
   readonly metrics?: boolean;
+  readonly observer?: TraceObserver | null;
 }
 
 export class Trace {
   readonly training: boolean;
+  /** Null in sub-graphs. */
+  readonly observer: TraceObserver | null;
   readonly layout: Layout;
   readonly metrics: boolean;
   /** Activity regularization and losses that layers added, in order. */
@@ -135,6 +146,7 @@ export class Trace {
     this.training = options.training;
     this.layout = options.layout;
     this.metrics = options.metrics ?? false;
+    this.observer = options.observer ?? null;
   }
 
   /** The builder where values are computed at once; null where the graph is compiled. */

@@ -223,6 +223,7 @@ export abstract class Layer extends LayerBase {
     const mask = args.mask !== undefined ? args.mask : masks.every((m) => m === null) ? null : inputs instanceof SymbolicTensor ? masks[0]! : masks;
     const finish = (raw: Tensors): Tensors => {
       const outputs = raw instanceof SymbolicTensor ? trace.tensor(raw.value) : this.checked(raw).map((o) => trace.tensor(o.value));
+      trace.observer?.called(this, list, { ...args, mask }, listOf(outputs));
       const outMask = this.computeMask(inputs, mask, outputs);
       listOf(outputs).forEach((o, i) => {
         o.mask = outMask instanceof SymbolicTensor ? (i === 0 ? outMask : null) : (outMask?.[i] ?? null);

@@ -7,6 +7,8 @@ import type { Graph } from '../../../ir/graph.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import type { FileTarget } from '../../formats/sink.js';
 import type { FileSource } from '../../formats/source.js';
+import type { ExportOptions } from '../../onnx/export/index.js';
+import type { SaveOptions as OnnxSaveOptions } from '../../onnx/save.js';
 import { type KerasShape, listOf, SymbolicTensor, separateLayout, type TensorStructure, type Tensors, Trace } from '../backend/trace.js';
 import { EmbeddingClass } from '../layers/embedding.js';
 import { type CallArguments, type Layer, symbolicInputs } from '../layers/layer.js';
@@ -292,6 +294,15 @@ export abstract class ModelBase extends ModelCore {
   async save(target: FileTarget, options: SaveOptions = {}): Promise<void> {
     const { saveModel } = await import('../saving/index.js');
     await saveModel(this, target, options);
+  }
+  /**
+   * Writes the model's inference as an ONNX file: a path (Node), or a target such as `download('m.onnx')`. `opset`: 13 to 28, default 17. Weights beyond 1.9 GB go to a second
+   * file, `NAME.data`. Atomic, as `save`. Throws UnsupportedError with the layer that ONNX cannot say.
+   */
+  async export(target: FileTarget, options: ExportOptions & OnnxSaveOptions & { readonly format?: 'onnx' } = {}): Promise<void> {
+    if ((options.format ?? 'onnx') !== 'onnx') throw new ValueError(`export: the format must be 'onnx', got ${JSON.stringify(options.format)}`);
+    const [{ exportModel }, { saveProto }] = await Promise.all([import('../../onnx/export/index.js'), import('../../onnx/save.js')]);
+    await saveProto(await exportModel(this, options), target, options);
   }
   /** Saves the weights alone: `.h5` in the layout of Keras 2, `.weights.h5` in that of Keras 3. */
   async saveWeights(target: FileTarget, options: SaveOptions = {}): Promise<void> {
