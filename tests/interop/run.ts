@@ -11,6 +11,7 @@ import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../.
 import { ensurePython } from '../../scripts/python.js';
 import { fileJobs, writeFiles } from './files.js';
 import { type InteropModel, models } from './models.js';
+import { onnxResults, writeOnnx } from './onnx.js';
 import { difference, type NamedArray, numbered, readArrays, writeArrays } from './safetensors.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -142,6 +143,10 @@ async function main(): Promise<void> {
     if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} reads files`, fault);
     else for (const [name, why] of fileJobs(dir, version)) check(name, why);
   }
+  await writeOnnx(dir, check);
+  const fault = await oracle(python, dir, 3, 'onnx.py');
+  if (fault !== null) check('onnx and onnxruntime read models', fault);
+  else for (const [name, why] of onnxResults(dir)) check(`${name}: onnx.checker and onnxruntime`, why);
   rmSync(dir, { recursive: true });
   console.log(`${passed} passed, ${failed} failed, 0 skipped`);
   process.exit(failed ? 1 : 0);

@@ -1,0 +1,78 @@
+"""onnx and onnxruntime on the other side: python onnx.py DIRECTORY
+
+Every model that DIRECTORY/onnx.json names passes onnx.checker with full shape inference, and gives in onnxruntime the outputs that lie beside it. Findings go to
+onnx-results.json: null, or what is wrong.
+"""
+import json
+import pathlib
+import sys
+
+sys.path = [p for p in sys.path if pathlib.Path(p or ".").resolve() != pathlib.Path(__file__).resolve().parent]
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+ort.set_default_logger_severity(3)
+root = pathlib.Path(sys.argv[1])
+DTYPES = {"F32": np.float32, "I32": np.int32}
+TOLERANCE = 1e-5
+
+
+def load(path):
+    raw = path.read_bytes()
+    n = int.from_bytes(raw[:8], "little")
+    out = {}
+    for name, t in json.loads(raw[8 : 8 + n]).items():
+        a, b = t["data_offsets"]
+        out[name] = np.frombuffer(raw[8 + n + a : 8 + n + b], DTYPES[t["dtype"]]).reshape(t["shape"])
+    return out
+
+
+def session(path):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def examine(name):
+    path = root / f"{name}.onnx"
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.load(str(path))
+    opset = int(name.rsplit("@", 1)[1])
+    found = {(o.domain, o.version) for o in model.opset_import}
+    if found != {("", opset)}:
+        return f"opsets {found}"
+    lowest = onnx.helper.find_min_ir_version_for(model.opset_import)
+    if model.ir_version != lowest:
+        return f"IR version {model.ir_version}, the lowest is {lowest}"
+    unnamed = [n.op_type for n in model.graph.node if not n.name]
+    if unnamed:
+        return f"nodes without names: {unnamed}"
+    arrays = load(root / f"{name}.onnx.safetensors")
+    # onnxruntime has fewer opsets than onnx
+    try:
+        s = session(path)
+    except Exception as e:
+        if opset > 26 and "opset" in str(e):
+            return None
+        raise
+    given = {k[3:]: v for k, v in arrays.items() if k.startswith("in:")}
+    for key, expected in arrays.items():
+        if not key.startswith("out:"):
+            continue
+        (actual,) = s.run([key[4:]], given)
+        if list(actual.shape) != list(expected.shape):
+            return f"{key}: shape {actual.shape}, expected {expected.shape}"
+        worst = float(np.max(np.abs(actual - expected) / (1 + np.abs(expected)), initial=0))
+        if not worst <= TOLERANCE:
+            return f"{key}: differs by {worst:.2e}"
+    return None
+
+
+results = {}
+for name in json.loads((root / "onnx.json").read_text()):
+    try:
+        results[name] = examine(name)
+    except Exception as e:
+        results[name] = f"{type(e).__name__}: {str(e)[:400]}"
+(root / "onnx-results.json").write_text(json.dumps(results))

@@ -1,0 +1,118 @@
+/**
+ * ONNX both ways: a model of every family of layers, and whole architectures, are written, pass onnx.checker with full shape inference, give the same outputs in
+ * onnxruntime and when they are read back here.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { uniform } from '../../bench/workloads.js';
+import { type ModelBase, modelFromConfig, tensor, utils } from '../../frontend/keras/index.js';
+import { load } from '../../frontend/onnx/index.js';
+import { openDevice } from '../../runtime/open.js';
+import { families, familyModel } from './onnx-families.js';
+import { difference, type NamedArray, writeArrays } from './safetensors.js';
+
+type Check = (name: string, fault: string | null) => void;
+const tolerance = 1e-5;
+const here = path.dirname(fileURLToPath(import.meta.url));
+
+interface Case {
+  readonly name: string;
+  readonly opsets: readonly number[];
+  readonly model: () => ModelBase;
+  /** Data for each input: ids below this, else numbers in ±1. */
+  readonly ids: number | null;
+  readonly batch: number;
+}
+
+const opsets = [13, 17, 23, 28] as const;
+
+/** Whole networks of keras.applications, from their configurations, where they are. */
+function architectures(): Case[] {
+  const folder = path.join(process.env.TENON_SHARED ?? path.join(here, '../../../shared'), 'golden/architectures');
+  if (!existsSync(folder)) {
+    console.log(`skip whole networks: ${folder} is not there`);
+    return [];
+  }
+  return ['mobilenet_v2', 'resnet50'].map((name): Case => {
+    const { architecture, semantics } = JSON.parse(readFileSync(path.join(folder, `${name}.json`), 'utf8')) as { architecture: string; semantics: 'keras2' };
+    return {
+      name,
+      opsets: [17],
+      ids: null,
+      batch: 1,
+      model: () => modelFromConfig(JSON.parse(readFileSync(path.join(folder, architecture), 'utf8')) as never, { semantics }),
+    };
+  });
+}
+
+const cases = (): readonly Case[] => [
+  ...families.map(
+    (f): Case => ({ name: f.name, opsets: opsets.filter((o) => o >= (f.since ?? 13)), model: () => familyModel(f), ids: f.ids ?? null, batch: f.batch ?? 3 }),
+  ),
+  ...architectures(),
+];
+
+/** Weights that do something everywhere: biases and moving statistics do not stay 0 and 1. */
+function stir(model: ModelBase): void {
+  model.weights.forEach((v, i) => {
+    if (/(bias|beta|moving_mean)$/.test(v.path)) v.assign(uniform(v.size, i + 11).map((x) => 0.2 * x));
+    if (/(gamma|moving_variance)$/.test(v.path)) v.assign(uniform(v.size, i + 11).map((x) => 1 + 0.3 * x));
+  });
+}
+
+/** Writes all cases to `dir` and reads them back; onnx.py does the rest. */
+export async function writeOnnx(dir: string, check: Check, only?: string): Promise<void> {
+  const device = await openDevice('wasm');
+  const jobs: string[] = [];
+  for (const c of cases().filter((x) => !only || x.name.includes(only))) {
+    for (const opset of c.opsets) {
+      const name = `${c.name}@${opset}`;
+      try {
+        utils.clearSession();
+        utils.setRandomSeed(5);
+        const model = c.model();
+        stir(model);
+        const file = path.join(dir, `${name}.onnx`);
+        // one of them with its weights in a second file
+        await model.export(file, { opset, externalData: c.name === 'conv2d' ? 'beside' : 'auto' });
+        const inputs = model.inputSpecs.map((s, i): NamedArray => {
+          const shape = s.shape.map((d) => d ?? c.batch);
+          const numbers = uniform(
+            shape.reduce((a, b) => a * b, 1),
+            i + 1,
+          );
+          return { shape, data: c.ids === null ? numbers : Int32Array.from(numbers, (x) => Math.floor(((x + 1) / 2) * c.ids!)) };
+        });
+        model.compile({ device, loss: 'mse' });
+        const expected = (await model.predictAll(inputs.map((a) => tensor(a.data, a.shape)))).map((t) => ({ shape: t.shape, data: Float32Array.from(t.data) }));
+        model.dispose();
+        const given = Object.fromEntries(model.inputSpecs.map((s, i) => [s.name, inputs[i]!]));
+        writeArrays(`${file}.safetensors`, {
+          ...Object.fromEntries(Object.entries(given).map(([n, a]) => [`in:${n}`, a])),
+          ...Object.fromEntries(model.outputNames.map((n, i) => [`out:${n}`, expected[i]!])),
+        });
+        jobs.push(name);
+        if (opset !== c.opsets.at(-1) && opset !== 17) continue;
+        const imported = await load(file, { device });
+        const results = await imported.run(given);
+        imported.dispose();
+        const names = imported.outputs.map((o) => o.name);
+        check(
+          `${name}: read back`,
+          model.outputNames
+            .map((n, i) => (names.includes(n) ? difference(results[n]!.data as Float32Array, expected[i]!.data, tolerance) : `no output ${n}`))
+            .find((d) => d !== null) ?? null,
+        );
+      } catch (e) {
+        check(`${name}: written and read back`, e instanceof Error ? `${e.name}: ${e.message}` : String(e));
+      }
+    }
+  }
+  device.dispose();
+  writeFileSync(path.join(dir, 'onnx.json'), JSON.stringify(jobs));
+}
+
+/** What onnx.py found, by model: null where all is well. */
+export const onnxResults = (dir: string): [string, string | null][] =>
+  Object.entries(JSON.parse(readFileSync(path.join(dir, 'onnx-results.json'), 'utf8')) as Record<string, string | null>);

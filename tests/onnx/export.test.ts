@@ -1,0 +1,140 @@
+/** Export: compact ops, names and sizes kept, every opset, the same outputs when read back, external data, clear errors. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Input, inMemory, layers as L, Layer, Model, type ModelBase, ops, Sequential, type SymbolicTensor, tensor } from '../../frontend/keras/index.js';
+import { exportModel, load, save } from '../../frontend/onnx/index.js';
+import type { ModelProto } from '../../frontend/onnx/schema/types.js';
+import { families, familyModel } from '../interop/onnx-families.js';
+
+const opsOf = (m: ModelProto): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const n of m.graph!.node!) counts[n.op_type!] = (counts[n.op_type!] ?? 0) + 1;
+  return counts;
+};
+const cnn = (): ModelBase =>
+  Sequential([
+    Input({ shape: [8, 8, 3], name: 'image' }),
+    L.Conv2D(16, 3, { padding: 'same', activation: 'relu', name: 'first' }),
+    L.BatchNormalization(),
+    L.MaxPooling2D(2),
+    L.Conv2D(6, 3, { name: 'second' }),
+    L.GlobalAveragePooling2D(),
+    L.Dropout(0.5),
+    L.Dense(3, { activation: 'softmax', name: 'probabilities' }),
+  ]);
+const wave = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i));
+
+test('a convolutional network: one op for each layer, one transpose at the border', async () => {
+  const m = await exportModel(cnn());
+  assert.equal(opsOf(m), { Transpose: 1, Conv: 2, Relu: 1, BatchNormalization: 1, MaxPool: 1, GlobalAveragePool: 1, Flatten: 1, Gemm: 1, Softmax: 1 });
+  const names = m.graph!.initializer!.map((t) => t.name);
+  assert.ok(names.includes('first/kernel') && names.includes('second/bias'), names.join());
+  assert.is(m.graph!.input![0]!.name, 'image');
+  assert.equal(m.graph!.input![0]!.type!.tensor_type!.shape!.dim, [{ dim_param: 'batch' }, { dim_value: 8 }, { dim_value: 8 }, { dim_value: 3 }]);
+  assert.is(m.graph!.output![0]!.name, 'probabilities');
+  assert.ok(m.graph!.value_info!.length >= 8);
+});
+
+test('opsets from 13 to 28, each with the lowest IR version', async () => {
+  for (const [opset, ir] of [
+    [13, 7],
+    [17, 8],
+    [21, 10],
+    [28, 14],
+  ] as const) {
+    const m = await exportModel(cnn(), { opset });
+    assert.is(m.ir_version, ir);
+    assert.equal(m.opset_import, [{ domain: '', version: opset }]);
+  }
+  for (const opset of [12, 29, 17.5]) {
+    try {
+      await exportModel(cnn(), { opset });
+      assert.unreachable();
+    } catch (e) {
+      assert.match((e as Error).message, /opset/);
+    }
+  }
+});
+
+test('read back: the same outputs for several batch sizes, in one file and in two', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'tenon-export-'));
+  try {
+    const model = cnn();
+    model.compile({ device: 'wasm', loss: 'mse' });
+    for (const externalData of ['inside', 'beside'] as const) {
+      const file = path.join(folder, `${externalData}.onnx`);
+      await model.export(file, { externalData });
+      assert.is(existsSync(`${file}.data`), externalData === 'beside' && statSync(`${file}.data`).size > 0);
+      const again = await load(file, { device: 'wasm' });
+      for (const n of [1, 3]) {
+        const x = wave(n * 192);
+        const expected = await model.predict(tensor(x, [n, 8, 8, 3]));
+        const { probabilities } = await again.run({ image: { shape: [n, 8, 8, 3], data: x } });
+        assert.equal(probabilities!.shape, expected.shape);
+        expected.data.forEach((v, i) => {
+          assert.ok(Math.abs(v - Number(probabilities!.data[i])) < 1e-6);
+        });
+      }
+      again.dispose();
+    }
+    assert.equal(readdirSync(folder).sort(), ['beside.onnx', 'beside.onnx.data', 'inside.onnx'], 'no temporary files are left');
+    model.dispose();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('an imported model is written as it was read', async () => {
+  const t = inMemory('m.onnx');
+  await cnn().export(t, { metadata: { author: 'someone' } });
+  const first = await load(t.bytes(), { device: 'reference' });
+  assert.equal(first.info.metadata, { author: 'someone' });
+  const u = inMemory('n.onnx');
+  await save(first, u);
+  assert.equal(u.bytes(), t.bytes());
+});
+
+test('every family of layers can be written in its lowest and in the newest opset', async () => {
+  for (const f of families)
+    for (const opset of [f.since ?? 13, 28]) {
+      const m = await exportModel(familyModel(f), { opset });
+      assert.ok(
+        m.graph!.node!.every((n) => n.name),
+        f.name,
+      );
+      const given = new Set<string>();
+      for (const t of [...m.graph!.input!, ...m.graph!.initializer!]) given.add(t.name!);
+      for (const n of m.graph!.node!) for (const o of n.output!) assert.ok(o === '' || !given.has(o) || !given.add(o), `${f.name}: ${o} is defined once`);
+    }
+});
+
+test('what ONNX cannot say is an error with the layer', async () => {
+  class Noise extends Layer {
+    static override readonly className = 'AlwaysNoise';
+    override call(x: SymbolicTensor): SymbolicTensor {
+      return ops.add(x, ops.random.normal(x.shape));
+    }
+  }
+  const x = Input([3]);
+  try {
+    await exportModel(Model({ inputs: x, outputs: new Noise({ name: 'hiss' })(x) }));
+    assert.unreachable();
+  } catch (e) {
+    assert.match((e as Error).message, /random numbers/);
+  }
+});
+
+test('a target that is no path cannot have a second file', async () => {
+  try {
+    await cnn().export(inMemory('m.onnx'), { externalData: 'beside' });
+    assert.unreachable();
+  } catch (e) {
+    assert.match((e as Error).message, /two files/);
+  }
+  assert.throws(() => readFileSync('m.onnx.data'));
+});
+
+test.run();
