@@ -9,7 +9,10 @@ import type { Variable } from '../../keras/backend/variable.js';
 import { symbolicInputs } from '../../keras/layers/layer.js';
 import type { ModelBase } from '../../keras/models/base.js';
 import type { ModelProto, TensorProto, ValueInfoProto } from '../schema/types.js';
+import { writeActivation } from './activations.js';
+import { writeLayer } from './layers/index.js';
 import { CallRecorder } from './observer.js';
+import { writePrimitive } from './primitives/index.js';
 import { irVersionOf, opsets, tensorProto, valueInfo } from './proto.js';
 import { Writer } from './writer.js';
 
@@ -53,7 +56,8 @@ export async function exportModel(model: ModelBase, options: ExportOptions = {})
 
   const initializers: TensorProto[] = [];
   const names = new Set<string>();
-  const w = new Writer({ opset, recorder, weights, names, initializers, initializerNames: new Map(), done: new Set(), statics: new Map() }, graph);
+  const lowering = { layer: writeLayer, activation: writeActivation, primitive: writePrimitive };
+  const w = new Writer({ lowering, opset, recorder, weights, names, initializers, initializerNames: new Map(), done: new Set(), statics: new Map() }, graph);
   const input: ValueInfoProto[] = [];
   const takeInput = (name: string, v: Value): void => {
     const own = w.unique(name);

@@ -10,10 +10,7 @@ import { type Graph, type Node, usersOf, type Value } from '../../../ir/graph.js
 import { sizeOf, type TensorData } from '../../../ir/tensor-data.js';
 import type { Variable } from '../../keras/backend/variable.js';
 import type { NodeProto, TensorProto, ValueInfoProto } from '../schema/types.js';
-import { writeActivation } from './activations.js';
-import { writeLayer } from './layers/index.js';
-import type { CallRecorder, LayerCall } from './observer.js';
-import { writePrimitive } from './primitives/index.js';
+import type { ActivationCall, CallRecorder, LayerCall } from './observer.js';
 import { type AttrGiven, attributes, tensorProto, valueInfo } from './proto.js';
 import { evaluateStatic, type Static } from './static.js';
 
@@ -28,8 +25,16 @@ export const axisIn = (form: Form, axis: number, rank: number): number => (form 
 const reordered = (shape: Shape, perm: readonly number[]): Dim[] => perm.map((p) => shape[p]!);
 export const shapeIn = (form: Form, shape: Shape): Shape => (form === 'plain' ? shape : reordered(shape, channelsFirstPerm(shape.length)));
 
+/** How layers, activations and primitives are written. The first two say whether they did. */
+export interface Lowering {
+  readonly layer: (w: Writer, call: LayerCall) => boolean;
+  readonly activation: (w: Writer, call: ActivationCall, y: Value) => boolean;
+  readonly primitive: (w: Writer, node: Node) => void;
+}
+
 /** What all writers of a model share. */
 export interface ModelContext {
+  readonly lowering: Lowering;
   readonly opset: number;
   readonly recorder: CallRecorder;
   /** Contents of state slots that no run changes, by value: weights. */
@@ -182,13 +187,13 @@ export class Writer {
     const call = this.parent ? undefined : recorder.calls.get(v);
     if (call && !done.has(call)) {
       done.add(call);
-      writeLayer(this, call);
+      this.model.lowering.layer(this, call);
       if (this.values.has(v) || this.backwards.has(v) || this.aliases.has(v)) return;
     }
     const activation = this.parent ? undefined : recorder.activations.get(v);
-    if (activation && writeActivation(this, activation, v)) return;
+    if (activation && this.model.lowering.activation(this, activation, v)) return;
     if (!v.producer) throw new UnsupportedError('internal: a value without a producer has no name in the ONNX graph');
-    writePrimitive(this, v.producer);
+    this.model.lowering.primitive(this, v.producer);
     if (!this.values.has(v) && !this.backwards.has(v) && !this.aliases.has(v)) throw new UnsupportedError(`internal: ${v.producer.op} wrote nothing`);
   }
 
