@@ -14,7 +14,8 @@ import { delinearize, dimExpr, exprSize, linearize, maxSize } from '../lower/spa
 import { sequence } from '../schedule-families.js';
 import { contractionSpec } from './contraction-spec.js';
 import { groupThreads, linearGrid } from './grid.js';
-import { type RowEnv, rowStatements } from './row.js';
+import type { RowEnv } from './row-plan.js';
+import { rowStatements } from './row-whole.js';
 
 export function lowerSequence(region: Region, ctx: LowerContext): LoweredKernel {
   const [product, row] = region.parts ?? [];

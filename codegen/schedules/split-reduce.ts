@@ -13,21 +13,9 @@ import type { LoweredRegion } from '../lower/region.js';
 import { delinearize, exprSize, shapeSize, sizeAdd, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { twoStepColumns, twoStepColumnTiles, twoStepRows, twoStepRowTiles } from '../schedule-families.js';
 import { groupThreads, linearGrid, mergeAxes } from './grid.js';
-import {
-  at,
-  columnBlock,
-  columnsOnWasm,
-  declare,
-  indexOf,
-  maxOf,
-  planRow,
-  product,
-  type Reduction,
-  type RowPlan,
-  storeFull,
-  storeRow,
-  treeReduce,
-} from './row.js';
+import { columnBlock, columnsOnWasm } from './row-columns.js';
+import { at, declare, indexOf, maxOf, planRow, product, type Reduction, type RowPlan, storeFull, storeRow } from './row-plan.js';
+import { treeReduce } from './row-whole.js';
 
 interface Split {
   readonly p: RowPlan;
