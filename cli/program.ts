@@ -40,10 +40,12 @@ function build(io: CliIo): Command {
   command('convert <from> <to>', 'write a Keras model in another format: .h5, .keras, .weights.h5, .json, .yaml')
     .option('--keras <version>', 'which Keras the file is for, 2 or 3 (default: 2; .keras and .weights.h5: that of the model)')
     .option('--weights <file>', 'file with the weights, where the model is an architecture alone')
+    .option('--custom <module>', 'module that exports the classes which the file names and Keras does not have')
     .option('--json', 'print JSON')
     .action((from: string, to: string, flags) => convertCommand(from, to, flags, io));
   command('summary <file>', 'print the layers of a Keras model in a file')
     .option('--weights <file>', 'file with the weights, where the model is an architecture alone')
+    .option('--custom <module>', 'module that exports the classes which the file names and Keras does not have')
     .option('--json', 'print JSON')
     .action((file: string, flags) => summaryCommand(file, flags, io));
   command('devices', 'list what this machine can run on')

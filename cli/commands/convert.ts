@@ -1,4 +1,7 @@
 /** `tenon convert A B`: a model from one file format to another; and `tenon summary FILE`. */
+import { statSync } from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { ModelBase } from '../../frontend/keras/index.js';
 import { loadModel } from '../../frontend/keras/index.js';
 import { type CliIo, UsageError } from '../io.js';
@@ -6,19 +9,31 @@ import { type CliIo, UsageError } from '../io.js';
 export interface ConvertFlags {
   readonly keras?: string;
   readonly weights?: string;
+  /** A module whose exports are the classes and functions that the file names and Keras does not have. */
+  readonly custom?: string;
   readonly json?: boolean;
 }
 
 /** The model of a file, with the weights of another one where it is an architecture alone. */
-async function load(file: string, weights: string | undefined): Promise<ModelBase> {
-  const model = await loadModel(file, { device: 'reference' });
-  if (weights !== undefined) await model.loadWeights(weights);
+async function load(file: string, flags: ConvertFlags): Promise<ModelBase> {
+  const customObjects = flags.custom === undefined ? {} : await customObjectsIn(flags.custom);
+  const model = await loadModel(file, { device: 'reference', customObjects });
+  if (flags.weights !== undefined) await model.loadWeights(flags.weights);
   return model;
+}
+
+/** The exports of the user's module, by name; those of an object that is the default export, too. */
+async function customObjectsIn(file: string): Promise<Record<string, unknown>> {
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) throw new UsageError(`--custom: ${file}: there is no such file`);
+  const { default: main, ...named } = (await import(pathToFileURL(path.resolve(file)).href)) as Record<string, unknown>;
+  const objects = { ...(typeof main === 'object' && main !== null ? (main as Record<string, unknown>) : {}), ...named };
+  if (Object.keys(objects).length === 0) throw new UsageError(`--custom: ${file} exports nothing by a name`);
+  return objects;
 }
 
 export async function convertCommand(from: string, to: string, flags: ConvertFlags, io: CliIo): Promise<void> {
   if (flags.keras !== undefined && flags.keras !== '2' && flags.keras !== '3') throw new UsageError(`--keras: expected 2 or 3, got '${flags.keras}'`);
-  const model = await load(from, flags.weights);
+  const model = await load(from, flags);
   const options = flags.keras === undefined ? {} : { keras: Number(flags.keras) as 2 | 3 };
   if (to.toLowerCase().endsWith('.weights.h5')) await model.saveWeights(to, options);
   else await model.save(to, options);
@@ -31,7 +46,7 @@ export async function convertCommand(from: string, to: string, flags: ConvertFla
 }
 
 export async function summaryCommand(file: string, flags: ConvertFlags, io: CliIo): Promise<void> {
-  const model = await load(file, flags.weights);
+  const model = await load(file, flags);
   if (!flags.json) {
     model.summary({ printFn: (line: string) => io.out(`${line}\n`) });
     return;
