@@ -294,8 +294,8 @@ class Reader {
       const parts = [b.u16(m.at + 8), b.u16(m.at + 10), ...[12, 13, 14, 15].map((i) => b.u8(m.at + i)), b.u32(m.at + 16)];
       return { dtype: floats[parts.join()] ?? notPlain(), size };
     }
-    // fixed texts that end with zeros, or are filled with them; texts of any length
-    if (kind === 3 && (bits & 15) < 2 && size > 0) return { dtype: 'text', size };
+    // fixed texts that end with zeros, or are filled with them or with spaces; texts of any length
+    if (kind === 3 && (bits & 15) < 3 && size > 0) return { dtype: 'text', size };
     if (kind === 9 && (bits & 15) === 1 && size === 16) return { dtype: 'texts', size };
     return notPlain();
   }
@@ -336,7 +336,10 @@ class Reader {
   }
 
   private value({ dtype, size }: Element, at: number): string | number {
-    if (dtype === 'text') return textOf(this.b.copy(at, size));
+    if (dtype === 'text') {
+      const text = textOf(this.b.copy(at, size));
+      return text.endsWith(' ') ? notPlain() : text;
+    }
     if (dtype === 'texts') return this.heapText(this.b.u32(at), at);
     if (numbers[dtype] !== size) notPlain();
     const bytes = this.b.copy(at, size).slice();

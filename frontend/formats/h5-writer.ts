@@ -34,7 +34,7 @@ interface Library {
     };
     activate_throwing_error_handler(): void;
   }>;
-  readonly File: new (name: string, mode: string) => Group & { readonly file_id: bigint; close(): number };
+  readonly File: new (name: string, mode: string, options: { libver: [string, string] }) => Group & { readonly file_id: bigint; close(): number };
 }
 
 /** Larger arrays are written in slices. */
@@ -104,7 +104,8 @@ export class H5Writer {
         sink.truncate(base + wanted);
       },
     };
-    return new H5Writer(new library.File(name, 'w'), () => M.FS.unlink(`/${name}`));
+    // as h5py does: the oldest structures that hold what is written, which every HDF5 library reads
+    return new H5Writer(new library.File(name, 'w', { libver: ['earliest', 'latest'] }), () => M.FS.unlink(`/${name}`));
   }
 
   private group(path: string): Group {
