@@ -198,7 +198,7 @@ for (const [name, image, window, channels, features, padding] of [
         compile({ run: graph }, { target })
           .plan.kernels.map((k) => k.schedule)
           .join(),
-        /winograd-gradient/,
+        /winograd-sums/,
       );
       const device = await openWasmDevice({ threads });
       const got = (await runOnDevice(graph, args, device, target)).outputs.dw!.data;
