@@ -61,4 +61,24 @@ test('ids outside a table are refused', async () => {
   device.dispose();
 });
 
+test('many batches: the inputs go to the device once, or in pieces; results are those of single batches, bit for bit', async () => {
+  const device = await openWasmDevice({ threads: 1 });
+  const model = tf.Sequential([tf.Input({ shape: [5] }), tf.layers.Dense(7, { activation: 'tanh' }), tf.layers.Dense(3, { activation: 'softmax' })]);
+  model.compile({ device });
+  const x = tf.tensor(
+    Float32Array.from({ length: 55 }, (_, i) => Math.sin(7 * i)),
+    [11, 5],
+  );
+  const single: number[] = [];
+  for (let at = 0; at < 11; at += 4) single.push(...(await model.predict(x.rows(at, Math.min(11, at + 4)), { batchSize: 4 })).data);
+  assert.equal([...(await model.predict(x, { batchSize: 4 })).data], single, 'at once');
+  // 2 batches of 4 at a time: 11 samples are two pieces
+  assert.equal([...(await model.predict(x, { batchSize: 4, residentBytes: 2 * 2 * 4 * 5 * 4 })).data], single, 'in pieces');
+  const { pipelinesCreated } = device.counters;
+  assert.equal([...(await model.predict(x.rows(0, 9), { batchSize: 4 })).data], single.slice(0, 27), 'another size');
+  assert.equal([...(await model.predict(x, { batchSize: 4 })).data], single, 'again');
+  assert.is(device.counters.pipelinesCreated, pipelinesCreated, 'neither another size nor a last smaller batch makes a pipeline');
+  device.dispose();
+});
+
 test.run();

@@ -210,7 +210,7 @@ export abstract class ModelBase extends ModelCore {
     const graphs: Record<string, Graph> = {};
     if (wanted('train')) graphs.train = compiledGraph(trainGraph(this, layout, this.compiled, data, { batch, samples: null }));
     if (wanted('evaluate')) graphs.evaluate = compiledGraph(evaluateGraph(this, layout, this.compiled, data, { batch, samples: null }));
-    if (wanted('predict')) graphs.predict = compiledGraph(predictGraph(this, layout, data.x, batch));
+    if (wanted('predict')) graphs.predict = compiledGraph(predictGraph(this, layout, data.x, { batch, samples: null }));
     return graphs;
   }
 

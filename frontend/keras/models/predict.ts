@@ -6,19 +6,23 @@ import { hostArray, numbersOf } from '../../../ir/dtype.js';
 import type { TensorData } from '../../../ir/tensor-data.js';
 import { CallbackList } from '../callbacks/index.js';
 import { Tensor } from '../tensor.js';
-import { resolveOptions } from '../utils/options.js';
+import { positiveInteger, resolveOptions } from '../utils/options.js';
 import type { ModelBase } from './base.js';
 import { checkEmbeddingIds, checkFinite, type DataArgument, inputArrays } from './data.js';
 import type { Program } from './executor.js';
 import { batchFor, buildFrom, openSizes } from './feeding.js';
 import type { CallbackLike, Verbose } from './loops.js';
-import { inputName, predictGraph } from './programs.js';
+import { type ArraySpec, cursorSlot, inputName, predictGraph } from './programs.js';
 import { ProgressBar, standardOutput, verbosity } from './progress.js';
+import type { ModelSession } from './session.js';
+import { DataStream, samplesAtOnce } from './streaming.js';
 
 export interface PredictOptions {
   readonly batchSize?: number;
   readonly verbose?: Verbose;
   readonly callbacks?: readonly CallbackLike[];
+  /** Inputs of more bytes are not kept on the device but streamed to it, with the same results; default: what the device holds. */
+  readonly residentBytes?: number | null;
 }
 
 /** What the last one-batch prediction of a session found out. */
@@ -57,7 +61,13 @@ export function predictAgain(model: ModelBase, x: DataArgument, options: Predict
 }
 
 export async function predict(model: ModelBase, x: DataArgument, options: PredictOptions): Promise<Tensor[]> {
-  const o = resolveOptions<Required<PredictOptions>>('predict', [options], [], { batchSize: undefined, verbose: 0, callbacks: [] });
+  const o = resolveOptions<Required<PredictOptions>>('predict', [options], [], {
+    batchSize: undefined,
+    verbose: 0,
+    callbacks: [],
+    residentBytes: null,
+  });
+  const limit = o.residentBytes === null ? null : positiveInteger('predict', 'residentBytes', o.residentBytes);
   const verbose = verbosity('predict', o.verbose);
   buildFrom('predict', model, x);
   const inputs = inputArrays('predict', x, model.inputSpecs);
@@ -67,13 +77,14 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
   const batch = batchFor('predict', model, o.batchSize, count);
   const session = await model.session();
   const specs = inputs.map((t) => ({ dtype: t.dtype, shape: t.shape.slice(1) }));
-  const program = await session.program(`predict ${JSON.stringify(specs)} ${batch}`, 'predict', () => predictGraph(model, session.layout, specs, batch));
+  const steps = Math.ceil(count / batch);
+  const feed =
+    steps > 1 && !model.runEagerly ? await fromDevice(session, model, inputs, specs, batch, limit) : await fromHost(session, model, inputs, specs, batch);
+  const { program, symbols } = feed;
   // in eager mode a step of one's own is traced by its first run
   const outputNames = (model.hasOwn('predictStep') ? model.predictedNames : null) ?? model.outputNames;
   const changesState = model.allState.length > 0;
   if (changesState) session.markTrained();
-  const symbols = openSizes(model, { x: inputs });
-  const steps = Math.ceil(count / batch);
   const [only] = inputs;
   if (program.readNow && inputs.length === 1 && steps === 1 && only) {
     session.shortcut = {
@@ -92,18 +103,83 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
   const bar = new ProgressBar(steps, verbose, standardOutput());
   await callbacks.emit('onPredictBegin', {});
   const parts: TensorData[][] = outputNames.map(() => []);
-  for (let step = 0; step < steps; step++) {
-    await callbacks.emit('onPredictBatchBegin', step, {});
-    const [from, to] = [step * batch, Math.min(count, (step + 1) * batch)];
-    const rows = inputs.map((t) => t.rows(from, to));
-    program.run({ symbols: { ...symbols, batch: to - from }, inputs: Object.fromEntries(rows.map((t, i) => [inputName('x', i, rows.length, false), t])) });
-    for (const [i, name] of outputNames.entries()) parts[i]!.push(await program.read(name));
-    await callbacks.emit('onPredictBatchEnd', step, {});
-    bar.update(step + 1, {});
+  try {
+    for (let step = 0; step < steps; step++) {
+      await callbacks.emit('onPredictBatchBegin', step, {});
+      feed.run(step * batch, Math.min(count, (step + 1) * batch));
+      for (const [i, name] of outputNames.entries()) parts[i]!.push(await program.read(name));
+      await callbacks.emit('onPredictBatchEnd', step, {});
+      bar.update(step + 1, {});
+    }
+  } finally {
+    feed.dispose();
   }
   bar.finish({});
   await callbacks.emit('onPredictEnd', {});
   return parts.map(joined);
+}
+
+/** How the batches come to the program. */
+interface Feed {
+  readonly program: Program;
+  readonly symbols: Readonly<Record<string, number>>;
+  /** Runs the program for samples [from, to); called in order. */
+  run(from: number, to: number): void;
+  dispose(): void;
+}
+
+/** Each run brings its batch. */
+async function fromHost(session: ModelSession, model: ModelBase, inputs: readonly Tensor[], specs: readonly ArraySpec[], batch: number): Promise<Feed> {
+  const key = `predict ${JSON.stringify(specs)} ${batch}`;
+  const program = await session.program(key, 'predict', () => predictGraph(model, session.layout, specs, { batch, samples: null }));
+  const symbols = openSizes(model, { x: inputs });
+  return {
+    program,
+    symbols,
+    run: (from, to) => {
+      const rows = inputs.map((t) => t.rows(from, to));
+      program.run({ symbols: { ...symbols, batch: to - from }, inputs: Object.fromEntries(rows.map((t, i) => [inputName('x', i, rows.length, false), t])) });
+    },
+    dispose: () => undefined,
+  };
+}
+
+/** The inputs are uploaded once, or in pieces where they do not fit; the device counts the samples, as in evaluation. */
+async function fromDevice(
+  session: ModelSession,
+  model: ModelBase,
+  inputs: readonly Tensor[],
+  specs: readonly ArraySpec[],
+  batch: number,
+  limit: number | null,
+): Promise<Feed> {
+  const { executor } = session;
+  const count = inputs[0]!.shape[0]!;
+  const arrays = inputs.map((t, i): [string, Tensor] => [inputName('x', i, inputs.length, true), t]);
+  const samples = samplesAtOnce(arrays, count, batch, executor.residentLimit, limit);
+  // one program for sets of like sizes
+  const most = 2 ** Math.ceil(Math.log2(samples));
+  const key = `predict ${JSON.stringify(specs)} ${batch} of ${most}`;
+  const program = await session.program(key, 'predict', () => predictGraph(model, session.layout, specs, { batch, samples: most }));
+  const symbols = { ...openSizes(model, { x: inputs }), samples };
+  const stream = samples < count ? new DataStream(executor, arrays, count, samples, false) : null;
+  const whole = stream ? {} : Object.fromEntries(arrays.map(([name, t]) => [name, executor.upload(t.dtype, t.shape, t.data)]));
+  stream?.stage(0);
+  return {
+    program,
+    symbols,
+    run: (from, to) => {
+      const piece = Math.floor(from / samples);
+      const first = from === piece * samples;
+      if (first) session.zero([{ name: cursorSlot.predict, dtype: 'int32', size: 1 }]);
+      program.run({ symbols: { ...symbols, batch: to - from }, resident: stream ? stream.at(piece) : whole });
+      if (first && stream && piece + 1 < stream.pieces) stream.stage(piece + 1);
+    },
+    dispose: () => {
+      stream?.dispose();
+      for (const r of Object.values(whole)) r.dispose();
+    },
+  };
 }
 
 /** Batches one after the other. */

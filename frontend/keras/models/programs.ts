@@ -43,7 +43,7 @@ export interface ProgramOptions {
 }
 
 /** State: number of samples of the data set that the running epoch has seen. */
-export const cursorSlot = { train: 'data/cursor', evaluate: 'data/evaluate_cursor' } as const;
+export const cursorSlot = { train: 'data/cursor', evaluate: 'data/evaluate_cursor', predict: 'data/predict_cursor' } as const;
 
 /** Names of the inputs of programs: `x` alone or `x_0`, `x_1`, …; data sets on the device are always numbered. */
 export const inputName = (kind: 'x' | 'y' | 'sample_weight', index: number, count: number, resident: boolean): string =>
@@ -74,7 +74,7 @@ function batchDim(t: Trace, model: ModelBase): Dim {
 }
 
 /** The inputs of a program: given with each run, or gathered from data sets on the device. */
-function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: 'train' | 'evaluate', o: ProgramOptions): Batch {
+function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: keyof typeof cursorSlot, o: ProgramOptions): Batch {
   const { b } = t;
   const size = batchDim(t, model);
   b.declareSymbol('batch', isStatic(size) ? size : o.batch);
@@ -190,9 +190,9 @@ export function evaluateGraph(model: ModelBase, layout: ModelLayout, compiled: C
 }
 
 /** Forward pass; the outputs are named by the output layers. Or the model's own `predictStep`. */
-export function predictGraph(model: ModelBase, layout: ModelLayout, x: readonly ArraySpec[], batch: number): ProgramGraph {
+export function predictGraph(model: ModelBase, layout: ModelLayout, x: readonly ArraySpec[], o: ProgramOptions): ProgramGraph {
   const t = trace(model, 'predict', layout, false, false);
-  const given = inputs(t, model, { x, y: [], weights: [] }, 'evaluate', { batch, samples: null });
+  const given = inputs(t, model, { x, y: [], weights: [] }, 'predict', o);
   if (model.hasOwn('predictStep')) {
     return after(ownPrediction(t, model, given), (outputs) => {
       for (const [name, o] of outputs) t.b.output(name, o.value);
