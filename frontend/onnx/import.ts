@@ -27,10 +27,22 @@ export interface ImportOptions {
   readonly inputs: Readonly<Record<string, InputBinding>>;
   /** Largest values of the symbols in the shapes. */
   readonly symbols?: Readonly<Record<string, number>>;
-  /** Whether float initializers are trainable state; default: state that no run changes. */
-  readonly trainable?: (name: string) => boolean;
+  /** Puts the model into a graph that is being built, for training. */
+  readonly embed?: Embedding;
   /** Declares the functions of domains that are not built in. */
   readonly customOps?: readonly OpEntry[];
+}
+
+/** The graph that a model becomes a part of. */
+export interface Embedding {
+  readonly builder: GraphBuilder;
+  readonly inputs: ReadonlyMap<string, Value>;
+  /** The value of an initializer that is a weight there; null: a constant. */
+  readonly weight: (name: string) => Value | null;
+  /** Batch normalizations use the statistics of the batch. */
+  readonly training: boolean;
+  /** A moving average gets a new value. */
+  readonly move: (old: Value, now: Value) => void;
 }
 
 export interface ImportedOutput {
@@ -193,27 +205,14 @@ export class Importer {
     }
   }
 
+  /** What the model becomes a part of; null: a graph of its own. */
+  get embedding(): Embedding | null {
+    return this.options.embed ?? null;
+  }
+
   run(): Imported {
-    const { model } = this;
-    const b = new GraphBuilder(model.graph.name || 'onnx');
-    for (const [s, max] of Object.entries(this.options.symbols ?? {})) b.declareSymbol(s, max);
-    const scope = new Scope(this, b, null, model.opsets, null, []);
-    for (const info of model.graph.input ?? []) {
-      const name = info.name ?? '';
-      if (model.initializers.has(name)) continue;
-      const binding = this.options.inputs[name];
-      if (!binding) throw new ValueError(`ONNX model: no shape for input '${name}'`);
-      if (binding.data) scope.define(name, b.constant(binding.data), `input '${name}'`);
-      else {
-        const v = b.input(name, dtypeOf(info.type?.tensor_type?.elem_type ?? 0, `input '${name}'`), binding.shape);
-        this.inputNames.set(v, name);
-        scope.define(name, v, `input '${name}'`);
-      }
-    }
-    for (const [name, t] of model.initializers) scope.define(name, this.initializer(b, name, t), `initializer '${name}'`);
-    this.lowerNodes(model.graph.node ?? [], scope);
-    const outputs = (model.graph.output ?? []).map((o) => ({ name: o.name ?? '', item: scope.find(o.name ?? '') }));
-    this.report();
+    const b = new GraphBuilder(this.model.graph.name || 'onnx');
+    const outputs = this.lowerGraph(b);
     const result: ImportedOutput[] = [];
     for (const { name, item } of outputs) {
       if (item === undefined) throw new FormatError(`ONNX model: output '${name}' is not computed by any node`);
@@ -227,6 +226,44 @@ export class Importer {
     const graph = b.build();
     checkSizes(graph);
     return { graph, outputs: result };
+  }
+
+  /** The outputs within a builder, for `embed`. Throws UnsupportedError where one is no tensor of known size. */
+  values(): Value[] {
+    return this.lowerGraph(this.embedding!.builder).map(({ name, item }) => {
+      if (!isValue(item instanceof Broken ? undefined : item)) throw new UnsupportedError(`ONNX model: output '${name}' is no tensor`);
+      if (this.padding.has(item as Value)) throw new UnsupportedError(`ONNX model: output '${name}' has a size that depends on the data; it cannot be trained`);
+      return item as Value;
+    });
+  }
+
+  private lowerGraph(b: GraphBuilder): { name: string; item: Item | Broken | undefined }[] {
+    const { model } = this;
+    for (const [s, max] of Object.entries(this.options.symbols ?? {})) b.declareSymbol(s, max);
+    const scope = new Scope(this, b, null, model.opsets, null, []);
+    for (const info of model.graph.input ?? []) {
+      const name = info.name ?? '';
+      if (model.initializers.has(name)) continue;
+      const given = this.embedding?.inputs.get(name);
+      if (given) {
+        this.inputNames.set(given, name);
+        scope.define(name, given, `input '${name}'`);
+        continue;
+      }
+      const binding = this.options.inputs[name];
+      if (!binding) throw new ValueError(`ONNX model: no shape for input '${name}'`);
+      if (binding.data) scope.define(name, b.constant(binding.data), `input '${name}'`);
+      else {
+        const v = b.input(name, dtypeOf(info.type?.tensor_type?.elem_type ?? 0, `input '${name}'`), binding.shape);
+        this.inputNames.set(v, name);
+        scope.define(name, v, `input '${name}'`);
+      }
+    }
+    for (const [name, t] of model.initializers) scope.define(name, this.initializer(b, name, t), `initializer '${name}'`);
+    this.lowerNodes(model.graph.node ?? [], scope);
+    const outputs = (model.graph.output ?? []).map((o) => ({ name: o.name ?? '', item: scope.find(o.name ?? '') }));
+    this.report();
+    return outputs;
   }
 
   /** Tries a lowering; where it meets something that is not supported, what it reported is taken back and the result is null. */
@@ -250,9 +287,9 @@ export class Importer {
 
   private initializer(b: GraphBuilder, name: string, t: TensorProto | SparseTensorProto): Value {
     const data = this.model.tensor(t, `initializer '${name}'`);
-    const trainable = this.options.trainable?.(name) ?? false;
-    if (!isFloat(data.dtype) || data.data.length === 0 || (sizeOf(data.shape) === 1 && !trainable)) return b.constant(data);
-    const v = b.stateSlot(name, data.dtype, data.shape, { initial: data, trainable });
+    if (this.embedding) return this.embedding.weight(name) ?? b.constant(data);
+    if (!isFloat(data.dtype) || data.data.length === 0 || sizeOf(data.shape) === 1) return b.constant(data);
+    const v = b.stateSlot(name, data.dtype, data.shape, { initial: data });
     this.slots.set(v, data);
     return v;
   }

@@ -11,6 +11,7 @@ import type { Graph } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import type { Device, LoadedPlan, Session } from '../../runtime/device.js';
 import { type DeviceName, openDevice } from '../../runtime/open.js';
+import type { ModelBase } from '../keras/models/base.js';
 import { checkSupport } from './check.js';
 import { dtypeOf } from './element-types.js';
 import { type Imported, Importer, type InputBinding, ModelData } from './import.js';
@@ -20,6 +21,7 @@ import { bigOf, intOf } from './schema/codec.js';
 import type { ModelProto, ValueInfoProto } from './schema/types.js';
 import { NeedsValue } from './static.js';
 import { dimsOf } from './tensors.js';
+import { type TrainableOptions, trainableModel } from './trainable.js';
 
 /** Where a model runs: a name, or an open device that several models share. `reference` evaluates on the host, slowly and exactly. */
 export type OnnxDevice = DeviceName | 'reference' | Device;
@@ -152,6 +154,14 @@ export class OnnxModel {
   /** The graph for inputs of these shapes (and contents), as it would be compiled. Throws NeedsValue where contents are missing. */
   trace(inputs: Readonly<Record<string, InputBinding>>): Imported {
     return new Importer(this.data, { inputs }).run();
+  }
+
+  /**
+   * The model as a Keras model that can be compiled and trained: its float32 initializers are weights. Batch normalizations use the batch's statistics in training, and move
+   * their averages. The weights are copies: this model stays as it is.
+   */
+  asTrainable(options: TrainableOptions = {}): ModelBase {
+    return trainableModel(this.data, this.inputs, this.outputs, options);
   }
 
   /** Runs the model. Throws ShapeError or ValueError where the data does not fit the inputs. */

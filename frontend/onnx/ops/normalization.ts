@@ -58,13 +58,20 @@ export const normalizationOps: readonly OpEntry[] = [
       const along = (v: Value): Value => b.cast(a.spatial === 0 && c.version < 9 ? v : perChannel(c, v, rank), x.dtype);
       const apply = (m: Value, v: Value): Value =>
         b.add(b.mul(b.sub(x, along(m)), along(b.mul(b.cast(scale, v.dtype), b.rsqrt(b.add(v, a.epsilon))))), along(bias));
-      if (c.version >= 14 && a.training_mode) {
+      const embedding = c.importer.embedding;
+      const trains = embedding?.training ?? false;
+      if ((c.version >= 14 && a.training_mode) || trains) {
         const axes = [0, ...range(2, rank)];
         const wide = b.cast(x, mean.dtype);
         const m = b.mean(wide, axes);
         const v = b.mean(b.square(b.sub(wide, perChannel(c, m, rank))), axes);
         const blend = (old: Value, now: Value): Value => b.add(b.mul(old, a.momentum), b.mul(now, 1 - a.momentum));
-        return [apply(m, v), blend(mean, m), blend(variance, v)];
+        const moved = [blend(mean, m), blend(variance, v)] as const;
+        if (trains) {
+          embedding!.move(mean, moved[0]);
+          embedding!.move(variance, moved[1]);
+        }
+        return [apply(m, v), ...moved].slice(0, Math.max(c.outputCount, 1));
       }
       if (c.version < 7 && !a.is_test && c.outputCount > 1) return c.unsupported('batch normalization in training mode of opset 6 or before');
       return apply(mean, variance);
