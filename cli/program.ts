@@ -29,7 +29,7 @@ function build(io: CliIo): Command {
     .option('--bisect', 'write nothing: name the first pass or rewrite that changes what the model computes')
     .option('--json', 'print JSON')
     .action((file: string, flags) => compileCommand(file, flags, io));
-  command('inspect <model>', 'print graph, kernels, memory and step figures of the model that a module exports')
+  command('inspect <model>', 'print graph, kernels, memory and step figures of the model that a module exports; of an .onnx file its ops and kernels')
     .option('--program <list>', 'programs to show (default: all)')
     .option('--target <target>', 'webgpu or wasm', 'webgpu')
     .option('--batch-size <n>', 'batch that figures are for')
@@ -37,10 +37,11 @@ function build(io: CliIo): Command {
     .option('--verify', 'check the graph after every pass')
     .option('--json', 'print JSON')
     .action((file: string, flags) => inspectCommand(file, flags, io));
-  command('convert <from> <to>', 'write a Keras model in another format: .h5, .keras, .weights.h5, .json, .yaml')
+  command('convert <from> <to>', 'write a Keras model in another format: .h5, .keras, .weights.h5, .json, .yaml, .onnx')
     .option('--keras <version>', 'which Keras the file is for, 2 or 3 (default: 2; .keras and .weights.h5: that of the model)')
     .option('--weights <file>', 'file with the weights, where the model is an architecture alone')
     .option('--custom <module>', 'module that exports the classes which the file names and Keras does not have')
+    .option('--opset <n>', 'opset of an .onnx file, 13 to 28 (default: 17)')
     .option('--json', 'print JSON')
     .action((from: string, to: string, flags) => convertCommand(from, to, flags, io));
   command('summary <file>', 'print the layers of a Keras model in a file')

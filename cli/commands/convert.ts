@@ -4,13 +4,17 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ModelBase } from '../../frontend/keras/index.js';
 import { loadModel } from '../../frontend/keras/index.js';
+import { UnsupportedError } from '../../ir/errors.js';
 import { type CliIo, UsageError } from '../io.js';
+import { positiveInteger } from '../targets.js';
 
 export interface ConvertFlags {
   readonly keras?: string;
   readonly weights?: string;
   /** A module whose exports are the classes and functions that the file names and Keras does not have. */
   readonly custom?: string;
+  /** Of an .onnx file. */
+  readonly opset?: string;
   readonly json?: boolean;
 }
 
@@ -33,9 +37,20 @@ async function customObjectsIn(file: string): Promise<Record<string, unknown>> {
 
 export async function convertCommand(from: string, to: string, flags: ConvertFlags, io: CliIo): Promise<void> {
   if (flags.keras !== undefined && flags.keras !== '2' && flags.keras !== '3') throw new UsageError(`--keras: expected 2 or 3, got '${flags.keras}'`);
+  const toOnnx = to.toLowerCase().endsWith('.onnx');
+  if (flags.opset !== undefined && !toOnnx) throw new UsageError(`--opset: ${to} is not an .onnx file`);
+  if (from.toLowerCase().endsWith('.onnx')) {
+    const { readModel } = await import('../../frontend/onnx/read.js');
+    const nodes = (await readModel(from)).graph?.node ?? [];
+    const listed = nodes.slice(0, 20).map((n) => `  ${n.op_type} '${n.name || n.output?.[0] || ''}'`);
+    throw new UnsupportedError(
+      `${from}: an ONNX graph is not made back into Keras layers; its ${nodes.length} nodes would be:\n${listed.join('\n')}${nodes.length > 20 ? '\n  …' : ''}\nRun it with tenon/onnx, or train it with asTrainable()`,
+    );
+  }
   const model = await load(from, flags);
   const options = flags.keras === undefined ? {} : { keras: Number(flags.keras) as 2 | 3 };
-  if (to.toLowerCase().endsWith('.weights.h5')) await model.saveWeights(to, options);
+  if (toOnnx) await model.export(to, flags.opset === undefined ? {} : { opset: positiveInteger(flags.opset, '--opset') });
+  else if (to.toLowerCase().endsWith('.weights.h5')) await model.saveWeights(to, options);
   else await model.save(to, options);
   const parameters = model.countParams();
   io.out(

@@ -7,6 +7,7 @@ import { type CliIo, UsageError } from '../io.js';
 import { loadModel, loadPrograms } from '../model.js';
 import { planReport, type RegionReport, regionReport, reportText } from '../report.js';
 import { listOf, positiveInteger, targetInfo, targetName } from '../targets.js';
+import { inspectOnnx } from './inspect-onnx.js';
 
 export interface InspectFlags {
   readonly program?: string;
@@ -21,6 +22,10 @@ export async function inspectCommand(file: string, flags: InspectFlags, io: CliI
   const target = targetName(flags.target);
   const names = flags.program === undefined ? undefined : listOf(flags.program);
   const batchSize = flags.batchSize === undefined ? undefined : positiveInteger(flags.batchSize, '--batch-size');
+  if (file.toLowerCase().endsWith('.onnx')) {
+    await inspectOnnx(file, flags, batchSize ?? 1, io);
+    return;
+  }
   const wanted = flags.printIrAfter;
   if (wanted !== undefined && wanted !== 'all' && !passNames.includes(wanted))
     throw new UsageError(`--print-ir-after: unknown pass '${wanted}'; expected all or one of ${passNames.join(', ')}.${didYouMean(wanted, passNames)}`);
