@@ -35,7 +35,7 @@ export function graphOf(w: Workload): { program: 'train' | 'predict'; graph: Gra
     [...trainable],
     model.weights.filter((v) => !trainable.has(v)),
   );
-  const x = model.inputSpecs.map((s) => ({ dtype: s.dtype, shape: s.shape.slice(1) as number[] }));
+  const x = model.feeds.map((s) => ({ dtype: s.dtype, shape: s.shape.slice(1) as number[] }));
   const y = model.outputShapes().map((shape) => ({ dtype: 'float32' as const, shape: shape as number[] }));
   return { program: 'train', graph: compiledGraph(trainGraph(model, layout, model.compiled, { x, y, weights: [null] }, { batch: w.batch, samples })) };
 }

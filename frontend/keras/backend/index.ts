@@ -6,7 +6,7 @@ import type { Dim } from '../../../ir/dim.js';
 import type { DType } from '../../../ir/dtype.js';
 import { UnsupportedError } from '../../../ir/errors.js';
 import * as initializers from '../initializers/index.js';
-import { KerasTensor } from '../layers/node.js';
+import { type KerasDType, KerasTensor } from '../layers/node.js';
 import * as ops from '../ops/index.js';
 import { type Result, type Results, run, type TensorLike } from '../ops/lift.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
@@ -136,7 +136,7 @@ type Shaped = SymbolicTensor | KerasTensor | Tensor | Variable;
 export const intShape = (x: Shaped): (number | null)[] => x.shape.map((d: Dim | null) => (typeof d === 'number' ? d : null));
 export const shape = (x: SymbolicTensor): readonly Dim[] => x.shape;
 export const ndim = (x: Shaped): number => x.shape.length;
-export const dtype = (x: Shaped): DType => x.dtype;
+export const dtype = (x: Shaped): KerasDType => x.dtype;
 export const countParams = (x: Shaped): number => intShape(x).reduce<number>((a, d) => a * (d ?? 1), 1);
 export const isKerasTensor = (x: unknown): x is KerasTensor => x instanceof KerasTensor;
 

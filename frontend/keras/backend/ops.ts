@@ -78,6 +78,7 @@ export const log1p = unary('log1p');
 export const sqrt = unary('sqrt');
 export const rsqrt = unary('rsqrt');
 export const cos = unary('cos');
+export const sin = unary('sin');
 export const tanh = unary('tanh');
 export const sigmoid = unary('sigmoid');
 export const erf = unary('erf');
@@ -226,6 +227,10 @@ export function keepMask(like: SymbolicTensor, shape: Shape, rate: number, seed:
   const bits = t.b.emit('random_bits', [t.randomKey(seed)], { shape });
   return t.tensor(t.b.compare('ge', bits, Math.min(4294967295, Math.floor(rate * 4294967296))));
 }
+
+/** Numbers in [low, high); others at each step and each call. */
+export const randomUniform = (like: SymbolicTensor, shape: Shape, low: number, high: number, seed: number | null): SymbolicTensor =>
+  add(multiply(like.trace.tensor(math.uniform(like.trace.b, like.trace.randomKey(seed), shape)), high - low), low);
 
 /** Standard normal numbers; others at each step and each call. */
 export const randomNormal = (like: SymbolicTensor, shape: Shape, seed: number | null): SymbolicTensor =>

@@ -12,7 +12,7 @@ import { callable } from '../utils/callable.js';
 import { describe, oneOf, positiveInteger, resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
 import { type CallArguments, dtypeOf, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
-import { KerasTensor, LayerNode } from './node.js';
+import { type KerasDType, KerasTensor, LayerNode } from './node.js';
 import { regularizerJson, type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
 export interface InputOptions {
@@ -22,7 +22,7 @@ export interface InputOptions {
   readonly batchShape?: KerasShape | null;
   readonly batchInputShape?: KerasShape | null;
   readonly batchSize?: number | null;
-  /** Default float32. Data of small integers stays small on the device and is cast in the graph. */
+  /** Default float32; `string` for layers such as TextVectorization. Data of small integers stays small on the device and is cast in the graph. */
   readonly dtype?: DType | string | null;
   readonly name?: string | null;
   readonly semantics?: LayerOptions['semantics'];
@@ -33,6 +33,8 @@ const inputDefaults: InputOptions = { shape: null, batchShape: null, batchInputS
 export class InputLayerClass extends Layer {
   static override readonly className = 'InputLayer';
   readonly batchShape: KerasShape;
+  /** Strings go to layers that compute on the host. */
+  readonly inputDtype: KerasDType;
   readonly output: KerasTensor;
   constructor(options: InputOptions = {}) {
     const o = resolveOptions<InputOptions>('InputLayer', [options], [], inputDefaults);
@@ -45,11 +47,12 @@ export class InputLayerClass extends Layer {
       if (d !== null && !(Number.isInteger(d) && d > 0))
         throw new ValueError(`Input: dimension ${i} of the shape must be a positive integer or null, got ${describe(d)}`);
     });
-    super({ name: o.name ?? null, semantics: o.semantics ?? 'keras3', dtype: dtypeOf('Input', o.dtype) });
+    super({ name: o.name ?? null, semantics: o.semantics ?? 'keras3', dtype: o.dtype === 'string' ? null : dtypeOf('Input', o.dtype) });
     this.batchShape = batchShape;
+    this.inputDtype = o.dtype === 'string' ? 'string' : this.dtype;
     this.built = true;
     const node = new LayerNode(this, [], true, {});
-    this.output = new KerasTensor(batchShape, this.dtype, this.name, { node, index: 0 });
+    this.output = new KerasTensor(batchShape, this.inputDtype, this.name, { node, index: 0 });
     node.finish([this.output], true);
     this.inboundNodes.push(node);
   }
@@ -58,7 +61,7 @@ export class InputLayerClass extends Layer {
   }
   override getConfig(): JsonObject {
     const shape = this.configFor === 'keras2' ? { batch_input_shape: this.batchShape } : { batch_shape: this.batchShape };
-    return { ...shape, dtype: this.dtype, sparse: false, ragged: false, name: this.name, optional: false };
+    return { ...shape, dtype: this.inputDtype, sparse: false, ragged: false, name: this.name, optional: false };
   }
 }
 

@@ -66,8 +66,13 @@ export {
   MaxPooling2D,
   MaxPooling3D,
 } from './pooling.js';
+export { HashedCrossing, Hashing } from './preprocessing/hashing.js';
 export { CenterCrop, Rescaling, Resizing } from './preprocessing/image.js';
+export { IntegerLookup, StringLookup } from './preprocessing/lookup.js';
 export { CategoryEncoding, Discretization, Normalization } from './preprocessing/numeric.js';
+export { RandomBrightness, RandomContrast, RandomCrop, RandomHeight, RandomWidth } from './preprocessing/random-images.js';
+export { RandomFlip, RandomRotation, RandomTranslation, RandomZoom } from './preprocessing/random-transforms.js';
+export { TextVectorization } from './preprocessing/text-vectorization.js';
 export { RecurrentCell } from './recurrent/cell.js';
 export { ConvLSTM1D, ConvLSTM2D, ConvLSTM3D } from './recurrent/conv-lstm.js';
 export { GRU, GRUCell } from './recurrent/gru.js';

@@ -17,7 +17,7 @@ import { describe, isPlainObject } from '../utils/options.js';
 import { type Json, type JsonObject, optionsOfConfig } from '../utils/serialization.js';
 import { LayerBase } from './layer-base.js';
 import type { AddedLoss, CallArguments, InputShape, LayerData } from './layer-types.js';
-import { KerasTensor, type KerasTensors, LayerNode } from './node.js';
+import { type KerasDType, KerasTensor, type KerasTensors, LayerNode } from './node.js';
 import { tracked, unique } from './tracking.js';
 
 export { checkRank, knownDim, single, singleShape } from './layer-checks.js';
@@ -186,7 +186,10 @@ export abstract class Layer extends LayerBase {
     const traced = symbolicInputs(
       t,
       list.map((k) => k.shape),
-      list.map((k) => k.dtype),
+      numericTypes(
+        `layer '${this.name}' (${this.className})`,
+        list.map((k) => k.dtype),
+      ),
     );
     const names = named.map(([name]) => name);
     const node = new LayerNode(this, list, single, rest, states.length, names);
@@ -303,6 +306,16 @@ function inTrace(trace: Trace, x: unknown): SymbolicTensor {
   const t = toTensor('a layer call', x);
   // what is computed with is float32
   return trace.constant(t.dtype === 'float64' ? new Tensor(Float32Array.from(t.data), t.shape) : t);
+}
+
+/** The dtypes of what a layer takes in a graph: no strings. */
+export function numericTypes(what: string, types: readonly KerasDType[]): DType[] {
+  return types.map((d) => {
+    if (d !== 'string') return d;
+    throw new UnsupportedError(
+      `${what} cannot take strings: StringLookup, TextVectorization, Hashing and HashedCrossing do, directly on the inputs of the model that is run; a model inside another one takes numbers`,
+    );
+  });
 }
 
 /** Inputs of a trace of these shapes. */

@@ -9,11 +9,14 @@ export interface KerasHistory {
   readonly index: number;
 }
 
+/** The dtype of a model's input: strings are turned into numbers on the host. */
+export type KerasDType = DType | 'string';
+
 /** A tensor of a functional model: shape (null where unknown), dtype, and the layer call that gives it. */
 export class KerasTensor {
   constructor(
     readonly shape: KerasShape,
-    readonly dtype: DType,
+    readonly dtype: KerasDType,
     readonly name: string,
     readonly history: KerasHistory,
   ) {}

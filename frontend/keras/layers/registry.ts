@@ -36,6 +36,9 @@ const inert: Readonly<Record<string, readonly unknown[] | 'any'>> = {
   virtual_batch_size: [null],
   fused: 'any',
   rms_scaling: [false],
+  vocabulary_size: 'any',
+  has_input_vocabulary: 'any',
+  rng_type: 'any',
 };
 
 const bareName = (name: string): string => name.slice(name.indexOf('>') + 1);
@@ -74,6 +77,10 @@ export function deserialize(serialized: SerializedObject, options: DeserializeOp
 }
 
 function layerOptions(className: string, config: JsonObject, semantics: Semantics): Record<string, unknown> {
+  if (typeof config.vocabulary === 'string')
+    throw new UnsupportedError(
+      `${className}: the configuration names the vocabulary file ${JSON.stringify(config.vocabulary)}: files that a configuration names are not read. Put the tokens into it as a list`,
+    );
   const kept = Object.entries(config).filter(([key, value]) => {
     const allowed = inert[key];
     if (allowed === undefined) return true;

@@ -13,8 +13,13 @@ import * as merging from './merging.js';
 import * as noise from './noise.js';
 import * as normalization from './normalization.js';
 import * as pooling from './pooling.js';
+import * as hashing from './preprocessing/hashing.js';
 import * as image from './preprocessing/image.js';
+import * as lookup from './preprocessing/lookup.js';
 import * as numeric from './preprocessing/numeric.js';
+import * as randomImages from './preprocessing/random-images.js';
+import * as randomTransforms from './preprocessing/random-transforms.js';
+import * as textVectorization from './preprocessing/text-vectorization.js';
 import * as convLSTM from './recurrent/conv-lstm.js';
 import * as gru from './recurrent/gru.js';
 import * as lstm from './recurrent/lstm.js';
@@ -60,6 +65,11 @@ Object.assign(
   classesOf(wrappers),
   classesOf(image),
   classesOf(numeric),
+  classesOf(lookup),
+  classesOf(hashing),
+  classesOf(textVectorization),
+  classesOf(randomImages),
+  classesOf(randomTransforms),
   classesOf(norms),
   classesOf(upSampling),
   classesOf(dotAttention),

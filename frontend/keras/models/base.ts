@@ -12,6 +12,7 @@ import type { SaveOptions as OnnxSaveOptions } from '../../onnx/save.js';
 import { type KerasShape, listOf, SymbolicTensor, separateLayout, type TensorStructure, type Tensors, Trace } from '../backend/trace.js';
 import { EmbeddingClass } from '../layers/embedding.js';
 import { type CallArguments, type Layer, symbolicInputs } from '../layers/layer.js';
+import { HostLayer, isHostTensor } from '../layers/preprocessing/host.js';
 import type { Metric } from '../metrics/index.js';
 import type { LoadWeightsOptions, SaveOptions } from '../saving/options.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
@@ -26,7 +27,7 @@ import { initialContents } from './session.js';
 import { type AnyStepData, computeLoss, computeMetrics, defaultStep, type LossArguments, type StepLogs, type StepTensor } from './steps.js';
 import { printSummary, type SummaryOptions, type SummaryRow } from './summary.js';
 
-export type { InputSpec, ModelState } from './model-core.js';
+export type { Feed, InputSpec, ModelState } from './model-core.js';
 
 export interface ProgramsOptions {
   /** Largest batch; default 32. */
@@ -182,8 +183,8 @@ export abstract class ModelBase extends ModelCore {
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
     const x = symbolicInputs(
       t,
-      this.inputSpecs.map((s) => s.shape),
-      this.inputSpecs.map((s) => s.dtype),
+      this.feeds.map((s) => s.shape),
+      this.feeds.map((s) => s.dtype),
     );
     const out = this.invoke(t, x.length === 1 ? x[0]! : x, { training: false, mask: null }) as Tensors;
     return listOf(out).map((o) => o.shape.slice(1).map((d) => (isStatic(d) ? d : null)));
@@ -198,7 +199,7 @@ export abstract class ModelBase extends ModelCore {
       const sparse = this.compiledWith.losses[i]!.className === 'SparseCategoricalCrossentropy';
       return sparse ? { dtype: 'int32', shape: shape.length === 1 ? [1] : fixed(shape.slice(0, -1)) } : { dtype: 'float32', shape: fixed(shape) };
     });
-    return { x: this.inputSpecs.map((s) => ({ dtype: s.dtype, shape: fixed(s.shape.slice(1)) })), y, weights: y.map(() => null) };
+    return { x: this.feeds.map((s) => ({ dtype: s.dtype, shape: fixed(s.shape.slice(1)) })), y, weights: y.map(() => null) };
   }
 
   /** The graphs of the model with inputs given at each run: `predict`, and `train` and `evaluate` when it is compiled. They share state by slot name. */
@@ -229,13 +230,12 @@ export abstract class ModelBase extends ModelCore {
 
   /** Embedding tables that read each input directly, for checks of ids. */
   embeddingTables(): { layer: Layer; inputDim: number }[][] {
-    return this.inputSpecs.map((s, i) =>
+    const first = this.layers.find((l) => !(l instanceof HostLayer));
+    return this.feeds.map((s, i) =>
       this.layers
         .filter((l): l is EmbeddingClass => l instanceof EmbeddingClass)
         .filter((l) =>
-          l.inboundNodes.length > 0
-            ? l.inboundNodes.some((n) => n.inputs.some((t) => t.name === s.name && t.history.node.inputs.length === 0))
-            : i === 0 && this.layers[0] === l,
+          l.inboundNodes.length > 0 ? l.inboundNodes.some((n) => n.inputs.some((t) => t.name === s.name && isHostTensor(t))) : i === 0 && first === l,
         )
         .map((layer) => ({ layer, inputDim: layer.inputDim })),
     );

@@ -4,13 +4,19 @@ import { didYouMean, ShapeError, ValueError } from '../../../ir/errors.js';
 import { kerasShapeText } from '../backend/trace.js';
 import type { Layer } from '../layers/layer.js';
 import type { Loss } from '../losses/index.js';
+import { type HostArray, type NestedStrings, type StringTensor, toStringTensor } from '../strings.js';
 import { type ArrayLikeInput, firstNonFinite, Tensor, toTensor } from '../tensor.js';
 import { describe, isPlainObject } from '../utils/options.js';
-import type { InputSpec } from './base.js';
+import type { Feed, InputSpec } from './base.js';
 import type { ArraySpec, DataSpec, Form } from './programs.js';
 
 /** One array, or one for each input or output: a list or an object by names. */
-export type DataArgument = ArrayLikeInput | readonly ArrayLikeInput[] | Readonly<Record<string, ArrayLikeInput>>;
+export type DataArgument =
+  | ArrayLikeInput
+  | StringTensor
+  | NestedStrings
+  | readonly (ArrayLikeInput | StringTensor | NestedStrings)[]
+  | Readonly<Record<string, ArrayLikeInput | StringTensor | NestedStrings>>;
 
 /** Samples that fit the model. */
 export interface DataSet {
@@ -50,6 +56,38 @@ export function checkFinite(what: string, t: Tensor): void {
   if (at < 0) return;
   const row = t.data.length / t.shape[0]!;
   throw new ValueError(`${what}: found ${t.data[at]} in sample ${Math.floor(at / row)} (element ${at % row}): data must be finite`);
+}
+
+/** What the model's programs take, from its inputs: the inputs, or what layers on the host make of them. */
+export function feedArrays(
+  what: string,
+  x: unknown,
+  model: { readonly name: string; readonly inputSpecs: readonly InputSpec[]; readonly feeds: readonly Feed[] },
+): Tensor[] {
+  const { inputSpecs: specs, feeds } = model;
+  if (feeds.every((f) => f.compute === null)) return inputArrays(what, x, specs);
+  if (x === null || x === undefined) throw new ValueError(`${what}: 'x' is required`);
+  const names = specs.map((s) => s.name);
+  const given = parts(`${what}: 'x'`, x, names).map((v, i): HostArray => {
+    const s = specs[i]!;
+    if (s.dtype !== 'string') return inputArrays(what, v, [s])[0]!;
+    const label = names.length === 1 ? `${what}: 'x'` : `${what}: input '${s.name}'`;
+    if (v === null) throw new ValueError(`${label} is missing`);
+    const t = toStringTensor(label, v);
+    const u = t.rank === s.shape.length - 1 && s.shape.at(-1) === 1 ? t.reshape([...t.shape, 1]) : t;
+    if (u.size === 0) throw new ValueError(`${what}: the data set is empty`);
+    if (u.rank !== s.shape.length || !s.shape.every((d, a) => a === 0 || d === null || d === u.shape[a]))
+      throw new ShapeError(`${label}: the input '${s.name}' expects shape ${kerasShapeText([null, ...s.shape.slice(1)])}, got ${kerasShapeText(u.shape)}`);
+    return u;
+  });
+  given.forEach((t, i) => {
+    if (t.shape[0] !== given[0]!.shape[0])
+      throw new ShapeError(
+        `${what}: all inputs must have the same number of samples, '${names[0]!}' has ${given[0]!.shape[0]}, '${names[i]!}' has ${t.shape[0]}`,
+      );
+  });
+  const fed = feeds.map((f) => f.compute!(given) as Tensor);
+  return inputArrays(what, fed, feeds);
 }
 
 /** The inputs as arrays that fit the model. */

@@ -3,7 +3,7 @@ import { ValueError } from '../../../ir/errors.js';
 import type { Tensor } from '../tensor.js';
 import { positiveInteger } from '../utils/options.js';
 import type { ModelBase } from './base.js';
-import { checkEmbeddingIds, type DataSet, dataSpec, formOf, inputArrays, partNames, targetArrays, weightArrays } from './data.js';
+import { checkEmbeddingIds, type DataSet, dataSpec, feedArrays, formOf, inputArrays, partNames, targetArrays, weightArrays } from './data.js';
 import type { Program, ResidentData } from './executor.js';
 import { evaluateGraph, type Form, inputName, trainGraph } from './programs.js';
 import type { ModelSession } from './session.js';
@@ -20,7 +20,7 @@ export function dataSet(
   mode: 'train' | 'evaluate',
 ): DataSet {
   buildFrom(what, model, x);
-  const inputs = inputArrays(what, x, model.inputSpecs);
+  const inputs = feedArrays(what, x, model);
   checkEmbeddingIds(what, inputs, model.embeddingTables());
   const count = inputs[0]!.shape[0]!;
   if (model.hasOwn(mode === 'train' ? 'trainStep' : 'testStep')) {
@@ -56,7 +56,7 @@ function shapeOf(x: unknown): null[] {
 /** Symbols of a data set: sizes that the model leaves open. */
 export function openSizes(model: ModelBase, d: Pick<DataSet, 'x'>): Record<string, number> {
   const sizes: Record<string, number> = {};
-  model.inputSpecs.forEach((s, i) => {
+  model.feeds.forEach((s, i) => {
     s.shape.forEach((dim, axis) => {
       if (dim === null && axis > 0) sizes[`axis${axis}`] = d.x[i]!.shape[axis]!;
     });

@@ -2,16 +2,18 @@
  * Functional models: the layers and calls between some inputs and outputs. Layers are ordered as Keras orders them (by depth, then in the order in which they are met from the outputs),
  * since the order of weights in files follows from it.
  */
-import { ValueError } from '../../../ir/errors.js';
+import type { DType } from '../../../ir/dtype.js';
+import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import { listOf, type SymbolicTensor, type TensorStructure, type Tensors } from '../backend/trace.js';
 import { InputLayerClass } from '../layers/core.js';
 import type { AddedLoss, CallArguments, Layer, LayerOptions } from '../layers/layer.js';
 import { KerasTensor, type KerasTensors, type LayerNode } from '../layers/node.js';
+import { computeOnHost, HostLayer, isHostTensor } from '../layers/preprocessing/host.js';
 import { serialize } from '../layers/serialization.js';
 import { describe, isPlainObject, resolveOptions, toSnake } from '../utils/options.js';
 import { drive } from '../utils/promises.js';
 import type { Json, JsonObject, Semantics } from '../utils/serialization.js';
-import { type InputSpec, ModelBase } from './base.js';
+import { type Feed, type InputSpec, ModelBase } from './base.js';
 import type { Form } from './programs.js';
 import { SubclassedClass } from './subclassed.js';
 import { functionalRows, type SummaryRow } from './summary.js';
@@ -109,6 +111,8 @@ export class FunctionalClass extends ModelBase {
   /** What losses and metrics were added of, and the calls that lead there beside those to the outputs. */
   private readonly added: { readonly tensor: KerasTensor; readonly metric: string | null }[] = [];
   private addedNodes: readonly LayerNode[] = [];
+  /** What the plan begins with: the inputs, or what host layers make of them. */
+  private readonly begins: readonly KerasTensor[];
 
   constructor(config: ModelConfig) {
     const o = resolveOptions<ModelConfig>('Model', [config], [], {
@@ -139,6 +143,15 @@ export class FunctionalClass extends ModelBase {
     this.held.push(...layers);
     if (o.trainable === false) this.trainable = false;
     this.nodes = nodes;
+    const inPlan = nodes.filter((n) => n.inputs.length > 0 && !(n.layer instanceof HostLayer));
+    const used = new Set([...inPlan.flatMap((n) => n.inputs), ...this.outputs].filter(isHostTensor));
+    const text = nodes.some((n) => n.layer instanceof HostLayer);
+    this.begins = text ? [...this.inputs.filter((t) => used.has(t)), ...[...used].filter((t) => !this.inputs.includes(t))] : this.inputs;
+    const strings = this.begins.find((t) => t.dtype === 'string');
+    if (strings)
+      throw new UnsupportedError(
+        `model '${this.name}': '${strings.name}' is made of strings, which no plan takes or gives: a model takes strings through StringLookup, TextVectorization, Hashing or HashedCrossing, and gives numbers`,
+      );
     this.built = true;
   }
 
@@ -156,6 +169,15 @@ export class FunctionalClass extends ModelBase {
   }
   override get inputForm(): Form {
     return this.givenKeys ?? super.inputForm;
+  }
+  override get feeds(): readonly Feed[] {
+    if (this.begins === this.inputs) return super.feeds;
+    return this.begins.map((k) => ({
+      name: k.name,
+      shape: k.shape,
+      dtype: k.dtype as DType,
+      compute: (inputs) => computeOnHost(k, new Map(this.inputs.map((t, i) => [t, inputs[i]!]))),
+    }));
   }
   override get outputNames(): readonly string[] {
     if (this.outputKeys) return this.outputKeys;
@@ -201,12 +223,13 @@ export class FunctionalClass extends ModelBase {
   private *steps(inputs: Tensors, args: CallArguments): Generator<Tensors, Tensors, Tensors> {
     const values = new Map<KerasTensor, SymbolicTensor>();
     const list = listOf(inputs);
-    if (list.length !== this.inputs.length) throw new ValueError(`model '${this.name}' takes ${this.inputs.length} inputs, got ${list.length}`);
-    this.inputs.forEach((k, i) => {
+    const { begins } = this;
+    if (list.length !== begins.length) throw new ValueError(`model '${this.name}' takes ${begins.length} inputs, got ${list.length}`);
+    begins.forEach((k, i) => {
       values.set(k, list[i]!);
     });
     for (const node of [...this.nodes, ...this.addedNodes]) {
-      if (node.outputs.every((o) => values.has(o))) continue;
+      if (node.outputs.every((o) => values.has(o)) || node.inputs.length === 0 || node.layer instanceof HostLayer) continue;
       const given = node.inputs.map((k) => values.get(k)!);
       const { inputs: own, named } = node.split(given);
       const out = listOf(yield node.layer.compute(node.singleInput ? own[0]! : own, { training: args.training, ...node.args, ...named }));

@@ -3,9 +3,11 @@ import type { DType, TypedArray } from '../../../ir/dtype.js';
 import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { CompiledPlan } from '../../../runtime/plan.js';
 import type { KerasShape } from '../backend/trace.js';
-import { type InputShape, Layer, type LayerOptions } from '../layers/layer.js';
+import { type InputShape, Layer, type LayerOptions, numericTypes } from '../layers/layer.js';
+import type { KerasDType } from '../layers/node.js';
 import { tracked, unique } from '../layers/tracking.js';
 import * as optimizers from '../optimizers/index.js';
+import type { HostArray } from '../strings.js';
 import { autoName } from '../utils/naming.js';
 import { resolveOptions } from '../utils/options.js';
 import { nextSeed, type RandomState, RandomStream } from '../utils/random.js';
@@ -19,7 +21,16 @@ import { ModelSession } from './session.js';
 export interface InputSpec {
   readonly name: string;
   readonly shape: KerasShape;
+  readonly dtype: KerasDType;
+}
+
+/** What a program takes in the place of an input. */
+export interface Feed {
+  readonly name: string;
+  readonly shape: KerasShape;
   readonly dtype: DType;
+  /** Makes it of the model's inputs on the host; null: the input as it is. */
+  readonly compute: ((inputs: readonly HostArray[]) => HostArray) | null;
 }
 
 /** What of a model changes in training beside its weights. */
@@ -57,6 +68,10 @@ export abstract class ModelCore extends Layer {
   // No member is abstract, since classes of users extend what `Model` is, and have a call alone.
   get inputSpecs(): readonly InputSpec[] {
     throw this.lacks('inputs');
+  }
+  /** What the programs take: the inputs, or what layers on the host make of them. */
+  get feeds(): readonly Feed[] {
+    return this.inputSpecs.map((s) => ({ ...s, dtype: numericTypes(`model '${this.name}'`, [s.dtype])[0]!, compute: null }));
   }
   get outputNames(): readonly string[] {
     throw this.lacks('outputs');

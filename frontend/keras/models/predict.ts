@@ -8,7 +8,7 @@ import { CallbackList } from '../callbacks/index.js';
 import { Tensor } from '../tensor.js';
 import { positiveInteger, resolveOptions } from '../utils/options.js';
 import type { ModelBase } from './base.js';
-import { checkEmbeddingIds, checkFinite, type DataArgument, inputArrays } from './data.js';
+import { checkEmbeddingIds, checkFinite, type DataArgument, feedArrays } from './data.js';
 import type { Program } from './executor.js';
 import { batchFor, buildFrom, openSizes } from './feeding.js';
 import type { CallbackLike, Verbose } from './loops.js';
@@ -70,7 +70,7 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
   const limit = o.residentBytes === null ? null : positiveInteger('predict', 'residentBytes', o.residentBytes);
   const verbose = verbosity('predict', o.verbose);
   buildFrom('predict', model, x);
-  const inputs = inputArrays('predict', x, model.inputSpecs);
+  const inputs = feedArrays('predict', x, model);
   const tables = model.embeddingTables();
   checkEmbeddingIds('predict', inputs, tables);
   const count = inputs[0]!.shape[0]!;
@@ -86,7 +86,7 @@ export async function predict(model: ModelBase, x: DataArgument, options: Predic
   const changesState = model.allState.length > 0;
   if (changesState) session.markTrained();
   const [only] = inputs;
-  if (program.readNow && inputs.length === 1 && steps === 1 && only) {
+  if (program.readNow && inputs.length === 1 && steps === 1 && only && model.feeds[0]!.compute === null) {
     session.shortcut = {
       wanted: o.batchSize,
       dtype: only.dtype,

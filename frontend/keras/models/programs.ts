@@ -70,7 +70,7 @@ const known = (t: Trace, d: Dim): Dim => (t.eager ? evalDim(d, t.eager.symbols) 
 
 /** The batch dimension: fixed by the model, or the symbol `batch`. */
 function batchDim(t: Trace, model: ModelBase): Dim {
-  return known(t, model.inputSpecs[0]!.shape[0] ?? symbolOfAxis(0));
+  return known(t, model.feeds[0]!.shape[0] ?? symbolOfAxis(0));
 }
 
 /** The inputs of a program: given with each run, or gathered from data sets on the device. */
@@ -95,7 +95,7 @@ function inputs(t: Trace, model: ModelBase, spec: DataSpec, mode: keyof typeof c
     return b.withExactOrigin(name, () => (rows ? rows(name, a) : direct(name, a, declared)));
   };
   const x = spec.x.map((a, i) => {
-    const s = model.inputSpecs[i]!;
+    const s = model.feeds[i]!;
     const declared = declaredShape(t, s.shape, a);
     return t.tensor(b.cast(of('x', a, i, spec.x.length, declared), s.dtype));
   });

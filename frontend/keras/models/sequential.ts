@@ -4,14 +4,15 @@ import { GraphBuilder } from '../../../ir/builder.js';
 import { ShapeError, ValueError } from '../../../ir/errors.js';
 import { type KerasShape, kerasShape, kerasShapeText, SymbolicTensor, separateLayout, type Tensors, Trace } from '../backend/trace.js';
 import { InputLayerClass } from '../layers/core.js';
-import { type CallArguments, type InputShape, Layer, singleShape, symbolOfAxis } from '../layers/layer.js';
+import { type CallArguments, type InputShape, Layer, numericTypes, singleShape, symbolOfAxis } from '../layers/layer.js';
 import { KerasTensor } from '../layers/node.js';
+import { HostLayer } from '../layers/preprocessing/host.js';
 import { serialize } from '../layers/serialization.js';
 import { callable } from '../utils/callable.js';
 import { describe, isPlainObject, resolveOptions } from '../utils/options.js';
 import { drive } from '../utils/promises.js';
 import type { JsonObject, Semantics } from '../utils/serialization.js';
-import { type InputSpec, ModelBase } from './base.js';
+import { type Feed, type InputSpec, ModelBase } from './base.js';
 import type { SummaryRow } from './summary.js';
 
 export interface SequentialConfig {
@@ -43,14 +44,14 @@ export class SequentialClass extends ModelBase {
     if (added instanceof InputLayerClass) {
       if (this.sublayers.length > 0 || this.inputLayer) throw new ValueError(`Sequential: the input '${added.name}' must come first`);
       this.inputLayer = added;
-      this.input = { name: added.name, shape: added.batchShape, dtype: added.dtype };
+      this.input = { name: added.name, shape: added.batchShape, dtype: added.inputDtype };
       return;
     }
     if (this.sublayers.some((l) => l.name === added.name))
       throw new ValueError(`Sequential: there is already a layer named '${added.name}': names must be unique`);
     const shape = this.sublayers.length === 0 && !this.input ? shapeOfFirst(added) : null;
     this.held.push(added);
-    if (shape) this.input = { name: `${added.name}_input`, shape, dtype: added.className === 'Embedding' ? 'int32' : 'float32' };
+    if (shape) this.input = { name: `${added.name}_input`, shape, dtype: textLayer(added) ? 'string' : added.className === 'Embedding' ? 'int32' : 'float32' };
     this.built = false;
     if (this.input) this.ensureBuilt(this.input.shape);
   }
@@ -59,6 +60,22 @@ export class SequentialClass extends ModelBase {
     if (!this.input)
       throw new ValueError(`model '${this.name}' has no input shape yet: give the first layer inputShape, put Input first, or call build(shape)`);
     return [this.input];
+  }
+  /** Layers in front that work on the host. */
+  private get hostLayers(): readonly HostLayer[] {
+    const at = this.sublayers.findIndex((l) => !(l instanceof HostLayer));
+    return (at < 0 ? this.sublayers : this.sublayers.slice(0, at)) as readonly HostLayer[];
+  }
+  /** The name, shape and dtype of what the first layer of the plan takes. */
+  private get begin(): InputSpec {
+    return this.hostLayers.reduce<InputSpec>((s, l) => ({ name: `${l.name}/0:0`, ...l.hostSpec([s]) }), this.inputSpecs[0]!);
+  }
+  override get feeds(): readonly Feed[] {
+    const layers = this.hostLayers;
+    if (layers.length === 0) return super.feeds;
+    const s = this.begin;
+    const [dtype] = numericTypes(`model '${this.name}'`, [s.dtype]);
+    return [{ ...s, dtype: dtype!, compute: (inputs) => layers.reduce((x, l) => l.onHost([x]), inputs[0]!) }];
   }
   override get hasInputs(): boolean {
     return this.input !== null;
@@ -70,16 +87,21 @@ export class SequentialClass extends ModelBase {
   /** Builds all layers by tracing them once. */
   override build(inputShape: InputShape): void {
     const shape = singleShape(inputShape, this);
-    this.input ??= { name: `${this.sublayers[0]?.name ?? this.name}_input`, shape: [null, ...shape.slice(1)], dtype: 'float32' };
+    const dtype0 = textLayer(this.sublayers[0]) ? 'string' : 'float32';
+    this.input ??= { name: `${this.sublayers[0]?.name ?? this.name}_input`, shape: [null, ...shape.slice(1)], dtype: dtype0 };
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
+    const host = this.hostLayers;
+    if (host.length > 0 && host.length === this.sublayers.length) return;
+    const first = this.begin;
+    const [dtype] = numericTypes(`layer '${this.sublayers[0]?.name ?? this.name}'`, [first.dtype]);
     let x: Tensors = t.tensor(
       t.b.input(
         'x',
-        this.input.dtype,
-        this.input.shape.map((d, i) => d ?? symbolOfAxis(i)),
+        dtype!,
+        first.shape.map((d, i) => d ?? symbolOfAxis(i)),
       ),
     );
-    for (const layer of this.sublayers) {
+    for (const layer of this.sublayers.slice(host.length)) {
       x = layer.compute(x, {});
       if (!(x instanceof SymbolicTensor)) throw new ShapeError(`Sequential: layer '${layer.name}' gives ${x.length} outputs; use a functional model`);
       this.shapes.set(layer, kerasShape(x.shape));
@@ -111,7 +133,7 @@ export class SequentialClass extends ModelBase {
   }
   private *steps(inputs: Tensors, args: CallArguments): Generator<Tensors, Tensors, Tensors> {
     let x = inputs;
-    for (const layer of this.sublayers) x = yield layer.compute(x, { training: args.training });
+    for (const layer of this.sublayers.slice(this.hostLayers.length)) x = yield layer.compute(x, { training: args.training });
     return x;
   }
 
@@ -127,6 +149,9 @@ export class SequentialClass extends ModelBase {
     };
   }
 }
+
+/** Whether a first layer takes strings where nothing else is said. */
+const textLayer = (l: Layer | undefined): boolean => l?.className === 'StringLookup' || l?.className === 'TextVectorization';
 
 /** The input shape that a first layer was given. */
 function shapeOfFirst(layer: Layer): KerasShape | null {

@@ -71,7 +71,7 @@ export class SubclassedClass extends ModelBase {
       return;
     }
     const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
-    const specs = this.inputSpecs;
+    const specs = this.feeds;
     const xs = symbolicInputs(
       t,
       specs.map((s) => s.shape),

@@ -76,16 +76,20 @@ abstract class ToSize extends Layer {
   }
   /** The largest middle part with the aspect ratio of the target, in the target's size. */
   protected cropped(x: SymbolicTensor, method: Interpolation): SymbolicTensor {
-    const { axes, sizes } = this.space(x);
-    const [h, w] = sizes;
-    const wanted = [Math.min(h, Math.trunc((w * this.height) / this.width)), Math.min(w, Math.trunc((h * this.width) / this.height))];
-    const part = axes.reduce((y, axis, i) => middle(y, axis, wanted[i]!), x);
-    return resize(part, axes, [this.height, this.width], method);
+    return croppedTo(x, this.space(x).axes, [this.height, this.width], method);
   }
   override getConfig(): JsonObject {
     const format = this.configFor === 'keras3' ? { data_format: this.dataFormat } : {};
     return { ...super.getConfig(), height: this.height, width: this.width, ...format };
   }
+}
+
+/** The largest middle part of images with the aspect ratio of `to`, in that size. The sizes of the axes are known. */
+export function croppedTo(x: SymbolicTensor, axes: readonly [number, number], to: readonly [number, number], method: Interpolation): SymbolicTensor {
+  const [h, w] = axes.map((a) => x.shape[a] as number) as [number, number];
+  const wanted = [Math.max(1, Math.min(h, Math.trunc((w * to[0]) / to[1]))), Math.max(1, Math.min(w, Math.trunc((h * to[1]) / to[0])))];
+  const part = axes.reduce((y, axis, i) => middle(y, axis, wanted[i]!), x);
+  return resize(part, axes, to, method);
 }
 
 /** The middle of an axis. */

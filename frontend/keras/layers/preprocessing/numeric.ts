@@ -146,7 +146,7 @@ export class CategoryEncodingClass extends Layer {
 }
 
 /** int32 categories as rows of numbers. */
-function encoded(ids: SymbolicTensor, tokens: number, mode: CategoryEncodingClass['outputMode'], weights: SymbolicTensor | null = null): SymbolicTensor {
+export function encoded(ids: SymbolicTensor, tokens: number, mode: CategoryEncodingClass['outputMode'], weights: SymbolicTensor | null = null): SymbolicTensor {
   const single = mode === 'one_hot' && ids.rank > 1 && ids.shape.at(-1) === 1;
   const list = single ? ops.squeeze(ids, -1) : ids;
   const wide = ops.expandDims(list, -1);
