@@ -19,5 +19,6 @@ export * as ops from './ops/index.js';
 export * as optimizers from './optimizers/index.js';
 export * as regularizers from './regularizers.js';
 export type { LoadOptions, LoadWeightsOptions, SaveOptions } from './saving/options.js';
+export { StringTensor } from './strings.js';
 export { Tensor, tensor } from './tensor.js';
 export * as utils from './utils/index.js';

@@ -116,7 +116,9 @@ function nested(what: string, x: readonly NestedArray[]): Tensor {
   const walk = (v: unknown, axis: number): void => {
     if (axis === shape.length) {
       if (typeof v === 'string')
-        throw new ValueError(`${what}: expected numbers, got the string ${describe(v)}: strings go to an input with dtype 'string', and from there to StringLookup or TextVectorization`);
+        throw new ValueError(
+          `${what}: expected numbers, got the string ${describe(v)}: strings go to an input with dtype 'string', and from there to StringLookup or TextVectorization`,
+        );
       if (typeof v !== 'number' && typeof v !== 'boolean') throw new ValueError(`${what}: expected numbers, got ${describe(v)}`);
       out[n++] = Number(v);
       return;

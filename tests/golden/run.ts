@@ -18,6 +18,7 @@ import { runLayerCase } from './layers.js';
 import { runLossCase } from './losses.js';
 import { runMetricCase } from './metrics.js';
 import { runOptimizerCase } from './optimizers.js';
+import { runPreprocessingCase } from './preprocessing.js';
 import { runTrainingCase } from './training.js';
 
 /** `folder` is that of the case's family. */
@@ -36,6 +37,7 @@ export const families: Readonly<Record<string, Runner>> = {
   schedules: runScheduleCase,
   architectures: runArchitectureCase,
   formats: runFormatCase,
+  preprocessing: runPreprocessingCase,
 };
 
 /** What cases run on. */

@@ -12,6 +12,7 @@ import { ensurePython } from '../../scripts/python.js';
 import { fileJobs, writeFiles } from './files.js';
 import { type InteropModel, models } from './models.js';
 import { onnxResults, writeOnnx } from './onnx.js';
+import { comparePreprocessing, writePreprocessing } from './preprocessing.js';
 import { difference, type NamedArray, numbered, readArrays, writeArrays } from './safetensors.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -147,6 +148,12 @@ async function main(): Promise<void> {
   const fault = await oracle(python, dir, 3, 'onnx.py');
   if (fault !== null) check('onnx and onnxruntime read models', fault);
   else for (const [name, why] of onnxResults(dir)) check(`${name}: onnx.checker and onnxruntime`, why);
+  writePreprocessing(dir);
+  for (const version of [2, 3] as const) {
+    const fault = await oracle(python, dir, version, 'preprocessing.py');
+    if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} runs preprocessing layers`, fault);
+    else for (const [name, why] of comparePreprocessing(dir, version)) check(name, why);
+  }
   rmSync(dir, { recursive: true });
   console.log(`${passed} passed, ${failed} failed, 0 skipped`);
   process.exit(failed ? 1 : 0);

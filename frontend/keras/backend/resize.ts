@@ -1,5 +1,5 @@
 /**
- * Resizing of images as TensorFlow's `tf.image.resize` does it: half-pixel centres, no antialiasing. Each axis in turn is a weighted sum of a few rows (taps), which are
+ * Resizing of images as TensorFlow's `tf.image.resize` does it: half-pixel centres. Each axis in turn is a weighted sum of a few rows (taps), which are
  * gathered by constant indices.
  */
 import { isStatic } from '../../../ir/dim.js';
@@ -16,7 +16,18 @@ type Taps = readonly (readonly { readonly index: number; readonly weight: number
 const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
 
 /** Kernels with their radius, for the methods that sample one. */
-const kernels: Readonly<Record<'lanczos3' | 'lanczos5' | 'gaussian' | 'mitchellcubic', { readonly radius: number; readonly at: (x: number) => number }>> = {
+const kernels: Readonly<
+  Record<'bilinear' | 'bicubic' | 'lanczos3' | 'lanczos5' | 'gaussian' | 'mitchellcubic', { readonly radius: number; readonly at: (x: number) => number }>
+> = {
+  bilinear: { radius: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
+  bicubic: {
+    radius: 2,
+    at: (x) => {
+      const a = Math.abs(x);
+      if (a < 1) return (1.5 * a - 2.5) * a * a + 1;
+      return a < 2 ? ((-0.5 * a + 2.5) * a - 4) * a + 2 : 0;
+    },
+  },
   lanczos3: { radius: 3, at: (x) => sinc(x) * sinc(x / 3) },
   lanczos5: { radius: 5, at: (x) => sinc(x) * sinc(x / 5) },
   gaussian: { radius: 1.5, at: (x) => Math.exp((-x * x) / (2 * 0.5 ** 2)) },
@@ -45,14 +56,14 @@ function normalized(taps: { index: number; weight: number }[]): { index: number;
   return taps.map((t) => ({ index: t.index, weight: t.weight / total }));
 }
 
-function tapsOf(method: Interpolation, size: number, to: number): Taps {
+function tapsOf(method: Interpolation, size: number, to: number, antialias: boolean): Taps {
   const scale = size / to;
   const clamped = (i: number) => Math.min(Math.max(i, 0), size - 1);
   return Array.from({ length: to }, (_, i) => {
     const centre = (i + 0.5) * scale;
     // rounded where TensorFlow rounds, which decides at the edge between two rows
     if (method === 'nearest') return [{ index: clamped(Math.floor(Math.fround((i + 0.5) * Math.fround(scale)))), weight: 1 }];
-    if (method === 'bilinear') {
+    if (method === 'bilinear' && !antialias) {
       const position = centre - 0.5;
       const low = Math.floor(position);
       return [
@@ -60,26 +71,28 @@ function tapsOf(method: Interpolation, size: number, to: number): Taps {
         { index: clamped(low + 1), weight: position - low },
       ];
     }
-    if (method === 'bicubic') return cubicTaps(centre - 0.5, size);
+    if (method === 'bicubic' && !antialias) return cubicTaps(centre - 0.5, size);
     if (method === 'area') {
       const [from, end] = [i * scale, (i + 1) * scale];
       const rows = Array.from({ length: Math.ceil(end) - Math.floor(from) }, (__, k) => Math.floor(from) + k);
       return normalized(rows.map((r) => ({ index: clamped(r), weight: Math.min(r + 1, end) - Math.max(r, from) })));
     }
     const { radius, at } = kernels[method];
-    const first = Math.max(Math.ceil(centre - radius - 0.5), 0);
-    const last = Math.min(Math.floor(centre + radius - 0.5), size - 1);
+    // a wider kernel for smaller images: each of their pixels is made of all that it covers
+    const wider = antialias ? Math.max(scale, 1) : 1;
+    const first = Math.max(Math.ceil(centre - radius * wider - 0.5), 0);
+    const last = Math.min(Math.floor(centre + radius * wider - 0.5), size - 1);
     const rows = Array.from({ length: last - first + 1 }, (__, k) => first + k);
-    return normalized(rows.map((r) => ({ index: r, weight: at(r + 0.5 - centre) })));
+    return normalized(rows.map((r) => ({ index: r, weight: at((r + 0.5 - centre) / wider) })));
   });
 }
 
 /** Resizes one axis. */
-function resizeAxis(x: SymbolicTensor, axis: number, to: number, method: Interpolation): SymbolicTensor {
+function resizeAxis(x: SymbolicTensor, axis: number, to: number, method: Interpolation, antialias: boolean): SymbolicTensor {
   const size = x.shape[axis]!;
   if (!isStatic(size)) throw new ShapeError(`the size of axis ${axis} must be known to resize it`);
   if (size === to && method !== 'gaussian' && method !== 'mitchellcubic') return x;
-  const taps = tapsOf(method, size, to);
+  const taps = tapsOf(method, size, to, antialias);
   const count = Math.max(...taps.map((t) => t.length));
   const { trace } = x;
   const each = <A>(value: (tap: Taps[number][number] | undefined, first: Taps[number][number]) => A): A[] =>
@@ -94,7 +107,7 @@ function resizeAxis(x: SymbolicTensor, axis: number, to: number, method: Interpo
   return ops.sum(ops.multiply(rows, constant(weights, [count, to, ...new Array<number>(x.rank - axis - 1).fill(1)])), [axis]);
 }
 
-/** Gives the axes new sizes. */
-export function resize(x: SymbolicTensor, axes: readonly number[], sizes: readonly number[], method: Interpolation): SymbolicTensor {
-  return axes.reduce((y, axis, i) => resizeAxis(y, axis, sizes[i]!, method), x);
+/** Gives the axes new sizes. `antialias` widens the kernels where images become smaller; nearest and area have none. */
+export function resize(x: SymbolicTensor, axes: readonly number[], sizes: readonly number[], method: Interpolation, antialias = false): SymbolicTensor {
+  return axes.reduce((y, axis, i) => resizeAxis(y, axis, sizes[i]!, method, antialias), x);
 }

@@ -75,8 +75,8 @@ abstract class ToSize extends Layer {
     return { axes, sizes: sizes as [number, number] };
   }
   /** The largest middle part with the aspect ratio of the target, in the target's size. */
-  protected cropped(x: SymbolicTensor, method: Interpolation): SymbolicTensor {
-    return croppedTo(x, this.space(x).axes, [this.height, this.width], method);
+  protected cropped(x: SymbolicTensor, method: Interpolation, antialias = false): SymbolicTensor {
+    return croppedTo(x, this.space(x).axes, [this.height, this.width], method, antialias);
   }
   override getConfig(): JsonObject {
     const format = this.configFor === 'keras3' ? { data_format: this.dataFormat } : {};
@@ -85,11 +85,17 @@ abstract class ToSize extends Layer {
 }
 
 /** The largest middle part of images with the aspect ratio of `to`, in that size. The sizes of the axes are known. */
-export function croppedTo(x: SymbolicTensor, axes: readonly [number, number], to: readonly [number, number], method: Interpolation): SymbolicTensor {
+export function croppedTo(
+  x: SymbolicTensor,
+  axes: readonly [number, number],
+  to: readonly [number, number],
+  method: Interpolation,
+  antialias = false,
+): SymbolicTensor {
   const [h, w] = axes.map((a) => x.shape[a] as number) as [number, number];
   const wanted = [Math.max(1, Math.min(h, Math.trunc((w * to[0]) / to[1]))), Math.max(1, Math.min(w, Math.trunc((h * to[1]) / to[0])))];
   const part = axes.reduce((y, axis, i) => middle(y, axis, wanted[i]!), x);
-  return resize(part, axes, to, method);
+  return resize(part, axes, to, method, antialias);
 }
 
 /** The middle of an axis. */
@@ -110,17 +116,18 @@ export interface ResizingConfig extends SizeConfig {
   fillMode?: 'constant';
   /** Keras 3: of the borders; default 0. */
   fillValue?: number;
-  /** Keras 3; only false. */
-  antialias?: false;
+  /** Keras 3: smaller images are made of all pixels of the larger one. Default false. */
+  antialias?: boolean;
 }
 
-/** Images of another size: output (…, height, width, channels), float32. Half-pixel centres, no antialiasing. */
+/** Images of another size: output (…, height, width, channels), float32. Half-pixel centres. */
 export class ResizingClass extends ToSize {
   static override readonly className = 'Resizing';
   readonly interpolation: Interpolation;
   readonly cropToAspectRatio: boolean;
   readonly padToAspectRatio: boolean;
   readonly fillValue: number;
+  readonly antialias: boolean;
   constructor(height: number | ResizingConfig, width?: number, options?: Omit<ResizingConfig, 'height' | 'width'>) {
     const o = resolveOptions<ResizingConfig>('Resizing', [height, width, options], ['height', 'width'], {
       ...layerDefaults,
@@ -138,14 +145,14 @@ export class ResizingClass extends ToSize {
     this.padToAspectRatio = o.padToAspectRatio ?? false;
     this.fillValue = finiteNumber('Resizing', 'fillValue', o.fillValue);
     oneOf('Resizing', 'fillMode', o.fillMode, ['constant']);
-    if (o.antialias) throw new ValueError('Resizing: antialias is not supported');
+    this.antialias = o.antialias ?? false;
     if (this.cropToAspectRatio && this.padToAspectRatio) throw new ValueError('Resizing: cropToAspectRatio and padToAspectRatio do not go together');
   }
   override call(inputs: Tensors): Tensors {
     const x = floats(single(inputs, this));
-    if (this.cropToAspectRatio) return this.cropped(x, this.interpolation);
+    if (this.cropToAspectRatio) return this.cropped(x, this.interpolation, this.antialias);
     const { axes } = this.space(x);
-    return resize(this.padToAspectRatio ? this.padded(x) : x, axes, [this.height, this.width], this.interpolation);
+    return resize(this.padToAspectRatio ? this.padded(x) : x, axes, [this.height, this.width], this.interpolation, this.antialias);
   }
   private padded(x: SymbolicTensor): SymbolicTensor {
     const { axes, sizes } = this.space(x);
@@ -165,7 +172,9 @@ export class ResizingClass extends ToSize {
   }
   override getConfig(): JsonObject {
     const keras3: JsonObject =
-      this.configFor === 'keras3' ? { pad_to_aspect_ratio: this.padToAspectRatio, fill_mode: 'constant', fill_value: this.fillValue, antialias: false } : {};
+      this.configFor === 'keras3'
+        ? { pad_to_aspect_ratio: this.padToAspectRatio, fill_mode: 'constant', fill_value: this.fillValue, antialias: this.antialias }
+        : {};
     return { ...super.getConfig(), interpolation: this.interpolation, crop_to_aspect_ratio: this.cropToAspectRatio, ...keras3 };
   }
 }

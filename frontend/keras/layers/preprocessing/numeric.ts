@@ -1,5 +1,5 @@
 /** Normalization, Discretization and CategoryEncoding. */
-import { ShapeError, ValueError } from '../../../../ir/errors.js';
+import { ShapeError, UnsupportedError, ValueError } from '../../../../ir/errors.js';
 import * as ops from '../../backend/ops.js';
 import { type KerasShape, kerasShapeText, SymbolicTensor, type Tensors } from '../../backend/trace.js';
 import type { Variable } from '../../backend/variable.js';
@@ -8,6 +8,7 @@ import { callable } from '../../utils/callable.js';
 import { describe, finiteNumber, oneOf, positiveInteger, resolveOptions } from '../../utils/options.js';
 import type { Json, JsonObject } from '../../utils/serialization.js';
 import { type CallArguments, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from '../layer.js';
+import { quantiles } from './quantiles.js';
 
 export interface NormalizationConfig extends LayerOptions {
   /** The axes with statistics of their own; null: one mean and variance for all. Default -1. */
@@ -161,10 +162,11 @@ export interface DiscretizationConfig extends LayerOptions {
   binBoundaries?: readonly number[] | null;
   /** How many bins `adapt` makes. */
   numBins?: number | null;
-  /** Kept for Keras; `adapt` computes quantiles exactly. */
+  /** How exactly `adapt` finds the quantiles; default 0.01. */
   epsilon?: number;
   /** int (the default), one_hot, multi_hot or count. */
   outputMode?: 'int' | 'one_hot' | 'multi_hot' | 'count';
+  sparse?: false;
 }
 
 /** The number of the bin that each value lies in: how many boundaries are at most the value. */
@@ -182,24 +184,30 @@ export class DiscretizationClass extends Layer {
       numBins: null,
       epsilon: 0.01,
       outputMode: 'int',
+      sparse: false,
     });
+    if (o.sparse) throw new UnsupportedError('Discretization: sparse outputs are not supported');
     super({ ...o, dtype: o.dtype ?? (o.outputMode === 'int' ? 'int64' : null) });
     const bins = o.binBoundaries ?? null;
     if (bins !== null && !(Array.isArray(bins) && bins.every((b, i) => typeof b === 'number' && (i === 0 || b >= (bins[i - 1] as number)))))
       throw new ValueError(`Discretization: 'binBoundaries' must be an ascending list of numbers, got ${JSON.stringify(bins)}`);
+    if (bins !== null && (o.numBins ?? null) !== null) throw new ValueError("Discretization: give either 'binBoundaries' or 'numBins', not both");
     if (bins === null && o.numBins === null) throw new ValueError("Discretization: give 'binBoundaries', or 'numBins' and call adapt");
     this.binBoundaries = bins;
     this.numBins = o.numBins === null || o.numBins === undefined ? null : positiveInteger('Discretization', 'numBins', o.numBins);
     this.epsilon = finiteNumber('Discretization', 'epsilon', o.epsilon);
     this.outputMode = oneOf('Discretization', 'outputMode', o.outputMode, ['int', 'one_hot', 'multi_hot', 'count']);
   }
-  /** Sets the boundaries so that each of numBins bins holds as many of the values. */
+  private adapted = false;
+  /** Sets the boundaries so that each of numBins bins holds about as many of the values, as exactly as `epsilon` says: the approximation is that of Keras. */
   adapt(data: ArrayLikeInput): void {
     const bins = this.numBins;
     if (bins === null) throw new ValueError(`${this.name}: the boundaries were given, there is nothing to adapt`);
-    const sorted = Float64Array.from(toTensor('adapt', data).data).sort();
-    if (sorted.length === 0) throw new ValueError(`${this.name}: adapt needs data, got ${describe(data)}`);
-    this.binBoundaries = Array.from({ length: bins - 1 }, (_, i) => sorted[Math.min(Math.floor(((i + 1) * sorted.length) / bins), sorted.length - 1)]!);
+    const t = toTensor('adapt', data);
+    if (t.size === 0) throw new ValueError(`${this.name}: adapt needs data, got ${describe(data)}`);
+    // Keras 2 takes batches of 32, Keras 3 all at once
+    this.binBoundaries = quantiles(t.data, bins, this.epsilon, this.semantics === 'keras2' ? (32 * t.size) / t.shape[0]! : t.size, this.semantics);
+    this.adapted = true;
   }
   override call(inputs: Tensors): Tensors {
     const bins = this.binBoundaries;
@@ -213,8 +221,19 @@ export class DiscretizationClass extends Layer {
   }
   override getConfig(): JsonObject {
     // Keras counts bins in 64 bits; here they have 32
-    const dtype = this.dtype === 'int32' ? 'int64' : this.dtype;
-    return { ...super.getConfig(), dtype, bin_boundaries: this.binBoundaries, num_bins: this.numBins, epsilon: this.epsilon, output_mode: this.outputMode };
+    const dtype = this.configFor === 'keras3' ? 'float32' : this.dtype === 'int32' ? 'int64' : this.dtype;
+    const { trainable, ...config } = super.getConfig();
+    return {
+      ...config,
+      ...(this.configFor === 'keras2' ? { trainable } : {}),
+      dtype,
+      bin_boundaries: this.binBoundaries,
+      // boundaries that adapt found are written as if they had been given: Keras refuses both
+      num_bins: this.adapted ? null : this.numBins,
+      epsilon: this.epsilon,
+      output_mode: this.outputMode,
+      sparse: false,
+    };
   }
 }
 

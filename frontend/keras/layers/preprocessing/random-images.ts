@@ -27,7 +27,8 @@ export class RandomCropClass extends AugmentationLayer {
   }
   protected vary(x: SymbolicTensor): SymbolicTensor {
     const [height, width] = [x.shape[1] as number, x.shape[2] as number];
-    if (height < this.height || width < this.width) return this.middle(x);
+    const keras3 = this.semantics === 'keras3';
+    if (keras3 ? height <= this.height || width <= this.width : height < this.height || width < this.width) return keras3 ? this.corner(x) : this.middle(x);
     const part = (y: SymbolicTensor, axis: number, size: number, to: number) => {
       const start = ops.cast(ops.floor(this.random(y, { low: 0, high: size - to + 1 }, [1])), 'int32');
       return size === to ? y : ops.take(y, ops.add(ops.iota(y, [to], 0), start), axis);
@@ -36,6 +37,17 @@ export class RandomCropClass extends AugmentationLayer {
   }
   protected override still(x: SymbolicTensor): SymbolicTensor {
     return this.asImages(x, (images) => this.middle(images));
+  }
+  /** What Keras 3 takes of images that are too small: from where the middle part of the right aspect ratio begins. */
+  private corner(x: SymbolicTensor): SymbolicTensor {
+    const to = [this.height, this.width] as const;
+    const size = [x.shape[1] as number, x.shape[2] as number] as const;
+    const part = [0, 1].reduce((y, i) => {
+      const wanted = Math.max(1, Math.min(size[i]!, Math.trunc((size[1 - i]! * to[i]!) / to[1 - i]!)));
+      const start = Math.trunc((size[i]! - wanted) / 2);
+      return ops.sliceAxis(y, i + 1, start, Math.min(size[i]!, start + to[i]!));
+    }, x);
+    return resize(part, [1, 2], to, 'bilinear');
   }
   private middle(x: SymbolicTensor): SymbolicTensor {
     return croppedTo(x, [1, 2], [this.height, this.width], 'bilinear');
