@@ -48,6 +48,8 @@ test('npz: members, shapes and element types', () => {
 const least: Readonly<Record<string, number>> = {
   training: 20,
   layers: 300,
+  formats: 20,
+  preprocessing: 9,
   losses: 20,
   optimizers: 80,
   metrics: 15,

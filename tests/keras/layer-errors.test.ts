@@ -6,6 +6,8 @@ import { layerClasses } from '../../frontend/keras/layers/serialization.js';
 
 type Shape = readonly (number | null)[];
 interface Row {
+  /** The inputs are strings. */
+  readonly text?: boolean;
   /** A configuration that works. */
   readonly good: Readonly<Record<string, unknown>>;
   /** Shapes of samples that work: one, or several inputs. */
@@ -48,7 +50,7 @@ const globalPool = (rank: number): Row => {
   const space = new Array<number>(rank).fill(5);
   return { good: nothing, input: [...space, 2], options: { dataFormat: ['middle'] }, inputs: [[], [...space, 2, 2], space] };
 };
-const merging: Row = { good: nothing, input: [[3], [3]], inputs: [[[3], [4]]] };
+const merging: Row = { good: nothing, input: [[3], [3]], inputs: [[[3], [4]], [3]] };
 const recurrent = (extra: Record<string, readonly unknown[]> = {}): Row => ({
   good: { units: 2 },
   input: [4, 3],
@@ -223,6 +225,76 @@ const rows: Readonly<Record<string, Row>> = {
   StackedRNNCells: { good: { cells: [layers.LSTMCell(2)] }, input: [3], options: { cells: ['x', [], [layers.Dense(2)]] } },
   Bidirectional: { good: { layer: layers.LSTM(2) }, input: [4, 3], options: { layer: ['x', layers.Dense(2)], mergeMode: ['add'] }, inputs: [[3], []] },
   TimeDistributed: { good: { layer: layers.Dense(2) }, input: [4, 3], options: { layer: ['x', 3] }, inputs: [[3], []] },
+  RandomFlip: { good: nothing, input: [4, 4, 2], options: { mode: ['sideways'], seed: [1.5] }, inputs: [[4], [2, 4, 4, 2]] },
+  RandomRotation: {
+    good: { factor: 0.1 },
+    input: [4, 4, 2],
+    options: { factor: [-0.1, [0.2, 0.1], 'x', [1, 2, 3]], fillMode: ['mirror'], interpolation: ['bicubic'], fillValue: ['x'], dataFormat: ['middle'] },
+    inputs: [[4], [2, 4, 4, 2]],
+  },
+  RandomZoom: {
+    good: { heightFactor: 0.1 },
+    input: [4, 4, 2],
+    options: { heightFactor: [1.5, [0.2, 0.1], 'x'], widthFactor: [-3, [0.2, 0.1]] },
+    inputs: [[4]],
+  },
+  RandomTranslation: {
+    good: { heightFactor: 0.1, widthFactor: 0.1 },
+    input: [4, 4, 2],
+    options: { heightFactor: [2, [0.3, 0.1]], widthFactor: [-1.5, 'x'] },
+    inputs: [[4]],
+  },
+  RandomCrop: { good: { height: 2, width: 2 }, input: [4, 4, 2], options: { height: [0, 1.5], width: [-1, 'x'] }, inputs: [[4], [2, 4, 4, 2]] },
+  RandomContrast: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-0.1, 1.5, 'x'], valueRange: [1, [1, 2, 3]] } },
+  RandomBrightness: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [1.5, 'x'], valueRange: [1, ['a', 2]] } },
+  RandomHeight: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-2, 'x'], interpolation: ['cubic'] } },
+  RandomWidth: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-2, 'x'], interpolation: ['cubic'] } },
+  IntegerLookup: {
+    good: { vocabulary: [1, 2] },
+    input: [3],
+    options: {
+      vocabulary: [[], [1, 1], ['a'], 3, 'no such file'],
+      maxTokens: [1, 2, 'x'],
+      numOovIndices: [-1, 0.5],
+      outputMode: ['rows', 'tf_idf'],
+      idfWeights: [[1, 2]],
+      padToMaxTokens: [true],
+      maskToken: ['x', 2],
+      sparse: [true],
+      oovMethod: ['other'],
+    },
+  },
+  StringLookup: {
+    good: { vocabulary: ['a', 'b'] },
+    input: [3],
+    text: true,
+    options: {
+      vocabulary: [[], ['a', 'a'], [1], 3, 'no such file'],
+      maxTokens: [1, 2, 'x'],
+      numOovIndices: [-1, 0.5],
+      outputMode: ['rows', 'tf_idf'],
+      idfWeights: [[1, 2]],
+      padToMaxTokens: [true],
+      maskToken: [4, 'b'],
+      encoding: ['latin-1'],
+    },
+  },
+  TextVectorization: {
+    good: { vocabulary: ['a', 'b'] },
+    input: [1],
+    text: true,
+    options: {
+      split: ['x'],
+      standardize: ['x'],
+      ngrams: ['a', 0],
+      outputMode: ['one_hot'],
+      outputSequenceLength: [0, 1.5],
+      ragged: [true],
+      vocabulary: [['a', 'a']],
+    },
+  },
+  Hashing: { good: { numBins: 3 }, input: [1], text: true, options: { numBins: [0, 'x'], salt: ['a', [1]], outputMode: ['tf_idf'], sparse: [true] } },
+  HashedCrossing: { good: { numBins: 3 }, input: [[1], [1]], text: true, options: { numBins: [0], outputMode: ['count'] }, inputs: [[[1]], [[2], [2]]] },
   CenterCrop: {
     good: { height: 2, width: 2 },
     input: [4, 4, 1],
@@ -266,9 +338,9 @@ const rows: Readonly<Record<string, Row>> = {
 const isList = (s: Row['input']): s is readonly Shape[] => Array.isArray(s[0]);
 const make = (name: string, options: object): Layer =>
   new (layerClasses[name] as unknown as new (o: object) => Layer)({ ...options, ...(name === 'InputLayer' ? {} : { name: `my_${name.toLowerCase()}` }) });
-const call = (layer: Layer, shape: Row['input']): unknown => {
+const call = (layer: Layer, shape: Row['input'], text = false): unknown => {
   if (layer.className === 'InputLayer') return layer;
-  const inputs: KerasTensor[] = (isList(shape) ? shape : [shape]).map((s) => Input({ shape: s }));
+  const inputs: KerasTensor[] = (isList(shape) ? shape : [shape]).map((s) => Input({ shape: s, dtype: text ? 'string' : 'float32' }));
   if (layer.className.endsWith('Cell')) return layer.ensureBuilt([null, ...(shape as Shape)]);
   if (layer.className === 'StackedRNNCells') return layer;
   return layer.apply(isList(shape) ? inputs : inputs[0]!);
@@ -294,7 +366,7 @@ test('the table has every layer', () => {
 for (const [name, row] of Object.entries(rows)) {
   test(`${name}: impossible options and inputs`, () => {
     const faults: string[] = [];
-    const good = errorOf(() => call(make(name, row.good), row.input));
+    const good = errorOf(() => call(make(name, row.good), row.input, row.text));
     if (good) faults.push(`the working configuration fails: ${good.message}`);
     const check = (what: string, run: () => unknown) => {
       const e = errorOf(run);
@@ -303,9 +375,9 @@ for (const [name, row] of Object.entries(rows)) {
       else if (!e.message.toLowerCase().includes(name.toLowerCase().slice(0, 5))) faults.push(`${what} does not name the layer: ${e.message}`);
     };
     for (const [option, values] of Object.entries(row.options ?? {}))
-      for (const v of values) check(`${option} = ${JSON.stringify(v)}`, () => call(make(name, { ...row.good, [option]: v }), row.input));
+      for (const v of values) check(`${option} = ${JSON.stringify(v)}`, () => call(make(name, { ...row.good, [option]: v }), row.input, row.text));
     check('an unknown option', () => make(name, { ...row.good, nonsense: 1 }));
-    for (const shape of row.inputs ?? []) check(`input ${JSON.stringify(shape)}`, () => call(make(name, row.good), shape));
+    for (const shape of row.inputs ?? []) check(`input ${JSON.stringify(shape)}`, () => call(make(name, row.good), shape, row.text));
     assert.equal(faults, []);
   });
 }

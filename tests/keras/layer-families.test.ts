@@ -306,7 +306,7 @@ test('Normalization and Discretization adapt to data', () => {
   );
   const bins = layers.Discretization({ numBins: 2 });
   bins.adapt(tensor([1, 2, 3, 4]));
-  assert.equal(bins.binBoundaries, [3]);
+  assert.equal(bins.binBoundaries, [2]);
 });
 
 test('mistakes are errors that name the layer, what it got and what it wanted', () => {

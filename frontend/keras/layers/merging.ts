@@ -10,9 +10,11 @@ import { type CallArguments, Layer, type LayerOptions, layerDefaults } from './l
 
 type Mask = SymbolicTensor | null;
 
-/** The inputs of a merging layer: at least `least`. */
+/** The inputs of a merging layer: a list of at least `least`. */
 function several(inputs: Tensors, layer: Layer, least: number): readonly SymbolicTensor[] {
   const list = listOf(inputs);
+  if (!Array.isArray(inputs))
+    throw new ValueError(`${layer.name}: ${layer.className} takes a list of inputs, got one tensor of shape ${kerasShapeText(kerasShape(list[0]!.shape))}`);
   if (list.length < least) throw new ValueError(`${layer.name}: ${layer.className} takes a list of at least ${least} inputs, got ${list.length}`);
   return list;
 }

@@ -118,7 +118,7 @@ export abstract class ModelBase extends ModelCore {
   }
   /** How the inputs are given to steps. */
   get inputForm(): Form {
-    return this.inputSpecs.length === 1 ? 'one' : 'list';
+    return this.feeds.length === 1 ? 'one' : 'list';
   }
   /** Names of what `predictStep` gave. */
   predictedNames: readonly string[] | null = null;

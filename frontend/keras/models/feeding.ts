@@ -1,5 +1,6 @@
 /** From the data that users give to programs: checks, batch sizes, and data sets on the device. */
 import { ValueError } from '../../../ir/errors.js';
+import { isText, toStringTensor } from '../strings.js';
 import type { Tensor } from '../tensor.js';
 import { positiveInteger } from '../utils/options.js';
 import type { ModelBase } from './base.js';
@@ -41,6 +42,10 @@ export function dataSet(
 
 export function buildFrom(what: string, model: ModelBase, x: unknown): void {
   if (model.hasInputs || x === null || x === undefined || model.buildOnData(what, x)) return;
+  if (isText(x)) {
+    model.buildFor([null, ...toStringTensor(what, x).shape.slice(1)]);
+    return;
+  }
   const [t] = inputArrays(what, x, [{ name: 'x', shape: shapeOf(x), dtype: 'float32' }]);
   model.buildFor([null, ...t!.shape.slice(1)]);
 }

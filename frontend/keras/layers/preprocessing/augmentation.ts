@@ -64,6 +64,8 @@ export abstract class AugmentationLayer extends Layer {
 
   override call(inputs: Tensors, args: CallArguments): Tensors {
     const x = single(inputs, this);
+    if (x.rank !== 3 && x.rank !== 4)
+      throw new ShapeError(`${this.name}: ${this.className} expects images (batch, height, width, channels), got shape ${kerasShapeText(kerasShape(x.shape))}`);
     const images = x.dtype === 'float32' ? x : ops.cast(x, 'float32');
     return args.training ? this.asImages(images, (batch) => this.vary(batch)) : this.still(images);
   }
@@ -73,8 +75,6 @@ export abstract class AugmentationLayer extends Layer {
   }
   /** Applies `body` to the images as (batch, height, width, channels), and brings its result into the form of the input. */
   protected asImages(x: SymbolicTensor, body: (x: SymbolicTensor) => SymbolicTensor): SymbolicTensor {
-    if (x.rank !== 3 && x.rank !== 4)
-      throw new ShapeError(`${this.name}: ${this.className} expects images (batch, height, width, channels), got shape ${kerasShapeText(kerasShape(x.shape))}`);
     const batched = x.rank === 3 ? ops.expandDims(x, 0) : x;
     const first = this.dataFormat === 'channels_first';
     const last = first ? ops.transpose(batched, [0, 2, 3, 1]) : batched;

@@ -68,7 +68,8 @@ abstract class ToSize extends Layer {
   /** Axes of height and width, and their sizes. */
   protected space(x: SymbolicTensor): { axes: [number, number]; sizes: [number, number] } {
     const text = kerasShapeText(kerasShape(x.shape));
-    if (x.rank < 3) throw new ShapeError(`${this.name}: ${this.className} expects images (…, height, width, channels), got shape ${text}`);
+    if (x.rank !== 3 && x.rank !== 4)
+      throw new ShapeError(`${this.name}: ${this.className} expects images (batch, height, width, channels) or one of them, got shape ${text}`);
     const axes: [number, number] = this.dataFormat === 'channels_last' ? [x.rank - 3, x.rank - 2] : [x.rank - 2, x.rank - 1];
     const sizes = axes.map((a) => x.shape[a]!);
     if (!sizes.every(isStatic)) throw new ShapeError(`${this.name}: the height and width of the input must be known, got shape ${text}`);
