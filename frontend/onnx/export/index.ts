@@ -100,7 +100,7 @@ function traced(model: ModelBase) {
   const recorder = new CallRecorder();
   const b = new GraphBuilder(model.name);
   const trace = new Trace(b, { training: false, layout: separateLayout, observer: recorder });
-  const specs = model.inputSpecs;
+  const specs = model.feeds;
   const x = symbolicInputs(
     trace,
     specs.map((s) => s.shape),
