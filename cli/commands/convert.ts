@@ -49,8 +49,9 @@ export async function convertCommand(from: string, to: string, flags: ConvertFla
   }
   const model = await load(from, flags);
   const options = flags.keras === undefined ? {} : { keras: Number(flags.keras) as 2 | 3 };
+  const { holdsWeightsAlone } = await import('../../frontend/keras/saving/index.js');
   if (toOnnx) await model.export(to, flags.opset === undefined ? {} : { opset: positiveInteger(flags.opset, '--opset') });
-  else if (to.toLowerCase().endsWith('.weights.h5')) await model.saveWeights(to, options);
+  else if (holdsWeightsAlone(to)) await model.saveWeights(to, options);
   else await model.save(to, options);
   const parameters = model.countParams();
   io.out(

@@ -1,5 +1,5 @@
 /** Files of every kind, written here and read by the real Keras: each loads, predicts the same, and training goes on from it along the same way. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { uniform } from '../../bench/workloads.js';
 import {
@@ -8,6 +8,7 @@ import {
   Layer,
   type LayerOptions,
   layers,
+  loadModel,
   Model,
   type ModelBase,
   ops,
@@ -120,21 +121,28 @@ const fileModels: readonly FileModel[] = [
   },
 ];
 
-/** File names by kind, with the Keras that reads them. */
+/** File names by kind, with the Keras that reads them. A checkpoint is named by its prefix. */
 const kinds = [
   ['model', 'h5', 2],
   ['model', 'keras', 2],
   ['weights', 'h5', 2],
+  ['checkpoint', 'ckpt', 2],
+  ['tfjs', 'json', 2],
+  ['npz', 'npz', 2],
+  ['safetensors', 'safetensors', 2],
   ['model', 'keras', 3],
   // Keras 3 does not go on training from any H5 file: its optimizer starts anew
   ['untrained', 'h5', 3],
   ['weights', 'weights.h5', 3],
 ] as const;
 
+const trains = (kind: string): boolean => kind === 'model' || kind === 'checkpoint';
+const { serialize: serializeOptimizer } = optimizers;
+
 type Check = (name: string, fault: string | null) => void;
 interface Job {
   readonly name: string;
-  readonly kind: 'model' | 'untrained' | 'weights';
+  readonly kind: 'model' | 'untrained' | 'weights' | 'checkpoint' | 'tfjs' | 'npz' | 'safetensors';
   readonly keras: 2 | 3;
 }
 
@@ -154,11 +162,15 @@ export async function writeFiles(dir: string, check: Check): Promise<void> {
         for (let i = 0; i < steps; i++) await model.trainOnBatch(xs, ys);
         const architecture = `${m.name}.${keras}.json`;
         writeFileSync(file(architecture), model.toJson({ keras }));
+        const optimizer = serializeOptimizer(model.optimizer!);
+        writeFileSync(file(`${architecture}.compile`), JSON.stringify({ optimizer, loss: m.loss }));
         const mine: string[] = [];
         for (const [kind, ending, version] of kinds) {
           if (version !== keras) continue;
-          const name = `${m.name}.${kind}.${keras}.${ending}`;
-          if (kind !== 'weights') await model.save(file(name), { keras });
+          // the shards of one model.json must not lie beside those of another
+          const name = kind === 'tfjs' ? `${m.name}.tfjs/model.json` : `${m.name}.${kind}.${keras}.${ending}`;
+          if (kind === 'tfjs') mkdirSync(path.dirname(file(name)));
+          if (kind === 'model' || kind === 'untrained' || kind === 'tfjs') await model.save(file(name), { keras });
           else await model.saveWeights(file(name), { keras });
           jobs.push({ name, kind, keras, file: name, architecture, steps });
           mine.push(name);
@@ -169,7 +181,7 @@ export async function writeFiles(dir: string, check: Check): Promise<void> {
         for (let i = 0; i < steps; i++) losses.push(((await model.trainOnBatch(xs, ys, { returnDict: true })) as Record<string, number>).loss!);
         const after = await model.getWeights();
         for (const name of mine) {
-          const weights = jobs.find((j) => j.name === name)!.kind === 'model' ? after : before;
+          const weights = trains(jobs.find((j) => j.name === name)!.kind) ? after : before;
           writeArrays(file(`${name}.safetensors`), {
             ...Object.fromEntries(x.map((a, i) => [`x${i}`, a])),
             ...Object.fromEntries(y.map((a, i) => [`y${i}`, a])),
@@ -202,7 +214,46 @@ export function fileJobs(dir: string, version: 2 | 3): [string, string | null][]
       if (a.length !== b.length) return `${prefix}: ${a.length} arrays, Keras has ${b.length}`;
       return a.map((x, i) => difference(x.data, b[i]!.data, allowed)?.replace(/^/, `${prefix}${i} `) ?? null).find((d) => d !== null) ?? null;
     };
-    const losses = kind === 'model' ? (difference(ours.losses!.data, theirs.losses!.data, tolerance.losses)?.replace(/^/, 'losses ') ?? null) : null;
-    return [shown, compare('p', tolerance.predict) ?? losses ?? compare('w', kind === 'model' ? tolerance.weights : 0)];
+    const losses = trains(kind) ? (difference(ours.losses!.data, theirs.losses!.data, tolerance.losses)?.replace(/^/, 'losses ') ?? null) : null;
+    return [shown, compare('p', tolerance.predict) ?? losses ?? compare('w', trains(kind) ? tolerance.weights : 0)];
   });
+}
+
+/** Models of tf_keras, which it wrote after it had trained a model of ours on: as a checkpoint and, some of them, as a SavedModel. Here they are loaded and trained on along the same way. */
+export async function loadTheirs(dir: string, check: Check): Promise<void> {
+  const file = (name: string) => path.join(dir, name);
+  for (const m of fileModels) {
+    const name = `${m.name}.model.2.h5`;
+    for (const kind of ['checkpoint', 'savedmodel'] as const) {
+      const theirs = file(`${name}.${kind}`);
+      if (!existsSync(kind === 'checkpoint' ? `${theirs}.index` : theirs)) {
+        if (kind === 'checkpoint') check(`${m.name}: checkpoint of tf_keras`, 'was not written');
+        continue;
+      }
+      const shown = `${m.name}: ${kind} of tf_keras`;
+      try {
+        const arrays = readArrays(file(`${name}.out.safetensors`));
+        utils.clearSession();
+        const compile = { optimizer: m.optimizer(), loss: m.loss, device: 'wasm' } as const;
+        let model: ModelBase;
+        if (kind === 'checkpoint') {
+          model = m.build('keras2');
+          model.compile(compile);
+          await model.loadWeights(theirs);
+        } else {
+          model = await loadModel(theirs, { device: 'wasm', customObjects: { Scale } });
+        }
+        const { x, y } = m.data();
+        const [xs, ys] = [x.map((a) => tensor(a.data, a.shape)), y.map((a) => tensor(a.data, a.shape))];
+        const weights = (await model.getWeights()).map((w, i) => difference(w.data, numbered(arrays, 'w')[i]!.data, 0)).find((d) => d !== null);
+        check(`${shown}: weights bit for bit`, weights ?? null);
+        const losses: number[] = [];
+        for (let i = 0; i < steps; i++) losses.push(((await model.trainOnBatch(xs, ys, { returnDict: true })) as Record<string, number>).loss!);
+        check(`${shown}: losses of the next steps`, difference(losses, arrays.more!.data, tolerance.losses));
+        model.dispose();
+      } catch (e) {
+        check(shown, e instanceof Error ? `${e.name}: ${e.message}` : String(e));
+      }
+    }
+  }
 }

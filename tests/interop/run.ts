@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../../frontend/keras/index.js';
 import { ensurePython } from '../../scripts/python.js';
-import { fileJobs, writeFiles } from './files.js';
+import { fileJobs, loadTheirs, writeFiles } from './files.js';
 import { type InteropModel, models } from './models.js';
 import { onnxResults, writeOnnx } from './onnx.js';
 import { comparePreprocessing, writePreprocessing } from './preprocessing.js';
@@ -144,6 +144,7 @@ async function main(): Promise<void> {
     if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} reads files`, fault);
     else for (const [name, why] of fileJobs(dir, version)) check(name, why);
   }
+  await loadTheirs(dir, check);
   await writeOnnx(dir, check);
   const fault = await oracle(python, dir, 3, 'onnx.py');
   if (fault !== null) check('onnx and onnxruntime read models', fault);

@@ -12,12 +12,13 @@ import { f32, floats, model, node } from './build.js';
 
 const older = proto.onnx;
 
-test('generated.js is up to date: npm run schema', () => {
+test('generated.js is up to date, and so is that of TensorFlow: npm run schema', () => {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'schema-'));
   try {
     const root = fileURLToPath(new URL('../../', import.meta.url));
-    execFileSync(process.execPath, [path.join(root, 'scripts/schema.mjs'), path.join(dir, 'out.js')]);
+    execFileSync(process.execPath, [path.join(root, 'scripts/schema.mjs'), path.join(dir, 'out.js'), path.join(dir, 'tensorflow.js')]);
     assert.is(readFileSync(path.join(dir, 'out.js'), 'utf8'), readFileSync(path.join(root, 'frontend/onnx/schema/generated.js'), 'utf8'));
+    assert.is(readFileSync(path.join(dir, 'tensorflow.js'), 'utf8'), readFileSync(path.join(root, 'frontend/formats/tensorflow/generated.js'), 'utf8'));
   } finally {
     rmSync(dir, { recursive: true });
   }

@@ -91,7 +91,7 @@ export async function openBundle(index: OpenFile): Promise<Bundle> {
     const shard = await opened;
     if (t.offset + t.size > shard.size)
       throw new ModelFormatError(`${shard.name}: ${JSON.stringify(key)} lies at bytes ${t.offset} to ${t.offset + t.size}, the file has ${shard.size}`);
-    return [await shard.read(t.offset, t.size), t, shard.path !== null];
+    return [await shard.read(t.offset, t.size), t, !shard.lendsBytes];
   };
   const verify = (t: BundleTensor, crc: number): void => {
     if (masked(crc) !== t.crc) throw new ModelFormatError(`${what}: ${JSON.stringify(t.key)} is damaged: its checksum does not fit`);

@@ -304,7 +304,7 @@ export abstract class ModelBase extends ModelCore {
     const [{ exportModel }, { saveProto }] = await Promise.all([import('../../onnx/export/index.js'), import('../../onnx/save.js')]);
     await saveProto(await exportModel(this, options), target, options);
   }
-  /** Saves the weights alone: `.h5` in the layout of Keras 2, `.weights.h5` in that of Keras 3. */
+  /** Saves the weights alone: `.h5` in the layout of Keras 2, `.weights.h5` in that of Keras 3; `.safetensors`, `.npz`; a path without such an ending is a checkpoint of TensorFlow. */
   async saveWeights(target: FileTarget, options: SaveOptions = {}): Promise<void> {
     const { saveWeights } = await import('../saving/index.js');
     await saveWeights(this, target, options);

@@ -25,7 +25,7 @@ async function readSafetensorsFile(file: OpenFile): Promise<SavedModel> {
     const { places } = readSafetensorsHeader(await file.read(8, headerBytes), file.size - at, file.name);
     const arrays = new Map<string, SavedArray>();
     for (const [name, p] of places) {
-      const read = async () => elementsOf(`${file.name}: '${name}'`, planType[p.dtype]!, await file.read(at + p.begin, p.end - p.begin), file.path !== null);
+      const read = async () => elementsOf(`${file.name}: '${name}'`, planType[p.dtype]!, await file.read(at + p.begin, p.end - p.begin), !file.lendsBytes);
       arrays.set(name, { name, shape: p.shape, read });
     }
     return weightsAlone(file.name, { kind: 'names', arrays });

@@ -129,7 +129,7 @@ function optimizerNode(m: ModelContents, nodes: ReadonlyMap<ArrayContents, NewNo
   if (o.legacy) {
     out.children.push(['iter', node(iteration)]);
     for (const key of hyperparameters) {
-      const x = key === 'learning_rate' ? rate : config[key];
+      const x = key === 'learning_rate' ? (o.scheduled ? null : rate) : config[key];
       if (typeof x === 'number') out.children.push([key, scalar(`${o.config.class_name}/${key}`, x)]);
     }
     for (const s of slots) {
@@ -142,7 +142,7 @@ function optimizerNode(m: ModelContents, nodes: ReadonlyMap<ArrayContents, NewNo
   const list = node();
   list.children.push(['0', first]);
   out.children.push(['_variables', list], ['_iterations', first]);
-  if (rate !== null) out.children.push(['_learning_rate', scalar('learning_rate', rate)]);
+  out.children.push(o.scheduled ? ['_current_learning_rate', scalar('current_learning_rate', rate)] : ['_learning_rate', scalar('learning_rate', rate)]);
   const lists = new Map<string, NewNode>();
   for (const s of slots) {
     if (s.slot === null) continue;

@@ -1,5 +1,6 @@
 /** What is written of a live model: the opposite of `apply.ts`. */
 import { ShapeError } from '../../../ir/errors.js';
+import { runEagerly } from '../backend/run-eagerly.js';
 import { iterationSlot } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { Layer } from '../layers/layer.js';
@@ -112,8 +113,12 @@ function optimizerOf(
     const data = all ? all.subarray(offset, offset + w.size) : new Float32Array(w.size);
     return { name: v.name, shape: w.shape, data, slot: v.kerasSlot, weight: w.path, of: contentsOf(w) };
   });
-  const learningRate = o.schedule ? null : o.learningRate;
-  return { optimizer: { config: optimizerConfig(o, generation), legacy: api === 'legacy', learningRate, variables }, covered };
+  const { schedule } = o;
+  const step = Int32Array.of(iteration[0]!);
+  const learningRate = schedule
+    ? runEagerly('schedule', false, (t) => Number(schedule.call(t.tensor(t.b.constant({ dtype: 'int32', shape: [], data: step }))).toTensor().data[0]))
+    : o.learningRate;
+  return { optimizer: { config: optimizerConfig(o, generation), legacy: api === 'legacy', learningRate, scheduled: schedule !== null, variables }, covered };
 }
 
 /** Layers of a configuration without the keys that came with Keras 2.13, as legacy H5 files have them. */

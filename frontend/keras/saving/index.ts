@@ -121,6 +121,13 @@ async function write(what: string, model: ModelBase, target: FileTarget, options
   await format.write!(await contentsOfModel(model, { generation, includeOptimizer: o.includeOptimizer ?? true }), target, part);
 }
 
+/** Whether files of this name hold weights and no architecture: a name without any ending is a checkpoint of TensorFlow. */
+export function holdsWeightsAlone(name: string): boolean {
+  const format = formatOfName(name);
+  if (format) return format.parts.every((p) => p === 'weights');
+  return !(name.split(/[\\/]/).at(-1) ?? '').includes('.');
+}
+
 /** See `model.save`. */
 export async function saveModel(model: ModelBase, target: FileTarget, options: SaveOptions): Promise<void> {
   if (model instanceof SubclassedClass)

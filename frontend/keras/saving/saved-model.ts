@@ -101,8 +101,9 @@ export interface ArrayContents {
 export interface OptimizerContents {
   readonly config: SerializedObject;
   readonly legacy: boolean;
-  /** Null where a schedule gives it. */
-  readonly learningRate: number | null;
+  readonly learningRate: number;
+  /** A schedule gives the learning rate. */
+  readonly scheduled: boolean;
   /** In Keras' order. `name` as the H5 files of Keras 2 have it (`Adam/m/dense/kernel`), without `:0`; `slot` and the weight it is for, where it is a slot. */
   readonly variables: readonly (ArrayContents & { readonly slot: string | null; readonly weight: string | null; readonly of: ArrayContents | null })[];
 }

@@ -4,11 +4,10 @@
  * (trackable_object_graph.proto) and the names that tf.keras gives.
  */
 import type { Variable } from '../backend/variable.js';
-import { Layer } from '../layers/layer.js';
+import type { Layer } from '../layers/layer.js';
 import type { ModelBase } from '../models/base.js';
 import { FunctionalClass } from '../models/functional.js';
 import { SequentialClass } from '../models/sequential.js';
-import { isPlainObject } from '../utils/options.js';
 
 export interface TrackedObject {
   /** A name may lead to an object that another name leads to as well. */
@@ -23,20 +22,6 @@ const attributes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 type Held = Layer | readonly Layer[];
-
-/** Layers in the fields of an object of the user's own class, by the names of the fields. */
-function fieldsOf(owner: Layer): [string, Held][] {
-  const inner = new Set(owner.sublayers);
-  const isInner = (x: unknown): x is Layer => x instanceof Layer && inner.has(x);
-  return Object.entries(owner).flatMap(([key, value]: [string, unknown]): [string, Held][] => {
-    if (isInner(value)) return [[key, value]];
-    if (key === 'held' || key === 'sublayers') return [];
-    if (Array.isArray(value) && value.length > 0 && value.every(isInner)) return [[key, value]];
-    if (isPlainObject(value) && Object.values(value).some(isInner))
-      return Object.entries(value).flatMap(([k, v]) => (isInner(v) ? [[`${key}/${k}`, v] as [string, Held]] : []));
-    return [];
-  });
-}
 
 /** The model and all in it. */
 export function trackedObjects(model: ModelBase): TrackedObject {
@@ -76,8 +61,7 @@ export function trackedObjects(model: ModelBase): TrackedObject {
     const own = Object.entries(layer.trackedWeights).flatMap(([inner, variables]): [string, TrackedObject][] =>
       inner === '' ? named(variables) : [[inner, object(named(variables))]],
     );
-    const parts = Object.entries(layer.trackedLayers) as [string, Held][];
-    return object([...own, ...(parts.length > 0 ? parts : fieldsOf(layer)).map(held)]);
+    return object([...own, ...(Object.entries(layer.trackedLayers) as [string, Held][]).map(held)]);
   };
   const visit = (layer: Layer): TrackedObject => {
     const found = known.get(layer);
