@@ -2,17 +2,18 @@
  * npm run test:interop: the same models here and in the real Keras (tf_keras and keras 3), both ways. Configurations and weights written here are loaded there, predict the same
  * to 1e-5 and train along the same trajectory; and the other way round. The last line is `N passed, N failed, N skipped`.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../../frontend/keras/index.js';
-import { ensurePython } from '../../scripts/python.js';
+import { ensurePython, publishedModels } from '../../scripts/python.js';
 import { fileJobs, loadTheirs, writeFiles } from './files.js';
 import { type InteropModel, models } from './models.js';
 import { onnxResults, writeOnnx } from './onnx.js';
 import { comparePreprocessing, writePreprocessing } from './preprocessing.js';
+import { runReal } from './real.js';
 import { difference, type NamedArray, numbered, readArrays, writeArrays } from './safetensors.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -145,6 +146,12 @@ async function main(): Promise<void> {
     else for (const [name, why] of fileJobs(dir, version)) check(name, why);
   }
   await loadTheirs(dir, check);
+  await attempt('published models', async () => {
+    const folder = publishedModels(python);
+    const wrong = spawnSync(python, [path.join(here, 'real.py'), folder, dir], { encoding: 'utf8' });
+    if (wrong.status === 0) await runReal(folder, dir, check);
+    else check('published models in onnxruntime', wrong.stderr.trim().split('\n').slice(-3).join('\n'));
+  });
   await writeOnnx(dir, check);
   const fault = await oracle(python, dir, 3, 'onnx.py');
   if (fault !== null) check('onnx and onnxruntime read models', fault);

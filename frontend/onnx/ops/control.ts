@@ -1,5 +1,6 @@
 /** If, Loop, Scan, and sequences, which exist at import only. */
 import { equalShape } from '../../../ir/dim.js';
+import { ShapeError } from '../../../ir/errors.js';
 import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
 import { loop, type ScanAttributes, scanOnce } from '../lib/loop.js';
@@ -34,7 +35,15 @@ function branch(c: NodeContext, then: GraphProto, otherwise: GraphProto): Item[]
   const known = c.known(condition);
   const inline = (value: number): Item[] => c.importer.lowerBody(value ? then : otherwise, c.scope.child(), [], c.where);
   if (known) return inline(Number(known.data[0]));
-  const both = c.importer.attempt(() => bothBranches(c, condition, then, otherwise));
+  const both = c.importer.attempt(() => {
+    try {
+      return bothBranches(c, condition, then, otherwise);
+    } catch (e) {
+      // A branch for other shapes (another sampling rate, say) is never taken with these.
+      if (e instanceof ShapeError) return null;
+      throw e;
+    }
+  });
   // Branches of different types: the condition must be known to compile.
   return both ?? inline(Number(c.data(condition).data[0]));
 }
