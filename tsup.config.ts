@@ -10,7 +10,16 @@ const entry = {
   'h5-worker': 'frontend/formats/h5-worker.ts',
   onnx: 'frontend/onnx/index.ts',
 };
-const common: Options = { target: 'es2022', platform: 'neutral', splitting: true, sourcemap: true, clean: false, dts: false, external: ['webgpu', /^node:/] };
+const common: Options = {
+  target: 'es2022',
+  platform: 'neutral',
+  splitting: true,
+  sourcemap: true,
+  clean: false,
+  dts: false,
+  removeNodeProtocol: false,
+  external: ['webgpu', /^node:/],
+};
 
 export default defineConfig([
   {

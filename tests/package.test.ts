@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { checkFilesInBrowser } from './support/files-in-browser.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const run = (args: string[], cwd = root) => {
@@ -139,6 +140,10 @@ test('the built package saves and loads a model, as ESM and as CommonJS', () => 
     assert.is(r.code, 0, r.output);
     assert.match(r.output, /^dense 8$/m);
   }
+});
+
+test('the built package reads and writes files in Chromium, HDF5 in its worker', async () => {
+  await checkFilesInBrowser({ library: path.join(root, 'dist/esm/index.js'), worker: path.join(root, 'dist/esm/h5-worker.js') });
 });
 
 test.run();

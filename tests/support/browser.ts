@@ -13,18 +13,27 @@ const places = [process.env.TENON_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chrom
 export interface TestBrowser {
   readonly version: string;
   /** Bundles `entry` (its default export is an async function of one argument), runs it in a new page and gives its result. Both must be JSON. */
-  run<T>(entry: URL, argument?: unknown): Promise<T>;
+  run<T>(entry: URL, argument?: unknown, options?: PageOptions): Promise<T>;
   close(): Promise<void>;
+}
+
+export interface PageOptions {
+  /** Taken in place of frontend/keras/index.ts: the built package. */
+  readonly library?: string;
+  /** A module that the page starts as a worker, served bundled as /h5-worker.js: what bundlers make of `new Worker(new URL('./h5-worker.js', import.meta.url))`. */
+  readonly worker?: string;
+  /** Contents in base64, served under these names. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 interface Site {
   readonly server: Server;
   readonly origin: string;
-  readonly files: Map<string, { type: string; body: string }>;
+  readonly files: Map<string, { type: string; body: string | Buffer }>;
 }
 
 async function openSite(): Promise<Site> {
-  const files = new Map<string, { type: string; body: string }>();
+  const files = new Map<string, { type: string; body: string | Buffer }>();
   const server = createServer((request, response) => {
     const file = files.get(request.url ?? '');
     response.writeHead(file ? 200 : 404, {
@@ -58,7 +67,8 @@ export async function openBrowser(): Promise<TestBrowser | null> {
   const site = await openSite();
   return {
     version: browser.version(),
-    async run<T>(entry: URL, argument: unknown = null): Promise<T> {
+    async run<T>(entry: URL, argument: unknown = null, options: PageOptions = {}): Promise<T> {
+      const { library, worker } = options;
       const bundle = await build({
         stdin: {
           contents: `import body from ${JSON.stringify(entry.pathname)}; globalThis.testResult = (argument) => body(argument);`,
@@ -71,7 +81,24 @@ export async function openBrowser(): Promise<TestBrowser | null> {
         target: 'es2022',
         write: false,
         logLevel: 'silent',
+        // imported where the program runs in Node alone
+        external: ['node:*', 'webgpu'],
+        plugins: library ? [{ name: 'library', setup: (b) => b.onResolve({ filter: /frontend\/keras\/index\.js$/ }, () => ({ path: library })) }] : [],
       });
+      if (worker) {
+        const built = await build({
+          entryPoints: [worker],
+          bundle: true,
+          format: 'esm',
+          platform: 'browser',
+          target: 'es2022',
+          write: false,
+          logLevel: 'silent',
+        });
+        site.files.set('/h5-worker.js', { type: 'text/javascript', body: built.outputFiles[0]!.text });
+      }
+      for (const [name, contents] of Object.entries(options.files ?? {}))
+        site.files.set(`/${name}`, { type: 'application/octet-stream', body: Buffer.from(contents, 'base64') });
       site.files.set('/test.js', { type: 'text/javascript', body: bundle.outputFiles[0]!.text });
       site.files.set('/', {
         type: 'text/html',
