@@ -19,6 +19,12 @@ const n = [
   [0, 2],
   [3, 1],
 ];
+const spd = [
+  [0, 2, 1, 3],
+  [5, 1, 4, 2],
+  [3, 6, 2, 1],
+  [9, 4, 7, 8],
+];
 const each = (f: (x: number) => number, xs: readonly number[] = a) => xs.map(f);
 const pair = (f: (x: number, y: number) => number) => a.map((x, i) => f(x, b[i]!));
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
@@ -316,6 +322,107 @@ const cases: Readonly<Record<string, readonly [inputs: readonly unknown[], op: O
     ops.det,
     18,
   ],
+  'det of 4 rows': [[spd], ops.det, 142],
+  cholesky: [
+    [
+      [
+        [4, 2],
+        [2, 5],
+      ],
+    ],
+    ops.cholesky,
+    [2, 0, 1, 2],
+  ],
+  inv: [
+    [
+      [
+        [0, 2],
+        [4, 6],
+      ],
+    ],
+    ops.inv,
+    [-0.75, 0.25, 0.5, 0],
+  ],
+  solve: [
+    [
+      [
+        [0, 2],
+        [4, 6],
+      ],
+      [2, 10],
+    ],
+    (x, y) => ops.solve(x, y),
+    [1, 1],
+  ],
+  slogdet: [
+    [
+      [
+        [0, 2],
+        [4, 6],
+      ],
+    ],
+    (x) => ops.stack(ops.slogdet(x) as unknown as Tensor[]),
+    [-1, Math.log(8)],
+  ],
+  logdet: [
+    [
+      [
+        [2, 0],
+        [0, 3],
+      ],
+    ],
+    ops.logdet,
+    Math.log(6),
+  ],
+  quantile: [[[[3, 1, 2, 10]]], (x) => ops.quantile(x, 0.25, 1), [1.75]],
+  median: [[m], (x) => ops.median(x), 2.5],
+  searchsorted: [
+    [
+      [1, 3, 5],
+      [
+        [0, 3],
+        [4, 9],
+      ],
+    ],
+    (x, v) => ops.searchsorted(x, v),
+    [0, 1, 2, 3],
+  ],
+  'searchsorted, right': [[[1, 3, 5], [3]], (x, v) => ops.searchsorted(x, v, 'right'), [2]],
+  bincount: [[[1, 0, 1, 3]], (x) => ops.bincount(x, 4), [1, 2, 0, 1]],
+  relu6: [[[-1, 2, 8]], ops.relu6, [0, 2, 6]],
+  logSigmoid: [[a], ops.logSigmoid, each((x) => -Math.log1p(Math.exp(-x)))],
+  hardSigmoid: [[[-4, -1.5, 0, 1.5, 4]], ops.hardSigmoid, [0, 0.25, 0.5, 0.75, 1]],
+  hardSilu: [[[-4, 1.5, 4]], ops.hardSilu, [0, 1.125, 4]],
+  hardSwish: [[[-4, 1.5, 4]], ops.hardSwish, [0, 1.125, 4]],
+  hardTanh: [[a], ops.hardTanh, [0.5, -1, 1, 1]],
+  swish: [[a], ops.swish, each((x) => x * sigmoid(x))],
+  selu: [[a], ops.selu, each((x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)))],
+  softsign: [[a], ops.softsign, each((x) => x / (1 + Math.abs(x)))],
+  mish: [[a], ops.mish, each((x) => x * Math.tanh(Math.log1p(Math.exp(x))))],
+  tanhShrink: [[a], ops.tanhShrink, each((x) => x - Math.tanh(x))],
+  celu: [[a], (x) => ops.celu(x, 2), each((x) => (x > 0 ? x : 2 * Math.expm1(x / 2)))],
+  glu: [[[1, 2, 0, Math.log(3)]], (x) => ops.glu(x), [0.5, 1.5]],
+  gelu: [[a], (x) => ops.gelu(x), each((x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))))],
+  'gelu, exact': [[[1, -1]], (x) => ops.gelu(x, false), [0.8413447460685429, -0.15865525393145707]],
+  l2Normalize: [
+    [
+      [
+        [3, 4],
+        [0, 2],
+      ],
+    ],
+    (x) => ops.l2Normalize(x, 1),
+    [0.6, 0.8, 0, 1],
+  ],
+  biasAdd: [[m, [1, 2, 3]], (x, v) => ops.biasAdd(x, v), [2, 4, 6, 5, -3, 9]],
+  vectorizedMap: [[m], (x) => ops.vectorizedMap((r) => ops.sum(r), x), [6, 5]],
+  // one query, two keys, size 1: weights 1/4 and 3/4
+  dotProductAttention: [[[[[[1]]]], [[[[0]], [[Math.log(3)]]]], [[[[4]], [[8]]]]], (q, k, v) => ops.dotProductAttention(q, k, v), [7]],
+  'dotProductAttention, masked': [
+    [[[[[1]]]], [[[[0]], [[Math.log(3)]]]], [[[[4]], [[8]]]], [[[[1, 0]]]]],
+    (q, k, v, mask) => ops.dotProductAttention(q, k, v, mask),
+    [4],
+  ],
   relu: [[a], ops.relu, each((x) => Math.max(x, 0))],
   sigmoid: [[a], ops.sigmoid, each(sigmoid)],
   softmax: [[[0, Math.log(3)]], (x) => ops.softmax(x), [0.25, 0.75]],
@@ -470,24 +577,7 @@ test('every function of ops has a case, or is tested below', () => {
     'convertToNumpy',
     'isTensor',
   ];
-  const activations = [
-    'relu6',
-    'logSigmoid',
-    'hardSigmoid',
-    'hardSilu',
-    'hardSwish',
-    'hardTanh',
-    'swish',
-    'selu',
-    'softsign',
-    'mish',
-    'tanhShrink',
-    'celu',
-    'glu',
-    'gelu',
-  ];
-  const rest = ['l2Normalize', 'dotProductAttention', 'biasAdd', 'vectorizedMap'];
-  const known = new Set([...Object.keys(cases), ...elsewhere, ...made, ...activations, ...rest, 'random']);
+  const known = new Set([...Object.keys(cases), ...elsewhere, ...made, 'random']);
   assert.equal(
     Object.keys(ops).filter((n) => !known.has(n)),
     [],
@@ -647,11 +737,69 @@ test('ops refuse what they cannot do, with their name', () => {
       /ops\.cond: the condition must be a scalar, got shape \[2, 3\]/,
     ],
     [() => ops.pad(t, [[1, 1]]), /ops\.pad: expected a pair for each of 2 axes, got 1/],
-    [() => ops.det(t), /ops\.det: expected matrices/],
+    [() => ops.det(tensor([1, 2])), /ops\.det: expected square matrices/],
     [() => ops.random.normal([2]), /ops\.random\.normal: random tensors are made in a call/],
     [() => layers.Dense(3)('x' as never), /was called on 'x'/],
   ];
   for (const [run, pattern] of wrong) assert.throws(run, pattern);
+});
+
+test('random numbers: moments, bounds, seeds; within a repeated step they are refused', async () => {
+  class Draw extends Model {
+    override call(x: SymbolicTensor): SymbolicTensor[] {
+      const shape = [20000];
+      const r = ops.random;
+      const one = (y: SymbolicTensor) => ops.add(ops.reshape(ops.cast(y, 'float32'), [1, -1]), ops.multiply(ops.sum(x), 0)) as SymbolicTensor;
+      return [
+        one(r.normal(shape, { mean: 2, stddev: 3 })),
+        one(r.uniform(shape, { minval: -1, maxval: 3 })),
+        one(r.randint(shape, 2, 6)),
+        one(r.binomial(shape, 0.3)),
+        one(r.categorical(ops.zeros([1, 1]), 8) as unknown as SymbolicTensor),
+        one(r.dropout(ops.add(ops.zeros(shape), ops.sum(x)) as SymbolicTensor, 0.25)),
+        one(r.normal([4], { seed: 7 })),
+        one(r.normal([4], { seed: 7 })),
+      ];
+    }
+  }
+  const model = new Draw();
+  model.compile({ device: 'wasm' });
+  const out = await model.predictAll(tensor([[1]]), { batchSize: 1 });
+  const mean = (d: ArrayLike<number>) => Array.from(d).reduce((p, q) => p + q, 0) / d.length;
+  const deviation = (d: ArrayLike<number>) => {
+    const middle = mean(d);
+    return Math.sqrt(mean(Array.from(d, (v) => (v - middle) ** 2)));
+  };
+  const [normal, uniform, whole, coin, , dropped, first, second] = out.map((t) => t.data);
+  close([mean(normal!), deviation(normal!)], [2, 3], 'normal', 0.05);
+  close([mean(uniform!), deviation(uniform!)], [1, 4 / Math.sqrt(12)], 'uniform', 0.05);
+  assert.ok(Math.min(...uniform!) >= -1 && Math.max(...uniform!) < 3);
+  assert.equal([...new Set(whole!)].sort(), [2, 3, 4, 5]);
+  close([mean(coin!)], [0.3], 'binomial', 0.02);
+  close([mean(dropped!)], [1], 'dropout keeps the mean', 0.05);
+  assert.equal([...new Set(dropped!)].length, 2);
+  assert.is.not([...first!].join(), [...second!].join(), 'two draws of one seed in a call differ by their place');
+  model.dispose();
+  class Inside extends Layer {
+    override call(x: SymbolicTensor): SymbolicTensor {
+      return ops.scan((c, v) => [ops.add(c, ops.random.normal([])), v], ops.sum(x), x).carry;
+    }
+  }
+  assert.throws(() => new Inside()(tensor([1, 2])), /random numbers cannot be drawn within a repeated step or a branch: draw them before it/);
+  class Assigns extends Layer {
+    count = this.addWeight({ name: 'count', trainable: false, initializer: 'zeros' });
+    override call(x: SymbolicTensor): SymbolicTensor {
+      return ops.cond(
+        ops.greater(ops.sum(x), 0),
+        () => {
+          this.count.assign(1);
+          return x;
+        },
+        () => x,
+      );
+    }
+  }
+  assert.throws(() => new Assigns()(tensor([1, 2])), /count' cannot be assigned within a repeated step or a branch/);
 });
 
 test.run();

@@ -8,3 +8,5 @@ export * from './math.js';
 export * from './nn.js';
 export * as random from './random.js';
 export * from './shape.js';
+export * from './solving.js';
+export * from './statistics.js';

@@ -2,7 +2,7 @@
 import { ShapeError, ValueError } from '../../../ir/errors.js';
 import { einsum as einsum2 } from '../backend/einsum.js';
 import * as base from '../backend/ops.js';
-import { type Axis, axesOf, binary, type Result, run, type S, type TensorLike, unary, withOptions } from './lift.js';
+import { type Axis, axesOf, binary, type Result, run, type S, type TensorLike, withOptions } from './lift.js';
 
 /** The axes before the last two, broadcast to each other and the same for both. */
 function batched(a: S, b: S): [S, S] {
@@ -91,15 +91,4 @@ export const cross = binary('cross', (a, b) => {
   const part = (x: S, i: number) => base.sliceAxis(x, -1, i, i + 1);
   const term = (i: number, j: number) => base.subtract(base.multiply(part(a, i), part(b, j)), base.multiply(part(a, j), part(b, i)));
   return base.concatenate([term(1, 2), term(2, 0), term(0, 1)], -1);
-});
-/** Determinant of the 1×1, 2×2 or 3×3 matrices in the last two axes. */
-export const det = unary('det', (x) => {
-  const n = x.shape.at(-1);
-  if (x.rank < 2 || x.shape.at(-2) !== n || typeof n !== 'number' || n > 3)
-    throw new ShapeError(`ops.det: expected matrices of at most 3 rows, got shape [${x.shape.map(String).join(', ')}]`);
-  const at = (i: number, j: number) => base.squeeze(base.squeeze(base.sliceAxis(base.sliceAxis(x, -2, i, i + 1), -1, j, j + 1), -1), -1);
-  const two = (i: number, j: number, k: number, l: number) => base.subtract(base.multiply(at(i, k), at(j, l)), base.multiply(at(i, l), at(j, k)));
-  if (n === 1) return at(0, 0);
-  if (n === 2) return two(0, 1, 0, 1);
-  return [0, 1, 2].map((c) => base.multiply(at(0, c), base.multiply(two(1, 2, (c + 1) % 3, (c + 2) % 3), 1))).reduce((a, b) => base.add(a, b));
 });
