@@ -145,6 +145,7 @@ for (const [what, make] of small) {
     for (const target of targets) {
       const plain = compile({ main: graph }, { target });
       const device = target.kind === 'wasm' ? await openWasmDevice({ threads: 2 }) : await openSoftwareDevice();
+      // A software driver takes long to compile a plan's pipelines: it runs one of the two.
       for (const seed of [1, 2]) {
         const moved = compileMoved({ main: graph }, target, seeded(seed));
         assert.not.equal(
@@ -152,7 +153,7 @@ for (const [what, make] of small) {
           plain.plan.kernels.map((k) => k.schedule),
         );
         same(compile({ main: graph }, { target, schedules: moved.plan.schedules }), moved, `${target.kind}, seed ${seed}`);
-        if (!device) continue;
+        if (!device || (target.kind === 'webgpu' && seed > 1)) continue;
         const found = await runOnDevice(graph, args, device, target, moved.plan.schedules);
         for (const [key, t] of [...Object.entries(expected.outputs), ...Object.entries(expected.updates)]) {
           // Adam's step has the size of the learning rate where a gradient is next to nothing: its sign hangs on the order of the sum. Moments are compared instead.
