@@ -47,7 +47,7 @@ const cases: readonly [string, (m: ModelBase) => unknown, RegExp][] = [
       ),
     /fit: 'x': the nested array is ragged: expected 3 elements at depth 2, got 2/,
   ],
-  ['words', (m) => m.fit([['a', 'b', 'c']] as unknown as number[][], labels(0), quiet), /fit: 'x': expected numbers, got 'a'/],
+  ['words', (m) => m.fit([['a', 'b', 'c']] as unknown as number[][], labels(0), quiet), /fit: 'x': expected numbers, got the string 'a'/],
   ['64-bit labels', (m) => m.fit(rows(2, 3), new BigInt64Array(2) as unknown as Int32Array, quiet), /fit: 'y': arrays of 64-bit integers are not supported/],
   ['counts', (m) => m.fit(rows(4, 3), labels(0, 1, 2), quiet), /fit: 'y': expected 4 samples as in 'x', got 3/],
   ['class too large', (m) => m.fit(rows(2, 3), labels(0, 4), quiet), /fit: 'y': sample 1 has the class 4, expected whole numbers from 0 to 3/],
