@@ -183,7 +183,7 @@ test('bad data are errors that name the argument, and the model stays usable', a
   await rejects(() => model.fit(x, [0, 1], quiet), /fit: 'y': expected 12 samples as in 'x', got 2/);
   await rejects(() => model.fit(x, null, quiet), /fit: 'y' is required/);
   await rejects(() => model.fit([[1, 2], [3]], [0, 1], quiet), /ragged/);
-  await rejects(() => model.fit([['a']] as never, [0], quiet), /expected numbers, got 'a'/);
+  await rejects(() => model.fit([['a']] as never, [0], quiet), /expected numbers, got the string 'a'/);
   await rejects(() => model.fit(x, y, { epoch: 3 } as object), /fit: unknown option 'epoch'. Did you mean 'epochs'\?/);
   await rejects(() => model.fit(x, y, { epochs: 0, ...quiet }), /'epochs' must be a positive integer/);
   await rejects(() => model.fit(x, y, { validationSplit: 1, ...quiet }), /validationSplit/);
