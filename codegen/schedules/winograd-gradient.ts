@@ -11,15 +11,26 @@ import { delinearize, dimExpr, linearize } from '../lower/space.js';
 import { winogradSums } from '../schedule-families.js';
 import { type ContractionSpec, contractionSpec } from './contraction-spec.js';
 import { loopVar } from './gemm-pack.js';
-import { both, type Four, insideTiles, matrix, placeOf, rows, type Tiles, tapOf, transformImage, width } from './winograd-tiles.js';
+import {
+  both,
+  type Four,
+  insideTiles,
+  matrix,
+  mostTiles,
+  placeOf,
+  plainConvolution,
+  rows,
+  type Tiles,
+  tapOf,
+  transformImage,
+  width,
+  worth,
+} from './winograd-tiles.js';
 
-/** Elements of scratch memory for the sums of a group, and for a block of tiles of both operands. */
+/** Elements of scratch memory for the sums of a group. */
 const mostSums = 65536;
-const mostTiles = 49152;
 /** Work of the transforms for one element, in multiply-adds of the products: image, window. */
 const transformCost = { image: 23, window: 12 } as const;
-/** Winograd's way must save this much of the work. */
-const worth = 0.8;
 
 interface Cut {
   readonly across: readonly [number, number];
@@ -36,10 +47,9 @@ interface Cut {
 
 function cutOf(f: Frame, s: ContractionSpec): Cut | null {
   const n = s.node;
-  if (n.op !== 'conv') return null;
-  const { dims, strides, padding, inputDilation, kernelDilation } = n.attrs;
-  const one = (xs: readonly number[]): boolean => xs.every((x) => x === 1);
-  if (dims.output.spatial.length !== 2 || !one(strides) || !one(inputDilation) || !one(kernelDilation)) return null;
+  const attrs = plainConvolution(n);
+  if (!attrs) return null;
+  const { dims, padding } = attrs;
   const shape = s.output.shape;
   if (dims.output.spatial.some((a) => shape[a] !== 3)) return null;
   const [x, w] = [n.inputs[0]!.shape, n.inputs[1]!.shape];

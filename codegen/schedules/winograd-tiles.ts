@@ -2,6 +2,7 @@
  * What Winograd's schedules share: the transforms of F(2x2, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015) as expressions, and the statements that bring
  * tiles of the image, 4x4 elements that begin every 2, into scratch memory.
  */
+import type { Contraction } from '../../passes/regions.js';
 import { add, and, compare, constant, div, type Expr, i32, load, min, mul, sub, variable } from '../kernel/expr.js';
 import { forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
 import type { Frame } from '../lower/frame.js';
@@ -11,6 +12,18 @@ import { loopVar } from './gemm-pack.js';
 /** Columns and rows of the register tile. */
 export const width = 8;
 export const rows = 4;
+
+/** Elements of scratch memory for a block of tiles, before and after the products. */
+export const mostTiles = 49152;
+/** Winograd's way must save this much of the work. */
+export const worth = 0.8;
+
+/** The attributes of a two-dimensional convolution with no strides and no dilation; null for others. */
+export function plainConvolution(n: Contraction): Extract<Contraction, { op: 'conv' }>['attrs'] | null {
+  if (n.op !== 'conv') return null;
+  const { dims, strides, inputDilation, kernelDilation } = n.attrs;
+  return dims.output.spatial.length === 2 && [...strides, ...inputDilation, ...kernelDilation].every((x) => x === 1) ? n.attrs : null;
+}
 
 export type Four = readonly [Expr, Expr, Expr, Expr];
 

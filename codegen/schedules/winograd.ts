@@ -12,15 +12,27 @@ import { delinearize, dimExpr, exprSize, linearize, sizeCeilDiv, sizeMul } from 
 import { winogradBlocks } from '../schedule-families.js';
 import { type ContractionSpec, contractionSpec } from './contraction-spec.js';
 import { loopVar } from './gemm-pack.js';
-import { both, insideTiles, matrix, placeOf, resultColumn, rows, type Tiles, tapOf, transformImage, weightColumn, width } from './winograd-tiles.js';
+import {
+  both,
+  insideTiles,
+  matrix,
+  mostTiles,
+  placeOf,
+  plainConvolution,
+  resultColumn,
+  rows,
+  type Tiles,
+  tapOf,
+  transformImage,
+  weightColumn,
+  width,
+  worth,
+} from './winograd-tiles.js';
 
-/** Elements of scratch memory for the weights of a group, and for a block of tiles before and after the products. */
+/** Elements of scratch memory for the weights of a group. */
 const mostWeights = 65536;
-const mostTiles = 49152;
 /** Work of the transforms for one element, in multiply-adds of the products: image, result, weights. */
 const transformCost = { image: 23, result: 16, weights: 44 } as const;
-/** Winograd's way must save this much of the work. */
-const worth = 0.8;
 
 interface Cut {
   /** Tiles along both spatial axes. */
@@ -38,10 +50,9 @@ interface Cut {
 /** How the convolution is cut; null where it is none of this kind, or where the transforms would cost more than they save. */
 function cutOf(f: Frame, s: ContractionSpec): Cut | null {
   const n = s.node;
-  if (n.op !== 'conv') return null;
-  const { dims, strides, padding, inputDilation, kernelDilation } = n.attrs;
-  const one = (xs: readonly number[]): boolean => xs.every((x) => x === 1);
-  if (dims.output.spatial.length !== 2 || !one(strides) || !one(inputDilation) || !one(kernelDilation)) return null;
+  const attrs = plainConvolution(n);
+  if (!attrs) return null;
+  const { dims, padding } = attrs;
   const w = n.inputs[1]!.shape;
   if (dims.kernel.spatial.some((a) => w[a] !== 3)) return null;
   const shape = s.output.shape;

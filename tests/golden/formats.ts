@@ -1,13 +1,13 @@
 /** Family `formats`: files that the real Keras wrote: each loads, predicts what the saved model predicted, and training goes on from it along the same way. */
 
 import path from 'node:path';
-import { type KerasShape, Layer, loadModel, type ModelBase, modelFromConfig, ops, type SymbolicTensor, type Variable } from '../../frontend/keras/index.js';
-import type { CallArguments, LayerOptions } from '../../frontend/keras/layers/layer.js';
+import { loadModel, type ModelBase, modelFromConfig } from '../../frontend/keras/index.js';
 import type { CompileOptions } from '../../frontend/keras/models/compiled.js';
 import { compileOptions } from '../../frontend/keras/saving/training-config.js';
 import { Tensor } from '../../frontend/keras/tensor.js';
 import type { Json, JsonObject, SerializedObject } from '../../frontend/keras/utils/serialization.js';
 import { UnsupportedError } from '../../ir/errors.js';
+import { Scale } from '../support/scale-layer.js';
 import type { ArrayRef, CaseHeader, Checker, Target } from './cases.js';
 
 interface FileEntry {
@@ -32,25 +32,6 @@ interface FormatCase extends CaseHeader {
   };
 }
 
-/** The custom layer of the cases: `input * factor + shift`. */
-class Scale extends Layer {
-  static override readonly className = 'Scale';
-  private factor!: Variable;
-  private readonly shift: number;
-  constructor(o: LayerOptions & { readonly shift?: number } = {}) {
-    super(o);
-    this.shift = o.shift ?? 0;
-  }
-  override build(shape: KerasShape): void {
-    this.factor = this.addWeight('factor', [shape.at(-1) ?? null], { initializer: 'ones' });
-  }
-  override call(x: SymbolicTensor, _: CallArguments): SymbolicTensor {
-    return ops.add(ops.multiply(x, this.factor), this.shift);
-  }
-  override getConfig(): JsonObject {
-    return { ...super.getConfig(), shift: this.shift };
-  }
-}
 const customObjects = { Scale: Scale as never };
 
 /** Kinds that hold weights alone. */

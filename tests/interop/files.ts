@@ -2,49 +2,14 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { uniform } from '../../bench/workloads.js';
-import {
-  Input,
-  type KerasShape,
-  Layer,
-  type LayerOptions,
-  layers,
-  loadModel,
-  Model,
-  type ModelBase,
-  ops,
-  optimizers,
-  Sequential,
-  type SymbolicTensor,
-  tensor,
-  utils,
-  type Variable,
-} from '../../frontend/keras/index.js';
+import { Input, layers, loadModel, Model, type ModelBase, optimizers, Sequential, tensor, utils } from '../../frontend/keras/index.js';
+import { Scale } from '../support/scale-layer.js';
 import { models } from './models.js';
 import { difference, type NamedArray, numbered, readArrays, writeArrays } from './safetensors.js';
 
 type Semantics = 'keras2' | 'keras3';
 const steps = 3;
 const tolerance = { predict: 1e-5, losses: 1e-4, weights: 1e-3 };
-
-/** `input * factor + shift`; files.py has the same class. */
-class Scale extends Layer {
-  static override readonly className = 'Scale';
-  private factor!: Variable;
-  private readonly shift: number;
-  constructor(o: LayerOptions & { readonly shift?: number } = {}) {
-    super(o);
-    this.shift = o.shift ?? 0;
-  }
-  override build(shape: KerasShape): void {
-    this.factor = this.addWeight('factor', [shape.at(-1) ?? null], { initializer: 'ones' });
-  }
-  override call(x: SymbolicTensor): SymbolicTensor {
-    return ops.add(ops.multiply(x, this.factor), this.shift);
-  }
-  override getConfig() {
-    return { ...super.getConfig(), shift: this.shift };
-  }
-}
 
 interface FileModel {
   readonly name: string;

@@ -4,8 +4,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backend, Input, KerasTensor, Layer, layers, Model, ops, type SymbolicTensor, Tensor, tensor } from '../../frontend/keras/index.js';
 
-type Any = SymbolicTensor | Tensor;
-type Op = (...xs: Any[]) => Any;
+type Operand = SymbolicTensor | Tensor;
+type Op = (...xs: Operand[]) => Operand;
 const flat = (x: unknown): number[] => (Array.isArray(x) ? x.flatMap(flat) : [Number(x)]);
 
 const a = [0.5, -1.5, 2, 3];

@@ -1,5 +1,6 @@
 /** Classes and functions of one's own that configurations may name: registered for the whole process, or known within a scope. */
 import { ValueError } from '../../../ir/errors.js';
+import { withOn } from './scope.js';
 
 /** Classes or functions by name. */
 export type CustomObjects = Readonly<Record<string, unknown>>;
@@ -44,19 +45,4 @@ export function getRegisteredObject(name: string, customObjects: CustomObjects =
 export const getCustomObjects = (): CustomObjects => Object.fromEntries(registered);
 
 /** Runs `body`, which may be asynchronous, where these names are known. */
-export function customObjectScope<T>(objects: CustomObjects, body: () => T): T {
-  scopes.push(objects);
-  const leave = () => {
-    scopes.splice(scopes.indexOf(objects), 1);
-  };
-  let result: T;
-  try {
-    result = body();
-  } catch (e) {
-    leave();
-    throw e;
-  }
-  if (result instanceof Promise) return result.finally(leave) as T;
-  leave();
-  return result;
-}
+export const customObjectScope = <T>(objects: CustomObjects, body: () => T): T => withOn(scopes, objects, body);

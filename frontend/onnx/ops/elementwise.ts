@@ -28,29 +28,21 @@ export function follow(c: NodeContext, result: Value, inputs: readonly Value[]):
 const unary = (name: string, versions: readonly number[], fn: UnaryFunction): OpEntry =>
   op(name, versions, { consumed_inputs: opt.ints }, (c) => follow(c, c.b.unary(fn, c.in(0)), [c.in(0)]), { padded: true });
 
-const binary = (name: string, versions: readonly number[], fn: BinaryFunction): OpEntry =>
+/** An op on two operands, with the broadcasting of its version. */
+const pairwise = (name: string, versions: readonly number[], result: (c: NodeContext, x: Value, y: Value) => Value): OpEntry =>
   op(
     name,
     versions,
     legacyBroadcast,
     (c, a) => {
       const [x, y] = operands(c, a);
-      return follow(c, c.b.binary(fn, x, y), [x, y]);
+      return follow(c, result(c, x, y), [x, y]);
     },
     { padded: true },
   );
 
-const compare = (name: string, versions: readonly number[], fn: CompareFunction): OpEntry =>
-  op(
-    name,
-    versions,
-    legacyBroadcast,
-    (c, a) => {
-      const [x, y] = operands(c, a);
-      return follow(c, c.b.compare(fn, x, y), [x, y]);
-    },
-    { padded: true },
-  );
+const binary = (name: string, versions: readonly number[], fn: BinaryFunction): OpEntry => pairwise(name, versions, (c, x, y) => c.b.binary(fn, x, y));
+const compare = (name: string, versions: readonly number[], fn: CompareFunction): OpEntry => pairwise(name, versions, (c, x, y) => c.b.compare(fn, x, y));
 
 /** Any number of operands, folded from the left. */
 const variadic = (name: string, versions: readonly number[], finish: (c: NodeContext, xs: Value[]) => Value): OpEntry =>
