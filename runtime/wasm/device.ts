@@ -2,7 +2,7 @@
 import type { Device, DeviceCounters, DeviceInfo, Session } from '../device.js';
 import { DeviceError, DisposedError } from '../errors.js';
 import { Engine } from './engine.js';
-import { hasRelaxedSimd, hasSimd, importNode, isNode, threadCount } from './features.js';
+import { compileProblem, hasRelaxedSimd, hasSimd, importNode, isNode, threadCount } from './features.js';
 import { WasmSession } from './session.js';
 
 export interface WasmDeviceOptions {
@@ -15,10 +15,12 @@ export interface WasmDeviceOptions {
   readonly relaxedSimd?: 'auto' | 'enable' | 'off';
 }
 
-/** Opens the WASM device. Throws DeviceError where WebAssembly has no SIMD. */
+/** Opens the WASM device. Throws DeviceError where WebAssembly has no SIMD, or a page's policy forbids it. */
 export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<WasmDevice> {
   if (typeof WebAssembly === 'undefined' || !hasSimd())
     throw new DeviceError('this host has no WebAssembly with SIMD; use a browser or Node version of the last years');
+  const problem = await compileProblem();
+  if (problem) throw new DeviceError(problem);
   const relaxed = options.relaxedSimd ?? 'auto';
   if (relaxed === 'enable' && !hasRelaxedSimd() && isNode())
     (await importNode<{ setFlagsFromString(flags: string): void }>('v8')).setFlagsFromString('--experimental-wasm-relaxed-simd');

@@ -1,5 +1,5 @@
 /** What the WebAssembly engine here can do. */
-import { ArgumentError } from '../errors.js';
+import { ArgumentError, messageOf } from '../errors.js';
 
 /** A module of one function () -> v128 (or nothing) with the given body, to see whether it validates. */
 const probe = (result: number, ...body: number[]): boolean =>
@@ -12,6 +12,19 @@ const zero = [0xfd, 0x0c, ...new Array<number>(16).fill(0)];
 export const hasSimd = (): boolean => probe(0x7b, ...zero);
 /** Fused multiply-add and friends. */
 export const hasRelaxedSimd = (): boolean => probe(0x7b, ...zero, ...zero, ...zero, 0xfd, 0x85, 0x02);
+
+/** Why modules cannot be compiled here; null: they can. Pages under a Content-Security-Policy need 'wasm-unsafe-eval'. */
+export async function compileProblem(): Promise<string | null> {
+  try {
+    await WebAssembly.compile(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+    return null;
+  } catch (e) {
+    const policy = /content.security.policy|\bcsp\b|unsafe-eval/i.test(messageOf(e));
+    return policy
+      ? "the page's Content-Security-Policy does not allow WebAssembly: add 'wasm-unsafe-eval' to its script-src, or use the webgpu device"
+      : `this host does not compile WebAssembly: ${messageOf(e)}`;
+  }
+}
 
 interface NodeProcess {
   readonly versions?: { readonly node?: string };

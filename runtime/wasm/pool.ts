@@ -79,7 +79,8 @@ async function spawn(): Promise<Thread> {
   URL.revokeObjectURL(url);
   const thread: Thread = { post: (m) => w.postMessage(m), terminate: () => w.terminate(), hold: () => undefined, onReply: () => undefined };
   w.onmessage = (e: MessageEvent<Reply>) => thread.onReply(e.data);
-  w.onerror = (e) => thread.onReply({ done: -1, error: e.message });
+  // Where the page's policy forbids workers from blobs, the event comes without a message.
+  w.onerror = (e) => thread.onReply({ done: -1, error: e.message || 'it did not start; a Content-Security-Policy must allow it with worker-src blob:' });
   return thread;
 }
 

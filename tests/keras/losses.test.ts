@@ -54,6 +54,13 @@ test('losses of arrays', () => {
   near(losses.Tversky({ alpha: 0.3, beta: 0.7 })(y, p), 1 - 1.2 / (1.2 + 0.3 * 0.8 + 0.7 * 0.8), 'Tversky');
 });
 
+test('the least norm of the cosine is that of each generation of Keras', () => {
+  const config = { class_name: 'CosineSimilarity', config: {} };
+  const short = [[5e-7, 0]];
+  near(losses.deserialize(config, 'keras3')([[1, 0]], short), -1, 'Keras 3: 1e-7');
+  near(losses.deserialize(config, 'keras2')([[1, 0]], short), -0.5, 'Keras 2: 1e-6');
+});
+
 test('every loss has a configuration that gives it back, and a name', () => {
   for (const name of [
     'Huber',

@@ -148,7 +148,7 @@ deviceTest('names wrong arguments and stays usable', async (d, linear) => {
 });
 
 deviceTest('create, run and dispose many times; loads at once; runs while another plan loads', async (d, linear) => {
-  for (let i = 0; i < 12; i++) {
+  for (let i = 0; i < 50; i++) {
     const s = d.createSession();
     const plan = await s.load(linear());
     plan.run('predict', { symbols: { batch: 64 }, inputs: { x } });

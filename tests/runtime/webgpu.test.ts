@@ -4,7 +4,7 @@ import { ArgumentError, DeviceLostError, DisposedError, LimitError, ModelFormatE
 import type { CompiledPlan, PlanStep } from '../../runtime/plan.js';
 import { openWebGpuDevice, type WebGpuDevice, type WebGpuOptions } from '../../runtime/webgpu/device.js';
 import { linearPlan } from '../support/plans.js';
-import { openSoftwareDevice } from '../support/webgpu.js';
+import { buffersAlive, openSoftwareDevice } from '../support/webgpu.js';
 
 const device = await openSoftwareDevice();
 
@@ -223,16 +223,24 @@ gpuTest(
   true,
 );
 
-gpuTest('create, run and dispose many times', async (d) => {
-  for (let i = 0; i < 50; i++) {
-    const s = d.createSession();
-    const plan = await s.load(linearPlan());
-    plan.run('predict', { symbols: { batch: 4 }, inputs: { x: x.subarray(0, 16) } });
-    if (i % 10 === 0) assert.equal([...(await plan.read('predict', 'y')).data], dot([1, 2, 3, 4], 4));
-    s.dispose();
-    s.dispose();
-  }
-});
+gpuTest(
+  'create, run and dispose many times: no buffer is left',
+  async (d) => {
+    const alive = buffersAlive(d.gpu);
+    for (let i = 0; i < 50; i++) {
+      const s = d.createSession();
+      const plan = await s.load(linearPlan());
+      s.upload('float32', [10, 4], data);
+      plan.run('predict', { symbols: { batch: 4 }, inputs: { x: x.subarray(0, 16) } });
+      if (i % 10 === 0) assert.equal([...(await plan.read('predict', 'y')).data], dot([1, 2, 3, 4], 4));
+      assert.ok(alive() > 0);
+      s.dispose();
+      s.dispose();
+      assert.is(alive(), 0);
+    }
+  },
+  true,
+);
 
 gpuTest(
   'a buffer above the binding limit is bound from its arguments on',

@@ -24,16 +24,24 @@ export interface PageOptions {
   readonly worker?: string;
   /** Contents in base64, served under these names. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Content-Security-Policy of the page. */
+  readonly policy?: string;
+}
+
+interface SiteFile {
+  readonly type: string;
+  readonly body: string | Buffer;
+  readonly policy?: string;
 }
 
 interface Site {
   readonly server: Server;
   readonly origin: string;
-  readonly files: Map<string, { type: string; body: string | Buffer }>;
+  readonly files: Map<string, SiteFile>;
 }
 
 async function openSite(): Promise<Site> {
-  const files = new Map<string, { type: string; body: string | Buffer }>();
+  const files = new Map<string, SiteFile>();
   const server = createServer((request, response) => {
     const file = files.get(request.url ?? '');
     response.writeHead(file ? 200 : 404, {
@@ -41,6 +49,7 @@ async function openSite(): Promise<Site> {
       'Cross-Origin-Opener-Policy': 'same-origin',
       'Cross-Origin-Embedder-Policy': 'require-corp',
       'Cross-Origin-Resource-Policy': 'same-origin',
+      ...(file?.policy ? { 'Content-Security-Policy': file.policy } : {}),
     });
     response.end(file?.body ?? 'not found');
   });
@@ -102,6 +111,7 @@ export async function openBrowser(): Promise<TestBrowser | null> {
       site.files.set('/test.js', { type: 'text/javascript', body: bundle.outputFiles[0]!.text });
       site.files.set('/', {
         type: 'text/html',
+        ...(options.policy ? { policy: options.policy } : {}),
         body: '<!doctype html><meta charset="utf-8"><title>test</title><script type="module" src="/test.js"></script>',
       });
       const page = await browser.newPage();

@@ -13,3 +13,20 @@ export async function openSoftwareDevice(options: WebGpuOptions = {}): Promise<W
     return null;
   }
 }
+
+/** Counts from here on the buffers of a device that were made and not destroyed. */
+export function buffersAlive(gpu: GPUDevice): () => number {
+  const alive = new Set<GPUBuffer>();
+  const create = gpu.createBuffer.bind(gpu);
+  gpu.createBuffer = (descriptor) => {
+    const buffer = create(descriptor);
+    const destroy = buffer.destroy.bind(buffer);
+    alive.add(buffer);
+    buffer.destroy = () => {
+      alive.delete(buffer);
+      return destroy();
+    };
+    return buffer;
+  };
+  return () => alive.size;
+}

@@ -236,8 +236,9 @@ export const randomUniform = (like: SymbolicTensor, shape: Shape, low: number, h
 export const randomNormal = (like: SymbolicTensor, shape: Shape, seed: number | null): SymbolicTensor =>
   like.trace.tensor(math.normal(like.trace.b, like.trace.randomKey(seed), shape));
 
-/** x divided by its Euclidean norm along the axes; vectors shorter than 1e-6 are divided by that. */
-export const l2Normalize = (x: SymbolicTensor, axes?: readonly number[]): SymbolicTensor => multiply(x, rsqrt(maximum(sum(square(x), axes, true), 1e-12)));
+/** x divided by its Euclidean norm along the axes; norms whose square is below `least` count as its root (1e-6). */
+export const l2Normalize = (x: SymbolicTensor, axes?: readonly number[], least = 1e-12): SymbolicTensor =>
+  multiply(x, rsqrt(maximum(sum(square(x), axes, true), least)));
 
 /** x; no gradient flows back through it. */
 export const stopGradient = (x: SymbolicTensor): SymbolicTensor => x.trace.tensor(math.stopGradient(x.trace.b, x.value));

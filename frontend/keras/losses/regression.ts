@@ -2,6 +2,7 @@
 import { epsilon } from '../backend/fuzz.js';
 import * as ops from '../backend/ops.js';
 import type { SymbolicTensor } from '../backend/trace.js';
+import type { Semantics } from '../utils/serialization.js';
 
 type S = SymbolicTensor;
 const asFloat = (x: S): S => ops.cast(x, 'float32');
@@ -50,7 +51,9 @@ export function klDivergence(target: S, prediction: S): S {
 }
 
 /** Minus the cosine of the angle between both, along an axis (default -1). */
-export function cosineSimilarity(target: S, prediction: S, options: { readonly axis?: number } = {}): S {
+export function cosineSimilarity(target: S, prediction: S, options: { readonly axis?: number; readonly semantics?: Semantics } = {}): S {
   const axis = [ops.axisOf(prediction, options.axis ?? -1)];
-  return ops.negative(ops.sum(ops.multiply(ops.l2Normalize(asFloat(target), axis), ops.l2Normalize(prediction, axis)), axis));
+  // the least norm is 1e-6 in Keras 2 and 1e-7 in Keras 3: seen where a vector is zero
+  const unit = (x: S) => ops.l2Normalize(x, axis, options.semantics === 'keras3' ? 1e-14 : 1e-12);
+  return ops.negative(ops.sum(ops.multiply(unit(asFloat(target)), unit(prediction)), axis));
 }

@@ -42,11 +42,11 @@ export const moments = <X extends TensorLike>(x: X, axes: Axis, keepdims = false
   }) as Results<X>;
   return { mean: mean!, variance: variance! };
 };
-/** x divided by its norm of this order along the axis. */
+/** x divided by its norm of this order along the axis; norms below 1e-7 count as that. */
 export const normalize = withOptions('normalize', (x, axis?: number, order?: number) => {
-  if ((order ?? 2) === 2) return base.l2Normalize(x, [axis ?? -1]);
+  if ((order ?? 2) === 2) return base.l2Normalize(x, [axis ?? -1], 1e-14);
   const p = order!;
-  return base.divide(x, base.maximum(base.power(base.sum(base.power(base.abs(x), p), [axis ?? -1], true), 1 / p), 1e-12));
+  return base.divide(x, base.maximum(base.power(base.sum(base.power(base.abs(x), p), [axis ?? -1], true), 1 / p), 1e-7));
 });
 /** Indices to vectors with a 1 at each of them; the last axis of the indices goes. */
 export const multiHot = withOptions('multiHot', (x, numClasses: number) => {

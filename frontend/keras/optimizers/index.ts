@@ -247,13 +247,19 @@ class AdamaxClass extends Optimizer {
   slotNames(): readonly string[] {
     return ['m', 'u'];
   }
+  override get updatesTouchedRowsOnly(): boolean {
+    return this.api === 'legacy';
+  }
   protected update(u: UpdateContext): SymbolicTensor {
-    const m = ops.add(u.slot('m'), ops.multiply(ops.subtract(u.gradient, u.slot('m')), 1 - this.beta1));
-    const norm = ops.maximum(ops.multiply(u.slot('u'), this.beta2), ops.abs(u.gradient));
-    u.setSlot('m', m);
-    u.setSlot('u', norm);
+    const keep = (name: string, value: SymbolicTensor) => {
+      u.setSlot(name, u.touched ? ops.where(u.touched, value, u.slot(name)) : value);
+      return value;
+    };
+    const m = keep('m', ops.add(u.slot('m'), ops.multiply(ops.subtract(u.gradient, u.slot('m')), 1 - this.beta1)));
+    const norm = keep('u', ops.maximum(ops.multiply(u.slot('u'), this.beta2), ops.abs(u.gradient)));
     const rate = ops.divide(u.learningRate, ops.subtract(1, ops.power(this.beta1, u.step)));
-    return ops.subtract(u.parameters, ops.divide(ops.multiply(m, rate), ops.add(norm, this.epsilon)));
+    const value = ops.subtract(u.parameters, ops.divide(ops.multiply(m, rate), ops.add(norm, this.epsilon)));
+    return u.touched ? ops.where(u.touched, value, u.parameters) : value;
   }
   override getConfig(): JsonObject {
     return { ...super.getConfig(), beta_1: this.beta1, beta_2: this.beta2, epsilon: this.epsilon };
