@@ -1,6 +1,6 @@
 /** Arrays on the host: what users give (nested arrays, typed arrays with a shape, tensors) and what they get. */
-import { type DType, hostArray, isInteger, numbersOf, type TypedArray } from '../../ir/dtype.js';
-import { ShapeError, ValueError } from '../../ir/errors.js';
+import { type DType, dtypes, hostArray, isInteger, numbersOf, type TypedArray } from '../../ir/dtype.js';
+import { didYouMean, ShapeError, ValueError } from '../../ir/errors.js';
 import { sizeOf } from '../../ir/tensor-data.js';
 import { describe } from './utils/options.js';
 
@@ -23,6 +23,10 @@ export class Tensor {
   readonly shape: readonly number[];
   readonly dtype: DType;
   constructor(data: TypedArray | readonly number[], shape: readonly number[], dtype?: DType) {
+    if (!Array.isArray(shape) || !shape.every((d) => Number.isInteger(d) && d >= 0))
+      throw new ShapeError(`a tensor's shape must be a list of whole numbers, got ${Array.isArray(shape) ? `[${shape.join(', ')}]` : describe(shape)}`);
+    if (dtype !== undefined && !dtypes.includes(dtype))
+      throw new ValueError(`unknown dtype '${String(dtype)}'.${didYouMean(String(dtype), dtypes)} Known: ${dtypes.join(', ')}`);
     this.dtype = dtype ?? dtypeOfArray(data);
     if (data.length !== sizeOf(shape))
       throw new ShapeError(`a tensor of shape [${shape.join(', ')}] has ${sizeOf(shape)} elements, the data has ${data.length}`);
@@ -46,6 +50,8 @@ export class Tensor {
   }
   /** Rows [start, end) of the first axis, without a copy. */
   rows(start: number, end: number): Tensor {
+    if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start <= end && end <= (this.shape[0] ?? 0)))
+      throw new ShapeError(`rows: [${start}, ${end}) is not inside the ${this.shape[0] ?? 0} rows of a tensor of shape [${this.shape.join(', ')}]`);
     const row = sizeOf(this.shape.slice(1));
     return new Tensor(this.data.subarray(start * row, end * row), [end - start, ...this.shape.slice(1)], this.dtype);
   }
@@ -71,7 +77,7 @@ export class Tensor {
 /** A tensor from nested arrays, a typed array (with its shape), or `{ data, shape }`. Numbers become float32. */
 export function tensor(data: ArrayLikeInput, shape?: readonly number[], dtype?: DType): Tensor {
   const t = toTensor('tensor', data);
-  const d = dtype && dtype !== t.dtype ? numbersOf(hostArray(dtype, t.data)) : t.data;
+  const d = dtype && dtype !== t.dtype && dtypes.includes(dtype) ? numbersOf(hostArray(dtype, t.data)) : t.data;
   return new Tensor(d, shape ?? t.shape, dtype ?? t.dtype);
 }
 

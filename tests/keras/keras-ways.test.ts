@@ -14,6 +14,7 @@ import {
   Sequential,
   tensor,
 } from '../../frontend/keras/index.js';
+import type { ModelConfig } from '../../frontend/keras/models/functional.js';
 import type { JsonObject } from '../../frontend/keras/utils/serialization.js';
 
 const near = (actual: number, expected: number, tolerance = 1e-5) =>
@@ -167,8 +168,7 @@ test('calls of a model inside a model are counted from 1, but those of a Sequent
 
 test('initial states survive the configuration, as arguments of the call', async () => {
   const x = Input([4, 2], { name: 'x' });
-  const [y, h, c] = layers.LSTM(3, { returnSequences: true, returnState: true, name: 'first' })(x) as unknown as Parameters<typeof Model>[0]['outputs'] &
-    [never, never, never];
+  const [y, h, c] = layers.LSTM(3, { returnSequences: true, returnState: true, name: 'first' })(x) as unknown as ModelConfig['outputs'] & [never, never, never];
   const model = Model({ inputs: x, outputs: layers.LSTM(3, { name: 'second' })(y, { initialState: [h, c] }) });
   const config = JSON.stringify(model.getConfig());
   assert.match(config, /"kwargs":\{"initial_state":\[\{"class_name":"__keras_tensor__"/);

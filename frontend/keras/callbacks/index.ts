@@ -1,8 +1,8 @@
 /** tf.keras.callbacks: the protocol, and the callbacks that training here needs. */
-import { ValueError } from '../../../ir/errors.js';
+import { didYouMean, ValueError } from '../../../ir/errors.js';
 import type { Tensor } from '../tensor.js';
 import { callable } from '../utils/callable.js';
-import { describe, resolveOptions } from '../utils/options.js';
+import { describe, isPlainObject, numberBetween, oneOf, resolveOptions } from '../utils/options.js';
 import type { Semantics } from '../utils/serialization.js';
 
 export type Logs = Readonly<Record<string, number>>;
@@ -57,6 +57,24 @@ export type Callback = CallbackClass;
 /** Events and the arguments before the logs. */
 export type CallbackEvent = Exclude<{ [K in keyof CallbackClass]: K extends `on${string}` ? K : never }[keyof CallbackClass], undefined>;
 
+/** Names of the events. */
+const callbackEvents: readonly string[] = [
+  'onTrainBegin',
+  'onTrainEnd',
+  'onEpochBegin',
+  'onEpochEnd',
+  'onTrainBatchBegin',
+  'onTrainBatchEnd',
+  'onTestBegin',
+  'onTestEnd',
+  'onTestBatchBegin',
+  'onTestBatchEnd',
+  'onPredictBegin',
+  'onPredictEnd',
+  'onPredictBatchBegin',
+  'onPredictBatchEnd',
+] satisfies readonly CallbackEvent[];
+
 /** Records the logs of each epoch; what `fit` returns. */
 export class History extends CallbackClass {
   readonly epoch: number[] = [];
@@ -74,8 +92,12 @@ export class History extends CallbackClass {
 export class CallbackList {
   readonly list: readonly CallbackClass[];
   constructor(callbacks: readonly (CallbackClass | Partial<CallbackClass>)[], model: CallbackModel, params: CallbackParams) {
-    this.list = callbacks.map((c, i) => {
+    if (!Array.isArray(callbacks)) throw new ValueError(`'callbacks' must be a list of Callbacks, got ${describe(callbacks)}`);
+    this.list = callbacks.map((c: CallbackClass | Partial<CallbackClass>, i) => {
       if (typeof c !== 'object' || c === null) throw new ValueError(`callbacks[${i}] must be a Callback, got ${describe(c)}`);
+      for (const name of isPlainObject(c) ? Object.keys(c) : [])
+        if (/^on[A-Z_]/.test(name) && !callbackEvents.includes(name))
+          throw new ValueError(`callbacks[${i}]: there is no event '${name}'.${didYouMean(name, callbackEvents)} Events: ${callbackEvents.join(', ')}`);
       return c instanceof CallbackClass ? c : Object.assign(new CallbackClass(), c);
     });
     for (const c of this.list) {
@@ -127,6 +149,8 @@ class EarlyStoppingClass extends CallbackClass {
       restoreBestWeights: false,
       startFromEpoch: 0,
     }) as Required<EarlyStoppingOptions>;
+    oneOf('EarlyStopping', 'mode', this.options.mode, ['auto', 'min', 'max']);
+    for (const name of ['minDelta', 'patience', 'startFromEpoch'] as const) numberBetween('EarlyStopping', name, this.options[name], 0, Infinity);
   }
   private better(value: number, than: number): boolean {
     const { minDelta, mode, monitor } = this.options;
@@ -224,6 +248,9 @@ class ReduceLROnPlateauClass extends CallbackClass {
       cooldown: 0,
       minLr: 0,
     }) as Required<ReduceLROnPlateauOptions>;
+    oneOf('ReduceLROnPlateau', 'mode', this.options.mode, ['auto', 'min', 'max']);
+    for (const name of ['factor', 'patience', 'minDelta', 'cooldown', 'minLr'] as const)
+      numberBetween('ReduceLROnPlateau', name, this.options[name], 0, Infinity);
     if (this.options.factor >= 1) throw new ValueError(`ReduceLROnPlateau: 'factor' must be below 1, got ${this.options.factor}`);
   }
   private get down(): boolean {

@@ -3,7 +3,7 @@ import { ValueError } from '../../../ir/errors.js';
 import { sizeOf } from '../../../ir/tensor-data.js';
 import { type Callable, callable } from '../utils/callable.js';
 import { getRegisteredObject } from '../utils/custom-objects.js';
-import { oneOf, resolveOptions } from '../utils/options.js';
+import { finiteNumber, oneOf, resolveOptions } from '../utils/options.js';
 import { nextSeed, RandomStream } from '../utils/random.js';
 import { classNamed, getFrom, type JsonObject, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
 
@@ -85,6 +85,7 @@ class RandomUniformClass extends RandomInitializer {
   /** Uniform in [minval, maxval); defaults -0.05 and 0.05. */
   constructor(options?: Partial<{ minval: number; maxval: number } & SeedOptions>) {
     const o = resolveOptions<{ minval: number; maxval: number } & SeedOptions>('RandomUniform', [options], [], { minval: -0.05, maxval: 0.05, seed: null });
+    for (const name of ['minval', 'maxval'] as const) finiteNumber('RandomUniform', name, o[name]);
     super(o.seed);
     this.minval = o.minval;
     this.maxval = o.maxval;
@@ -109,6 +110,7 @@ class RandomNormalClass extends RandomInitializer {
   /** Normal with mean 0 and standard deviation 0.05 by default. */
   constructor(options?: Partial<NormalOptions>) {
     const o = resolveOptions<NormalOptions>('RandomNormal', [options], [], { mean: 0, stddev: 0.05, seed: null });
+    for (const name of ['mean', 'stddev'] as const) finiteNumber('RandomNormal', name, o[name]);
     super(o.seed);
     this.mean = o.mean;
     this.stddev = o.stddev;

@@ -9,7 +9,7 @@ import type { ConstraintIdentifier } from '../constraints.js';
 import type { InitializerIdentifier } from '../initializers/index.js';
 import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
-import { describe, oneOf, positiveInteger, resolveOptions } from '../utils/options.js';
+import { describe, isPlainObject, oneOf, positiveInteger, resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
 import { type CallArguments, dtypeOf, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 import { type KerasDType, KerasTensor, LayerNode } from './node.js';
@@ -67,6 +67,8 @@ export class InputLayerClass extends Layer {
 
 /** An input of a functional model. `Input([28, 28, 1])` and `Input({ shape: [28, 28, 1] })` are the same. */
 export function Input(shape: KerasShape | InputOptions, options: InputOptions = {}): KerasTensor {
+  if (shape !== undefined && !Array.isArray(shape) && !isPlainObject(shape))
+    throw new ValueError(`Input: expected a shape such as [28, 28, 1], or { shape }, got ${describe(shape)}`);
   return new InputLayerClass(Array.isArray(shape) ? { ...options, shape: shape as KerasShape } : (shape as InputOptions)).output;
 }
 

@@ -52,6 +52,10 @@ export abstract class LayerBase extends CallableObject {
     this.isTrainable = options.trainable ?? true;
     this.semantics = options.semantics ?? 'keras3';
     this.dtype = dtypeOf(className, options.dtype);
+    for (const name of ['inputShape', 'batchInputShape'] as const) {
+      const shape: unknown = options[name] ?? [];
+      if (!Array.isArray(shape)) throw new ValueError(`${this.className}: '${name}' must be a list such as [28, 28, 1], got ${describe(shape)}`);
+    }
     this.batchInputShape = options.batchInputShape ?? (options.inputShape ? [null, ...options.inputShape] : null);
     this.activityRegularizer = regularizers.get(options.activityRegularizer);
   }

@@ -8,7 +8,7 @@ import type { ConstraintIdentifier } from '../constraints.js';
 import * as initializers from '../initializers/index.js';
 import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
-import { resolveOptions } from '../utils/options.js';
+import { numberBetween, resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
 import { type CallArguments, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 import { type WeightFields, weightConfig, weightFields } from './weight-fields.js';
@@ -100,8 +100,8 @@ export class BatchNormalizationClass extends Layer {
     });
     super(o);
     this.axis = o.axis!;
-    this.momentum = o.momentum!;
-    this.epsilon = o.epsilon!;
+    this.momentum = numberBetween(this.className, 'momentum', o.momentum, 0, 1);
+    this.epsilon = numberBetween(this.className, 'epsilon', o.epsilon, 0, Infinity);
     this.center = o.center!;
     this.scale = o.scale!;
     this.fields = { beta: weightFields(o, 'beta'), gamma: weightFields(o, 'gamma') };
@@ -224,7 +224,7 @@ export class LayerNormalizationClass extends Layer {
     const o = resolveOptions<LayerNormalizationConfig>('LayerNormalization', [options], [], affineDefaults);
     super(o);
     this.axis = o.axis!;
-    this.epsilon = o.epsilon!;
+    this.epsilon = numberBetween(this.className, 'epsilon', o.epsilon, 0, Infinity);
     this.center = o.center!;
     this.scale = o.scale!;
     this.fields = { beta: weightFields(o, 'beta'), gamma: weightFields(o, 'gamma') };

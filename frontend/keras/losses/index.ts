@@ -4,8 +4,8 @@ import * as ops from '../backend/ops.js';
 import { runEagerly } from '../backend/run-eagerly.js';
 import { SymbolicTensor, type Trace } from '../backend/trace.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
-import { CallableObject, callable } from '../utils/callable.js';
-import { describe, oneOf, resolveOptions } from '../utils/options.js';
+import { CallableObject, callable, isClassOf } from '../utils/callable.js';
+import { describe, numberBetween, oneOf, resolveOptions } from '../utils/options.js';
 import {
   classNamed,
   configOfOptions,
@@ -50,6 +50,8 @@ export abstract class Loss extends CallableObject {
       'mean_with_sample_weight',
       'auto',
     ]);
+    const { labelSmoothing } = options as { readonly labelSmoothing?: unknown };
+    if (labelSmoothing !== undefined) numberBetween(this.className, 'labelSmoothing', labelSmoothing, 0, 1);
     this.semantics = options.semantics ?? 'keras3';
   }
   get className(): string {
@@ -266,7 +268,9 @@ class FunctionLoss extends Loss {
     super(fn.name || 'loss');
   }
   override call(target: SymbolicTensor, prediction: SymbolicTensor): SymbolicTensor {
-    const y = this.fn(target, prediction);
+    const y: unknown = this.fn(target, prediction);
+    if (!(y instanceof SymbolicTensor))
+      throw new ValueError(`the loss function '${this.name}' must return a tensor made by functions of ops, got ${describe(y)}`);
     return y.rank === 0 ? ops.reshape(y, [1]) : y;
   }
 }
@@ -322,6 +326,7 @@ export type LossIdentifier = string | Loss | LossFunction | SerializedObject;
 /** The loss that a name, a config, a function or an instance stands for. */
 export function get(id: LossIdentifier, semantics: Semantics = 'keras3'): Loss {
   if (id instanceof Loss) return id;
+  if (isClassOf(id, Loss)) return Reflect.construct(id, [{ semantics }]) as Loss;
   if (typeof id === 'function') return new FunctionLoss(id);
   if (typeof id === 'string') return registry.classes[classNamed(registry, id)]!({}, semantics);
   if (isSerialized(id)) return registry.classes[classNamed(registry, id.class_name)]!(optionsOfConfig(id.config ?? {}), semantics);

@@ -9,7 +9,7 @@ import { Variable } from '../backend/variable.js';
 import * as lossFunctions from '../losses/functions.js';
 import { squeezeOrExpand } from '../losses/reduction.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
-import { callable } from '../utils/callable.js';
+import { callable, isClassOf } from '../utils/callable.js';
 import { autoName } from '../utils/naming.js';
 import { describe, resolveOptions } from '../utils/options.js';
 import {
@@ -365,8 +365,14 @@ function resolved(kind: 'Accuracy' | 'Crossentropy', target: Shape, prediction: 
  */
 export function get(id: MetricIdentifier, target: Shape, prediction: Shape, semantics: Semantics = 'keras3'): Metric {
   if (id instanceof Metric) return id;
+  if (isClassOf(id, Metric)) return Reflect.construct(id, [{ semantics }]) as Metric;
   if (typeof id === 'function') {
-    const cls = meanOf(id.name || 'Metric', id.name || 'metric', (t, p) => id(t, p));
+    const cls = meanOf(id.name || 'Metric', id.name || 'metric', (t, p) => {
+      const y: unknown = id(t, p);
+      if (!(y instanceof SymbolicTensor))
+        throw new ValueError(`the metric function '${id.name}' must return a tensor made by functions of ops, got ${describe(y)}`);
+      return y;
+    });
     return new cls({ semantics });
   }
   if (typeof id === 'string') {

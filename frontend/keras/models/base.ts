@@ -16,7 +16,7 @@ import { HostLayer, isHostTensor } from '../layers/preprocessing/host.js';
 import type { Metric } from '../metrics/index.js';
 import type { LoadWeightsOptions, SaveOptions } from '../saving/options.js';
 import { type ArrayLikeInput, Tensor, toTensor } from '../tensor.js';
-import { resolveOptions } from '../utils/options.js';
+import { describe, resolveOptions } from '../utils/options.js';
 import { type Semantics, type SerializedObject, writtenFor } from '../utils/serialization.js';
 import type { DataArgument } from './data.js';
 import * as loops from './loops.js';
@@ -156,6 +156,7 @@ export abstract class ModelBase extends ModelCore {
   }
   /** Sets all weights, in the order of `weights`. */
   setWeights(weights: readonly ArrayLikeInput[]): void {
+    if (!Array.isArray(weights)) throw new ValueError(`setWeights: expected a list of arrays as getWeights gives it, got ${describe(weights)}`);
     const values = weights.map((w, i) => toTensor(`setWeights: weights[${i}]`, w));
     const mine = this.weights;
     if (values.length !== mine.length) throw new ValueError(`setWeights: model '${this.name}' has ${mine.length} weights, got ${values.length}`);

@@ -4,7 +4,7 @@ import { didYouMean, ValueError } from '../../../ir/errors.js';
 import * as losses from '../losses/index.js';
 import * as metrics from '../metrics/index.js';
 import type { Optimizer, OptimizerIdentifier } from '../optimizers/index.js';
-import { describe, isPlainObject } from '../utils/options.js';
+import { describe, finiteNumber, isPlainObject } from '../utils/options.js';
 import { isSerialized, type Semantics } from '../utils/serialization.js';
 import type { DeviceOption } from './device-option.js';
 
@@ -59,6 +59,11 @@ export interface ResolvedMetrics {
   readonly all: readonly metrics.Metric[];
 }
 
+const perOutput = (weights: unknown): unknown => {
+  if (Array.isArray(weights) || isPlainObject(weights)) return weights;
+  throw new ValueError(`compile: 'lossWeights' must be a list of numbers or an object by output names, got ${describe(weights)}`);
+};
+
 export class Compiled {
   readonly losses: readonly (losses.Loss | null)[];
   readonly lossWeights: readonly number[];
@@ -76,7 +81,10 @@ export class Compiled {
   ) {
     this.losses = this.spread('loss', given.loss, (x) => (Array.isArray(x) ? null : losses.get(x as losses.LossIdentifier, semantics)));
     const weights = given.lossWeights;
-    this.lossWeights = weights === null ? outputNames.map(() => 1) : this.spread('lossWeights', weights, (x) => Number(x)).map((w) => w ?? 1);
+    this.lossWeights =
+      weights === null
+        ? outputNames.map(() => 1)
+        : this.spread('lossWeights', perOutput(weights), (x) => finiteNumber('compile', 'lossWeights', x)).map((w) => w ?? 1);
     for (const what of ['metrics', 'weightedMetrics'] as const) {
       // unknown names are errors here, not at the first batch
       for (const id of this.metricLists(given[what], what).flat()) if (typeof id === 'string') metrics.get(id, [1, 2], [1, 2], semantics);

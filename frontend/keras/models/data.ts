@@ -6,7 +6,7 @@ import type { Layer } from '../layers/layer.js';
 import type { Loss } from '../losses/index.js';
 import { type HostArray, type NestedStrings, type StringTensor, toStringTensor } from '../strings.js';
 import { type ArrayLikeInput, firstNonFinite, Tensor, toTensor } from '../tensor.js';
-import { describe, isPlainObject } from '../utils/options.js';
+import { describe, finiteNumber, isPlainObject } from '../utils/options.js';
 import type { Feed, InputSpec } from './base.js';
 import type { ArraySpec, DataSpec, Form } from './programs.js';
 
@@ -186,6 +186,12 @@ export function weightArrays(
 
 /** The weight of each sample's class, 1 for classes without one. Targets are class numbers or one-hot rows. */
 function classWeights(what: string, weights: Readonly<Record<number, number>>, y: Tensor): Tensor {
+  if (!isPlainObject(weights) && !Array.isArray(weights))
+    throw new ValueError(`${what}: 'classWeight' must be an object with a weight for each class number such as { 0: 1, 1: 2.5 }, got ${describe(weights)}`);
+  for (const [c, w] of Object.entries(weights)) {
+    if (!/^\d+$/.test(c)) throw new ValueError(`${what}: 'classWeight' names the class '${c}', expected whole numbers from 0`);
+    finiteNumber(what, `classWeight[${c}]`, w);
+  }
   const classes = y.rank === 2 ? y.shape[1]! : 1;
   if (y.rank > 2) throw new ValueError(`${what}: 'classWeight' needs targets of rank 1 or 2, got shape ${kerasShapeText(y.shape)}`);
   const out = Float32Array.from({ length: y.shape[0]! }, (_, i) => {

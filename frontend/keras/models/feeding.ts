@@ -70,11 +70,11 @@ export function openSizes(model: ModelBase, d: Pick<DataSet, 'x'>): Record<strin
 }
 
 /** The batch size that a run uses: that of the model where it is fixed. */
-export function batchFor(what: string, model: ModelBase, wanted: number | undefined, count: number): number {
+export function batchFor(what: string, model: ModelBase, wanted: number | undefined, count: number, option = 'batchSize'): number {
   const fixed = model.inputSpecs[0]!.shape[0] ?? null;
-  const batch = wanted === undefined ? (fixed ?? 32) : positiveInteger(what, 'batchSize', wanted);
+  const batch = wanted === undefined ? (fixed ?? 32) : positiveInteger(what, option, wanted);
   if (fixed === null) return Math.min(batch, count);
-  if (batch !== fixed) throw new ValueError(`${what}: the model has the fixed batch size ${fixed}, got batchSize ${batch}`);
+  if (batch !== fixed) throw new ValueError(`${what}: the model has the fixed batch size ${fixed}, got ${option} ${batch}`);
   if (count % fixed !== 0)
     throw new ValueError(`${what}: the model has the fixed batch size ${fixed}: the number of samples (${count}) must be a multiple of it`);
   return batch;

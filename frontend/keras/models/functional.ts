@@ -93,9 +93,8 @@ const keysOf = (x: unknown): readonly string[] | null => (isPlainObject(x) ? Obj
 
 const tensorList = (what: string, x: unknown): readonly KerasTensor[] => {
   const list = (Array.isArray(x) ? x : (keysOf(x)?.map((k) => (x as Record<string, unknown>)[k]) ?? [x])) as unknown[];
-  const bad = list.find((t) => !(t instanceof KerasTensor));
-  if (list.length === 0 || bad !== undefined)
-    throw new ValueError(`Model: '${what}' must be one or more outputs of Input or of layers, got ${describe(bad ?? 'nothing')}`);
+  const bad = list.length === 0 ? [x] : list.filter((t) => !(t instanceof KerasTensor));
+  if (bad.length > 0) throw new ValueError(`Model: '${what}' must be one or more outputs of Input or of layers, got ${describe(bad[0])}`);
   return list as KerasTensor[];
 };
 
@@ -294,8 +293,9 @@ export class FunctionalClass extends ModelBase {
 const byKeys = (keys: readonly string[] | null, list: Json[]): Json => (keys ? Object.fromEntries(keys.map((k, i) => [k, list[i]!])) : list);
 
 export interface ModelConstructor {
-  /** A functional model: `Model({ inputs, outputs })`. */
+  /** A functional model: `Model({ inputs, outputs })`, or `Model(inputs, outputs, { name })`. */
   (config: ModelConfig): FunctionalClass;
+  (inputs: ModelConfig['inputs'], outputs: ModelConfig['outputs'], options?: Omit<ModelConfig, 'inputs' | 'outputs'>): FunctionalClass;
   /** With `new`, as a functional model; as a base class with `super({ name })`, for models with a `call` of their own. */
   new (config?: ModelConfig | LayerOptions): ModelBase;
   readonly prototype: ModelBase;
@@ -303,6 +303,15 @@ export interface ModelConstructor {
 }
 
 const isFunctional = (config: unknown): config is ModelConfig => isPlainObject(config) && 'inputs' in config && 'outputs' in config;
+
+/** What `Model` was called with, as one object. */
+function configOf(args: readonly unknown[]): ModelConfig {
+  const [first, outputs, options] = args;
+  if (outputs === undefined && (isPlainObject(first) || first === undefined)) return (first ?? {}) as unknown as ModelConfig;
+  if (options !== undefined && !isPlainObject(options))
+    throw new ValueError(`Model: the options must be an object such as { name: 'x' }, got ${describe(options)}`);
+  return { ...(options as Partial<ModelConfig>), inputs: first, outputs } as ModelConfig;
+}
 
 /** As Keras does it: a class of one's own that is given inputs and outputs becomes a functional model. */
 function injectFunctional(cls: { readonly prototype: object }): void {
@@ -316,9 +325,9 @@ function injectFunctional(cls: { readonly prototype: object }): void {
 
 /** The class `Model`: a functional model where it has inputs and outputs, the base of subclassed models elsewhere. Every model is an instance of it. */
 export const Model: ModelConstructor = new Proxy(SubclassedClass, {
-  apply: (_target, _self, [config]: [ModelConfig]) => new FunctionalClass(config),
-  construct: (target, args: [ModelConfig | LayerOptions | undefined], newTarget: { readonly prototype: object }) => {
-    if (newTarget === Model) return new FunctionalClass((args[0] ?? {}) as ModelConfig);
+  apply: (_target, _self, args: readonly unknown[]) => new FunctionalClass(configOf(args)),
+  construct: (target, args: readonly unknown[], newTarget: { readonly prototype: object }) => {
+    if (newTarget === Model) return new FunctionalClass(configOf(args));
     if (!isFunctional(args[0])) return Reflect.construct(target, args, newTarget as never) as SubclassedClass;
     injectFunctional(newTarget);
     return Reflect.construct(FunctionalClass, args, newTarget as never) as FunctionalClass;

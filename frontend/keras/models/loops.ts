@@ -4,7 +4,7 @@
 import { ValueError } from '../../../ir/errors.js';
 import { type CallbackClass, CallbackList, History, type Logs } from '../callbacks/index.js';
 import type { Tensor } from '../tensor.js';
-import { positiveInteger, resolveOptions } from '../utils/options.js';
+import { describe, numberBetween, positiveInteger, resolveOptions, truth } from '../utils/options.js';
 import type { ModelBase } from './base.js';
 import { type DataArgument, type DataSet, dataSpec, rowsOf } from './data.js';
 import type { ResidentData } from './executor.js';
@@ -143,11 +143,16 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   const epochs = positiveInteger('fit', 'epochs', o.epochs);
   const residentBytes = bytesLimit('fit', o.residentBytes);
   let train = dataSet('fit', model, x, y, o.sampleWeight, o.classWeight, 'train');
+  const initialEpoch = numberBetween('fit', 'initialEpoch', o.initialEpoch, 0, Infinity);
+  const validationFreq = positiveInteger('fit', 'validationFreq', o.validationFreq);
+  const shuffle = truth('fit', 'shuffle', o.shuffle);
+  numberBetween('fit', 'validationSplit', o.validationSplit, 0, 1, true);
+  if (o.validationData !== null && !Array.isArray(o.validationData))
+    throw new ValueError(`fit: 'validationData' must be [x, y] or [x, y, sampleWeight], got ${describe(o.validationData)}`);
   let validation: DataSet | null = o.validationData
     ? dataSet('fit: validationData', model, o.validationData[0], o.validationData[1], o.validationData[2] ?? null, null, 'evaluate')
     : null;
   if (!validation && o.validationSplit > 0) {
-    if (!(o.validationSplit < 1)) throw new ValueError(`fit: 'validationSplit' must be at least 0 and below 1, got ${o.validationSplit}`);
     const at = Math.floor(train.count * (1 - o.validationSplit));
     if (at === 0 || at === train.count)
       throw new ValueError(
@@ -161,11 +166,19 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   if (isFirst && model.deviceWasChosen && verbose > 0) standardOutput().write(`device: ${session.executor.description}\n`);
   const history = new History();
   const steps = Math.ceil(train.count / batch);
+  if (!Array.isArray(o.callbacks)) throw new ValueError(`fit: 'callbacks' must be a list of Callbacks, got ${describe(o.callbacks)}`);
   const callbacks = new CallbackList([...o.callbacks, history], model, { epochs, steps, verbose });
   const out = standardOutput();
   const trained = await loadData(session, model, 'train', train, batch, residentBytes);
   const tested = validation
-    ? await loadData(session, model, 'evaluate', validation, batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count), residentBytes)
+    ? await loadData(
+        session,
+        model,
+        'evaluate',
+        validation,
+        batchFor('fit', model, o.validationBatchSize ?? o.batchSize, validation.count, o.validationBatchSize === null ? 'batchSize' : 'validationBatchSize'),
+        residentBytes,
+      )
     : null;
   const stream = model.shuffleStream;
   const watchesBatches = callbacks.has('onTrainBatchBegin', 'onTrainBatchEnd');
@@ -173,10 +186,10 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
   let logs: Record<string, number> = {};
   try {
     await callbacks.emit('onTrainBegin', {});
-    for (let epoch = o.initialEpoch; epoch < epochs && !model.stopTraining; epoch++) {
+    for (let epoch = initialEpoch; epoch < epochs && !model.stopTraining; epoch++) {
       await callbacks.emit('onEpochBegin', epoch, {});
       if (verbose > 0 && epochs > 1) out.write(`Epoch ${epoch + 1}/${epochs}\n`);
-      const order = o.shuffle ? stream.permutation(train.count) : Int32Array.from({ length: train.count }, (_, i) => i);
+      const order = shuffle ? stream.permutation(train.count) : Int32Array.from({ length: train.count }, (_, i) => i);
       if (trained.stream) trained.stream.order = order;
       else if (trained.resident.order) session.executor.rewrite(trained.resident.order, 'int32', order);
       else trained.resident.order = session.executor.upload('int32', [train.count], order);
@@ -199,7 +212,7 @@ export async function fit(model: ModelBase, x: DataArgument, y: DataArgument | n
         },
       });
       logs = await readLogs(session, model, 'train');
-      if (tested && (epoch + 1) % o.validationFreq === 0) {
+      if (tested && (epoch + 1) % validationFreq === 0) {
         const results = await test(session, model, tested, callbacks);
         for (const [name, value] of Object.entries(results)) logs[`val_${name}`] = value;
       }

@@ -9,7 +9,7 @@ import { tracked, unique } from '../layers/tracking.js';
 import * as optimizers from '../optimizers/index.js';
 import type { HostArray } from '../strings.js';
 import { autoName } from '../utils/naming.js';
-import { resolveOptions } from '../utils/options.js';
+import { positiveInteger, resolveOptions, truth } from '../utils/options.js';
 import { nextSeed, type RandomState, RandomStream } from '../utils/random.js';
 import { Compiled, type CompileOptions, compileDefaults } from './compiled.js';
 import { type DeviceOption, openExecutor } from './device-option.js';
@@ -135,6 +135,8 @@ export abstract class ModelCore extends Layer {
   /** Sets optimizer, loss and metrics. Weights stay as they are; the optimizer starts anew. */
   compile(options: CompileOptions = {}): void {
     const o = resolveOptions<Required<CompileOptions>>('compile', [options], [], compileDefaults);
+    positiveInteger('compile', 'stepsPerExecution', o.stepsPerExecution);
+    truth('compile', 'runEagerly', o.runEagerly);
     const optimizer = optimizers.get(o.optimizer, this.semantics === 'keras2' ? 'keras2' : 'keras3');
     const resolve = (names: readonly string[]) => new Compiled(optimizer, o, names, this.semantics);
     this.compiledWith = resolve(this.hasInputs ? this.outputNames : this.impliedOutputNames(o.loss));

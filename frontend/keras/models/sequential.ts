@@ -41,6 +41,8 @@ export class SequentialClass extends ModelBase {
   add(layer: Layer | KerasTensor): void {
     const added = layer instanceof KerasTensor ? layer.history.node.layer : layer;
     if (!(added instanceof Layer)) throw new ValueError(`Sequential: expected a layer, got ${describe(added)}`);
+    if (layer instanceof KerasTensor && !(added instanceof InputLayerClass))
+      throw new ValueError(`Sequential: expected a layer, got the output of '${added.name}': pass the layer itself, without calling it`);
     if (added instanceof InputLayerClass) {
       if (this.sublayers.length > 0 || this.inputLayer) throw new ValueError(`Sequential: the input '${added.name}' must come first`);
       this.inputLayer = added;

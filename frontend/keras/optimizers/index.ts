@@ -2,8 +2,8 @@
 import { ValueError } from '../../../ir/errors.js';
 import * as ops from '../backend/ops.js';
 import type { SymbolicTensor } from '../backend/trace.js';
-import { callable } from '../utils/callable.js';
-import { describe, resolveOptions } from '../utils/options.js';
+import { callable, isClassOf } from '../utils/callable.js';
+import { describe, isPlainObject, numberBetween, resolveOptions, truth } from '../utils/options.js';
 import { classNamed, isSerialized, type JsonObject, optionsOfConfig, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
 import { inertOptimizerOptions, Optimizer, type OptimizerApi, type OptimizerOptions, optimizerDefaults, type UpdateContext } from './optimizer.js';
 import * as schedules from './schedules.js';
@@ -28,9 +28,8 @@ class SGDClass extends Optimizer {
       nesterov: false,
     });
     super('sgd', o);
-    this.momentum = o.momentum ?? 0;
-    this.nesterov = o.nesterov ?? false;
-    if (!(this.momentum >= 0 && this.momentum <= 1)) throw new ValueError(`SGD: 'momentum' must be between 0 and 1, got ${this.momentum}`);
+    this.momentum = numberBetween('SGD', 'momentum', o.momentum ?? 0, 0, 1);
+    this.nesterov = truth('SGD', 'nesterov', o.nesterov ?? false);
   }
   // the SGD of Keras 2 keeps its momentum vectors even when momentum is 0
   slotNames(): readonly string[] {
@@ -82,10 +81,10 @@ class RMSpropClass extends Optimizer {
       centered: false,
     });
     super('rmsprop', o);
-    this.rho = o.rho!;
-    this.momentum = o.momentum!;
-    this.epsilon = o.epsilon!;
-    this.centered = o.centered!;
+    this.rho = numberBetween('RMSprop', 'rho', o.rho, 0, 1);
+    this.momentum = numberBetween('RMSprop', 'momentum', o.momentum, 0, 1);
+    this.epsilon = numberBetween('RMSprop', 'epsilon', o.epsilon, 0, Infinity);
+    this.centered = truth('RMSprop', 'centered', o.centered);
   }
   slotNames(): readonly string[] {
     return ['velocity', ...(this.momentum > 0 ? ['momentum'] : []), ...(this.centered ? ['average_gradient'] : [])];
@@ -143,12 +142,10 @@ class AdamClass extends Optimizer {
       amsgrad: false,
     });
     super('adam', o);
-    this.beta1 = o.beta1!;
-    this.beta2 = o.beta2!;
-    this.epsilon = o.epsilon!;
-    this.amsgrad = o.amsgrad!;
-    for (const name of ['beta1', 'beta2'] as const)
-      if (!(this[name] >= 0 && this[name] < 1)) throw new ValueError(`Adam: '${name}' must be at least 0 and below 1, got ${this[name]}`);
+    this.beta1 = numberBetween('Adam', 'beta1', o.beta1, 0, 1, true);
+    this.beta2 = numberBetween('Adam', 'beta2', o.beta2, 0, 1, true);
+    this.epsilon = numberBetween('Adam', 'epsilon', o.epsilon, 0, Infinity);
+    this.amsgrad = truth('Adam', 'amsgrad', o.amsgrad);
   }
   slotNames(): readonly string[] {
     return this.amsgrad ? ['m', 'v', 'vhat'] : ['m', 'v'];
@@ -200,8 +197,8 @@ class AdagradClass extends Optimizer {
       epsilon: 1e-7,
     });
     super('adagrad', o);
-    this.initialAccumulatorValue = o.initialAccumulatorValue!;
-    this.epsilon = o.epsilon!;
+    this.initialAccumulatorValue = numberBetween('Adagrad', 'initialAccumulatorValue', o.initialAccumulatorValue, 0, Infinity);
+    this.epsilon = numberBetween('Adagrad', 'epsilon', o.epsilon, 0, Infinity);
   }
   slotNames(): readonly string[] {
     return ['accumulator'];
@@ -240,9 +237,9 @@ class AdamaxClass extends Optimizer {
       epsilon: 1e-7,
     });
     super('adamax', o);
-    this.beta1 = o.beta1!;
-    this.beta2 = o.beta2!;
-    this.epsilon = o.epsilon!;
+    this.beta1 = numberBetween('Adamax', 'beta1', o.beta1, 0, 1, true);
+    this.beta2 = numberBetween('Adamax', 'beta2', o.beta2, 0, 1, true);
+    this.epsilon = numberBetween('Adamax', 'epsilon', o.epsilon, 0, Infinity);
   }
   slotNames(): readonly string[] {
     return ['m', 'u'];
@@ -269,6 +266,8 @@ class AdamaxClass extends Optimizer {
 /** `Adam(0.01)`, `Adam(0.01, { beta1: 0.8 })`, `Adam({ learningRate: 0.01 })`. */
 function rateFirst(rate: unknown, options: OptimizerOptions | undefined): [object | undefined] {
   const isRate = typeof rate === 'number' || rate instanceof schedules.LearningRateSchedule;
+  if (options !== undefined && !isPlainObject(options))
+    throw new ValueError(`an optimizer's second argument must be an options object such as { momentum: 0.9 }, got ${describe(options)}`);
   if (!isRate && rate !== undefined && options !== undefined)
     throw new ValueError(`an optimizer's first argument must be the learning rate or an options object, got ${describe(rate)}`);
   return [isRate ? { learningRate: rate, ...options } : ((rate as object | undefined) ?? options)];
@@ -306,6 +305,7 @@ export function get(id: OptimizerIdentifier, api: OptimizerApi = 'keras3'): Opti
     const found = id.module?.includes('legacy') ? 'legacy' : api;
     return registry.classes[classNamed(registry, id.class_name)]!({ ...o, api: found }, 'keras3');
   }
+  if (isClassOf(id, Optimizer)) return get(Reflect.construct(id, [{ api }]) as Optimizer, api);
   throw new ValueError(`an optimizer must be a name, a config or an instance, got ${describe(id)}`);
 }
 

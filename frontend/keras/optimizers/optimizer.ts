@@ -7,7 +7,7 @@ import type { StateView, Value } from '../../../ir/graph.js';
 import * as ops from '../backend/ops.js';
 import { iterationSlot, type SymbolicTensor, type Trace } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
-import { describe } from '../utils/options.js';
+import { describe, finiteNumber, numberBetween, positiveInteger } from '../utils/options.js';
 import { isSerialized, type Json, type JsonObject, type SerializedObject } from '../utils/serialization.js';
 import * as schedules from './schedules.js';
 
@@ -105,16 +105,17 @@ export abstract class Optimizer {
     this.schedule = rate instanceof schedules.LearningRateSchedule ? rate : isSerialized(rate) ? schedules.deserialize(rate) : null;
     this.rate = this.schedule ? 0 : checkedRate(this.className, rate);
     this.api = options.api ?? 'keras3';
-    this.weightDecay = options.weightDecay || null;
+    this.weightDecay = finiteNumber(this.className, 'weightDecay', options.weightDecay ?? 0) || null;
     this.clipnorm = positive('clipnorm');
     this.clipvalue = positive('clipvalue');
     this.globalClipnorm = positive('globalClipnorm');
     if ([this.clipnorm, this.clipvalue, this.globalClipnorm].filter((x) => x !== null).length > 1)
       throw new ValueError(`${this.className}: only one of clipnorm, clipvalue and globalClipnorm may be given`);
     this.useEma = options.useEma ?? false;
-    this.emaMomentum = options.emaMomentum ?? 0.99;
-    this.emaOverwriteFrequency = this.useEma ? (options.emaOverwriteFrequency ?? null) : null;
-    this.decay = options.decay ?? 0;
+    this.emaMomentum = numberBetween(this.className, 'emaMomentum', options.emaMomentum ?? 0.99, 0, 1);
+    const frequency = options.emaOverwriteFrequency ?? null;
+    this.emaOverwriteFrequency = this.useEma && frequency !== null ? positiveInteger(this.className, 'emaOverwriteFrequency', frequency) : null;
+    this.decay = numberBetween(this.className, 'decay', options.decay ?? 0, 0, Infinity);
   }
 
   get className(): string {

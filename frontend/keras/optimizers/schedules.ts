@@ -3,7 +3,7 @@ import { ValueError } from '../../../ir/errors.js';
 import * as ops from '../backend/ops.js';
 import type { SymbolicTensor } from '../backend/trace.js';
 import { callable } from '../utils/callable.js';
-import { resolveOptions } from '../utils/options.js';
+import { describe, finiteNumber, resolveOptions } from '../utils/options.js';
 import { configOfOptions, getFrom, type Json, type JsonObject, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
 
 /** Base class: `call` gives the rate for a float32 step, counted from 0. */
@@ -15,6 +15,16 @@ export abstract class LearningRateSchedule {
     // Keras 3 does not read a name that is None
     return configOfOptions(Object.fromEntries(Object.entries(this.options).filter(([key, value]) => key !== 'name' || value !== null)));
   }
+}
+
+/** Numbers must be numbers, and a decay takes some steps. */
+function checked<T extends object>(what: string, o: T): T {
+  for (const [name, x] of Object.entries(o)) {
+    if (name === 'name' || typeof x === 'boolean' || (x === null && name === 'warmupTarget')) continue;
+    finiteNumber(what, name, x);
+    if (name === 'decaySteps' && !(x > 0)) throw new ValueError(`${what}: 'decaySteps' must be above 0, got ${x}`);
+  }
+  return o;
 }
 
 interface DecayOptions {
@@ -43,6 +53,7 @@ class ExponentialDecayClass extends LearningRateSchedule {
       staircase: false,
       name: null,
     });
+    checked('ExponentialDecay', o);
     super({ ...o });
     this.o = o;
   }
@@ -60,6 +71,7 @@ class InverseTimeDecayClass extends LearningRateSchedule {
       staircase: false,
       name: null,
     });
+    checked('InverseTimeDecay', o);
     super({ ...o });
     this.o = o;
   }
@@ -80,6 +92,15 @@ class PiecewiseConstantDecayClass extends LearningRateSchedule {
   /** values[0] up to and including step boundaries[0], and so on. */
   constructor(boundaries: readonly number[] | PiecewiseOptions, values?: readonly number[], options?: { name?: string | null }) {
     const o = resolveOptions<PiecewiseOptions>('PiecewiseConstantDecay', [boundaries, values, options], ['boundaries', 'values'], { name: null });
+    for (const [name, list] of [
+      ['boundaries', o.boundaries],
+      ['values', o.values],
+    ] as const) {
+      if (!Array.isArray(list)) throw new ValueError(`PiecewiseConstantDecay: '${name}' must be a list of numbers, got ${describe(list)}`);
+      list.forEach((x, i) => finiteNumber('PiecewiseConstantDecay', `${name}[${i}]`, x));
+    }
+    if (o.boundaries.some((b, i) => i > 0 && b <= o.boundaries[i - 1]!))
+      throw new ValueError(`PiecewiseConstantDecay: 'boundaries' must ascend, got [${o.boundaries.join(', ')}]`);
     if (o.values.length !== o.boundaries.length + 1)
       throw new ValueError(
         `PiecewiseConstantDecay: expected one value more than boundaries, got ${o.values.length} values and ${o.boundaries.length} boundaries`,
@@ -113,6 +134,7 @@ class PolynomialDecayClass extends LearningRateSchedule {
       cycle: false,
       name: null,
     });
+    checked('PolynomialDecay', o);
     super({ ...o });
     this.o = o as Required<PolynomialOptions>;
   }
@@ -150,6 +172,7 @@ class CosineDecayClass extends LearningRateSchedule {
       warmupSteps: 0,
       name: null,
     });
+    checked('CosineDecay', o);
     super({ ...o });
     this.o = o as Required<CosineOptions>;
   }

@@ -7,7 +7,7 @@ import type { DeserializeOptions } from '../layers/serialization.js';
 import type { ModelBase } from '../models/base.js';
 import { modelFromConfig } from '../models/serialization.js';
 import { SubclassedClass } from '../models/subclassed.js';
-import { resolveOptions } from '../utils/options.js';
+import { describe, resolveOptions } from '../utils/options.js';
 import type { Semantics, SerializedObject } from '../utils/serialization.js';
 import { applyAll, applyExtra, applySavedOptimizer, applyWeights } from './apply.js';
 import { npzFormat, safetensorsFormat } from './arrays-format.js';
@@ -98,8 +98,15 @@ export async function modelFromYaml(text: string, options: DeserializeOptions = 
   return modelFromConfig((await parseYaml('the configuration', text)) as SerializedObject, options);
 }
 
+/** The name that the ending of a target is taken from. */
+function nameOf(what: string, target: FileTarget): string {
+  const name: unknown = typeof target === 'string' ? target : (target as Exclude<FileTarget, string> | undefined)?.name;
+  if (typeof name === 'string') return name;
+  throw new ValueError(`${what}: expected a path, or a target such as download('m.keras') or inMemory('m.keras'), got ${describe(target)}`);
+}
+
 function chosenFormat(what: string, target: FileTarget, o: SaveOptions, part: FilePart): ModelFormat {
-  const name = typeof target === 'string' ? target : target.name;
+  const name = nameOf(what, target);
   // as in Keras 2, weights at a path without an ending of another format are a checkpoint of TensorFlow
   const format = o.format ? formatNamed(o.format) : (formatOfName(name) ?? (part === 'weights' ? checkpointFormat : null));
   if (!format)
@@ -134,7 +141,7 @@ export async function saveModel(model: ModelBase, target: FileTarget, options: S
     throw new UnsupportedError(
       `save: model '${model.name}' is of the class ${model.className}, whose call a file cannot hold: save its weights with saveWeights, and make the model in code before loadWeights`,
     );
-  const format = options.format ? formatNamed(options.format) : formatOfName(typeof target === 'string' ? target : target.name);
+  const format = options.format ? formatNamed(options.format) : formatOfName(nameOf('save', target));
   await write('save', model, target, options, format && !format.parts.includes('model') && format.parts.includes('config') ? 'config' : 'model');
 }
 /** See `model.saveWeights`. */

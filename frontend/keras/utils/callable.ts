@@ -12,6 +12,10 @@ export function callable<C extends AnyClass>(cls: C): Callable<C> {
   }) as Callable<C>;
 }
 
+/** Whether x is a class (wrapped or not) of which instances are objects of `base`: Keras takes classes where it takes instances, too. */
+export const isClassOf = (x: unknown, base: AnyClass): x is new (...args: unknown[]) => object =>
+  typeof x === 'function' && typeof x.prototype === 'object' && x.prototype instanceof base;
+
 /** An object that is a function: calling it calls its `apply`. */
 export class CallableObject {
   constructor() {

@@ -42,6 +42,7 @@ export function resolveOptions<T extends object>(what: string, args: readonly un
   const known: string[] = [...required, ...Object.keys(defaults)];
   for (const [key, value] of Object.entries(options ?? {})) {
     if (!known.includes(key)) throw new ValueError(`${what}: unknown option '${key}'.${didYouMean(key, known)} Known options: ${known.join(', ')}`);
+    if (typeof defaults[key as keyof T] === 'boolean' && value !== null && value !== undefined) truth(what, key, value);
     if (value !== undefined) given[key] = value;
   }
   for (const name of required) {
@@ -55,7 +56,11 @@ export function describe(x: unknown): string {
   if (x === null || x === undefined) return String(x);
   if (Array.isArray(x)) return `an array of ${x.length}`;
   if (typeof x === 'string') return `'${x}'`;
-  if (typeof x === 'object' || typeof x === 'function') return `a ${x.constructor?.name ?? 'object'}`;
+  if (typeof x === 'function' && typeof x.prototype === 'object') return `the class ${x.name}`;
+  if (typeof x === 'object' || typeof x === 'function') {
+    const name = x.constructor?.name ?? 'object';
+    return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
+  }
   return String(x);
 }
 
@@ -79,9 +84,21 @@ export function integerList(what: string, name: string, x: unknown, rank: number
 /** One of a few words. */
 export function oneOf<T extends string>(what: string, name: string, x: unknown, words: readonly T[]): T {
   if (typeof x === 'string' && (words as readonly string[]).includes(x.toLowerCase())) return x.toLowerCase() as T;
-  throw new ValueError(
-    `${what}: '${name}' must be ${words.map((w) => `'${w}'`).join(' or ')}, got ${describe(x)}.${typeof x === 'string' ? didYouMean(x, words) : ''}`,
-  );
+  const suggestion = typeof x === 'string' ? didYouMean(x, words) : '';
+  throw new ValueError(`${what}: '${name}' must be ${words.map((w) => `'${w}'`).join(' or ')}, got ${describe(x)}${suggestion && `.${suggestion}`}`);
+}
+
+/** Checks a number argument with bounds, which belong to the range unless `open`: then the upper one does not. */
+export function numberBetween(what: string, name: string, x: unknown, low: number, high: number, open = false): number {
+  if (typeof x === 'number' && x >= low && (open ? x < high : x <= high)) return x;
+  const range = high === Infinity ? `a number of at least ${low}` : open ? `at least ${low} and below ${high}` : `between ${low} and ${high}`;
+  throw new ValueError(`${what}: '${name}' must be ${range}, got ${describe(x)}`);
+}
+
+/** Checks an argument that is true or false. */
+export function truth(what: string, name: string, x: unknown): boolean {
+  if (typeof x !== 'boolean') throw new ValueError(`${what}: '${name}' must be true or false, got ${describe(x)}`);
+  return x;
 }
 
 /** Checks a finite number argument. */

@@ -1,10 +1,13 @@
 /** Seeded random numbers on the host: initial weights and the order of samples. Threefry-2x32 in counter mode, like the graph's random bits. */
+import { ValueError } from '../../../ir/errors.js';
+import { describe } from './options.js';
 
 let globalSeed: number | null = null;
 let drawn = 0;
 
 /** Makes all weights, masks and shuffles that follow the same in every process. */
 export function setRandomSeed(seed: number): void {
+  if (typeof seed !== 'number' || !Number.isInteger(seed)) throw new ValueError(`setRandomSeed: the seed must be a whole number, got ${describe(seed)}`);
   globalSeed = seed >>> 0;
   drawn = 0;
 }

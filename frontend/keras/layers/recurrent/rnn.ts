@@ -6,7 +6,7 @@ import type { Dim, Shape } from '../../../../ir/dim.js';
 import { ShapeError, ValueError } from '../../../../ir/errors.js';
 import * as ops from '../../backend/ops.js';
 import { scan } from '../../backend/scan.js';
-import { type KerasShape, kerasShapeText, listOf, SymbolicTensor, type Tensors } from '../../backend/trace.js';
+import { type KerasShape, kerasShape, kerasShapeText, listOf, SymbolicTensor, type Tensors } from '../../backend/trace.js';
 import type { Variable } from '../../backend/variable.js';
 import { callable } from '../../utils/callable.js';
 import { describe, resolveOptions } from '../../utils/options.js';
@@ -154,6 +154,13 @@ export abstract class RecurrentLayer extends Layer {
     if (given.length > 0) {
       if (given.length !== shapes.length)
         throw new ValueError(`${this.name}: ${this.className} has ${shapes.length} states, got ${given.length} initial states`);
+      given.forEach((s, i) => {
+        const fits = s.rank === shapes[i]!.length && s.shape.every((d, a) => a === 0 || String(d) === String(shapes[i]![a]));
+        if (!fits)
+          throw new ShapeError(
+            `${this.name}: the initial state ${i} has shape ${kerasShapeText(kerasShape(s.shape))}, expected ${kerasShapeText(kerasShape(shapes[i]!))}`,
+          );
+      });
       return given;
     }
     if (this.states) return this.states.map((v) => x.trace.read(v));
