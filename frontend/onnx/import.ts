@@ -31,7 +31,25 @@ export interface ImportOptions {
   readonly embed?: Embedding;
   /** Declares the functions of domains that are not built in. */
   readonly customOps?: readonly OpEntry[];
+  /** Is told each node of the graph (those of functions and of branches that are taken at import, too) with the values that it became. */
+  readonly onCall?: (call: Call) => void;
 }
+
+/** A node as it was lowered. Inputs and outputs that are no tensors are null. */
+export interface Call {
+  readonly op: string;
+  readonly domain: string;
+  /** The version of the op that the model's opset selects. */
+  readonly version: number;
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly inputs: readonly (Value | null)[];
+  readonly outputs: readonly (Value | null)[];
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /** For messages: `Conv 'first'`. */
+  readonly where: string;
+}
+const valuesOf = (items: readonly (Item | null)[]): (Value | null)[] => items.map((i) => (isValue(i) ? i : null));
 
 /** The graph that a model becomes a part of. */
 export interface Embedding {
@@ -178,6 +196,8 @@ export class Importer {
   private readonly slots = new Map<Value, TensorData>();
   private readonly problems: string[] = [];
   private readonly needed = new Set<string>();
+  /** The builder of the graph itself, not of a body. */
+  private main: GraphBuilder | null = null;
 
   constructor(
     readonly model: ModelData,
@@ -239,6 +259,7 @@ export class Importer {
 
   private lowerGraph(b: GraphBuilder): { name: string; item: Item | Broken | undefined }[] {
     const { model } = this;
+    this.main = b;
     for (const [s, max] of Object.entries(this.options.symbols ?? {})) b.declareSymbol(s, max);
     const scope = new Scope(this, b, null, model.opsets, null, []);
     for (const info of model.graph.input ?? []) {
@@ -337,8 +358,22 @@ export class Importer {
     if (body) return this.call(body, node, inputs, scope);
     const { entry, version } = resolveOp(node, scope.opsets, this.model.customOps);
     const c = new NodeContext(this, scope, node, version, inputs, where, entry.padded);
-    const result = entry.lower(c, readAttributes(entry, node, scope, where));
-    return Array.isArray(result) ? (result as readonly (Item | null)[]) : [result as Item];
+    const attributes = readAttributes(entry, node, scope, where);
+    const result = entry.lower(c, attributes);
+    const outputs = Array.isArray(result) ? (result as readonly (Item | null)[]) : [result as Item];
+    if (this.options.onCall && scope.builder === this.main)
+      this.options.onCall({
+        op: entry.name,
+        domain: entry.domain,
+        version,
+        attributes,
+        inputs: valuesOf(inputs),
+        outputs: valuesOf(outputs),
+        inputNames: node.input ?? [],
+        outputNames: node.output ?? [],
+        where,
+      });
+    return outputs;
   }
 
   /** Inlines a function of the model. */

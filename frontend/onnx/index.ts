@@ -6,4 +6,5 @@ export { type OnnxSource, type ReadOptions, readModel } from './read.js';
 export { float, floats, int, ints, type OpEntry, op, opt, text, texts } from './registry.js';
 export { type SaveOptions, save } from './save.js';
 export { FormatError } from './schema/codec.js';
+export type { KerasOptions } from './to-keras/index.js';
 export type { TrainableOptions } from './trainable.js';

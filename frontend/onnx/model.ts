@@ -21,6 +21,7 @@ import { bigOf, intOf } from './schema/codec.js';
 import type { ModelProto, ValueInfoProto } from './schema/types.js';
 import { NeedsValue } from './static.js';
 import { dimsOf } from './tensors.js';
+import { type KerasOptions, kerasModel } from './to-keras/index.js';
 import { type TrainableOptions, trainableModel } from './trainable.js';
 
 /** Where a model runs: a name, or an open device that several models share. `reference` evaluates on the host, slowly and exactly. */
@@ -162,6 +163,14 @@ export class OnnxModel {
    */
   asTrainable(options: TrainableOptions = {}): ModelBase {
     return trainableModel(this.data, this.inputs, this.outputs, options);
+  }
+
+  /**
+   * The model as a Keras model of layers, which saves to Keras' files. Images have their channels last in it; inputs and outputs are as in the file. Throws UnsupportedError with every node that
+   * is no layer.
+   */
+  asLayers(options: KerasOptions = {}): ModelBase {
+    return kerasModel(this.data, this.inputs, this.outputs, options);
   }
 
   /** Runs the model. Throws ShapeError or ValueError where the data does not fit the inputs. */
