@@ -3,7 +3,7 @@
  * made here too. `build` freezes the graph.
  */
 
-import { type Dim, equalDim, equalShape, isStatic, type Shape, shapeToString, sizeDim, symbolsOf } from './dim.js';
+import { type Dim, divDimExact, equalDim, equalShape, isStatic, mulDim, type Shape, shapeToString, sizeDim, symbolsOf } from './dim.js';
 import type { DType } from './dtype.js';
 import { isFloat } from './dtype.js';
 import { invariant, ShapeError } from './errors.js';
@@ -358,6 +358,9 @@ function inferDim(shape: Shape, rest: Dim): Dim {
   const fixed = shape.reduce<number>((a, d) => (isStatic(d) ? a * d : a), 1);
   if (isStatic(rest)) {
     if (rest !== 0 && fixed % rest === 0) return sizeDim([...dynamic, fixed / rest]);
+    // a factor of the symbol may be what is missing: 3·batch rows of 6 in rows of 9
+    const whole = dynamic.length === 1 ? divDimExact(mulDim(dynamic[0]!, fixed), rest) : null;
+    if (whole !== null) return whole;
     throw new ShapeError(`cannot reshape ${shapeToString(shape)}: its size is not a multiple of ${rest}`);
   }
   for (const d of dynamic) {

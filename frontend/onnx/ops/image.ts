@@ -1,4 +1,5 @@
 /** Images: resizing, sampling on grids, regions of interest, deformable convolution. */
+import { equalDim, isStatic } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph.js';
 import { sizeOf } from '../../../ir/tensor-data.js';
 import type { NodeContext } from '../context.js';
@@ -17,15 +18,21 @@ function resizeAxes(
   at: { roi: number; scales: number; sizes: number },
 ): ResizeAxis[] {
   const rank = x.shape.length;
-  const axes = axesAttribute ? c.axes(axesAttribute, rank) : x.shape.map((_, i) => i);
-  const list = (i: number): number[] | null => {
+  const every = axesAttribute ? c.axes(axesAttribute, rank) : x.shape.map((_, i) => i);
+  const list = <T>(i: number, read: (v: Value) => readonly T[]): readonly T[] | null => {
     const v = i < 0 ? null : c.opt(i);
-    const values = v ? c.numbers(v) : [];
+    const values = v ? read(v) : [];
     return values.length > 0 ? values : null;
   };
-  const [roi, scales, sizes] = [list(at.roi), list(at.scales), list(at.sizes)];
-  const given = sizes ?? scales ?? c.fail('neither scales nor sizes are given');
-  if (given.length !== axes.length) c.fail(`${given.length} ${sizes ? 'sizes' : 'scales'} for ${axes.length} axes`);
+  const numbers = (v: Value): number[] => c.numbers(v);
+  const [roi, allScales, allSizes] = [list(at.roi, numbers), list(at.scales, numbers), list(at.sizes, (v) => c.dims(v))];
+  const given = allSizes ?? allScales ?? c.fail('neither scales nor sizes are given');
+  if (given.length !== every.length) c.fail(`${given.length} ${allSizes ? 'sizes' : 'scales'} for ${every.length} axes`);
+  // an axis of open size, such as the batch, stays as it is
+  const kept = every.map((a, i) => isStatic(x.shape[a]!) || !(allSizes ? equalDim(allSizes[i]!, x.shape[a]!) : allScales![i] === 1));
+  const axes = every.filter((_, i) => kept[i]);
+  const scales = allScales?.filter((_, i) => kept[i]);
+  const sizes = allSizes?.filter((_, i) => kept[i]).map((d) => c.size(d));
   const input = axes.map((a) => c.size(x.shape[a]!));
   let results = input.map((n, i) => (sizes ? { scale: sizes[i]! / n, output: sizes[i]! } : { scale: scales![i]!, output: Math.floor(n * scales![i]!) }));
   if (sizes && policy !== 'stretch') {
@@ -34,9 +41,9 @@ function resizeAxes(
       policy === 'not_larger' ? Math.min(...ratios) : policy === 'not_smaller' ? Math.max(...ratios) : c.fail(`keep_aspect_ratio_policy '${policy}'`);
     results = input.map((n) => ({ scale, output: Math.floor(scale * n + 0.5) }));
   }
-  const k = axes.length;
+  const k = every.length;
   if (roi && roi.length !== 2 * k) c.fail(`roi has ${roi.length} values for ${k} axes`);
-  return axes.map((axis, i) => ({ axis, ...results[i]!, roi: [roi?.[i] ?? 0, roi?.[i + k] ?? 1] }));
+  return axes.map((axis, i) => ({ axis, ...results[i]!, roi: [roi?.[every.indexOf(axis)] ?? 0, roi?.[every.indexOf(axis) + k] ?? 1] }));
 }
 
 const plain = { antialias: false, excludeOutside: false, extrapolation: 0, cubicA: -0.75 } as const;

@@ -59,6 +59,10 @@ function sliceAxes(c: NodeContext, x: Value, starts: readonly Dim[], ends: reado
       const from = clampIndex(s < 0 ? s + size : s, -1, size - 1);
       const to = clampIndex(e < 0 ? e + size : e, -1, from);
       const n = Math.ceil((from - to) / -step);
+      if (step === -1 && n === size) {
+        y = b.reverse(y, [axis]);
+        continue;
+      }
       // The elements from, from+step, … are a strided slice of the reversed axis.
       y = n <= 0 ? b.sliceAxis(y, axis, 0, 0) : b.sliceAxis(b.reverse(y, [axis]), axis, size - 1 - from, size - to - 1, -step);
     }

@@ -18,43 +18,39 @@ export type LayerMaker = (c: ConversionContext, call: Call, bias: Float32Array |
 export class ConversionContext {
   readonly tensors: Tensors;
   private readonly names = new Set<string>();
-  /** Names kept for the layers that give the model's outputs. */
-  private readonly results = new Map<Value, string>();
+  /** The layers' names in the order in which they were asked for. */
+  readonly asked: string[] = [];
   private current = '';
 
-  constructor(readonly graph: CallGraph) {
+  /** `given`: names by the order in which names are asked for: those of the layers that give the model's outputs. */
+  constructor(
+    readonly graph: CallGraph,
+    private readonly given: ReadonlyMap<number, string>,
+  ) {
+    for (const name of given.values()) this.names.add(name);
     this.tensors = new Tensors((hint) => this.unique(this.current ? `${this.current}_${hint}` : hint));
   }
 
   // ---- names
 
   unique(name: string): string {
+    const kept = this.given.get(this.asked.length);
     const base = plainName(name);
-    let result = base;
-    for (let i = 1; this.names.has(result); i++) result = `${base}_${i}`;
+    let result = kept ?? base;
+    if (kept === undefined) for (let i = 1; this.names.has(result); i++) result = `${base}_${i}`;
     this.names.add(result);
+    this.asked.push(result);
     return result;
   }
-  /** Keeps a name for the layer that gives a value. */
-  reserve(v: Value, name: string): void {
-    if (!this.results.has(v)) this.results.set(v, this.unique(name));
+  /** Layers are named after this result from now on. */
+  begin(result: string): void {
+    this.current = plainName(result.replace(/\/[^/]*_output_\d+$/, ''));
   }
-  begin(call: Call): void {
-    this.current = plainName((call.outputNames.find((o) => o !== '') ?? call.op).replace(/\/[^/]*_output_\d+$/, ''));
-  }
-  /** The name of the layer that a node becomes: that of an output of the model, of its weights (`dense/kernel`, `fc.weight`), or of its result. */
-  layerName(call: Call, weight: number | null = null, result: Value | null | undefined = call.outputs[0]): string {
-    const kept = result ? this.results.get(result) : undefined;
-    if (kept !== undefined) {
-      this.results.delete(result!);
-      return kept;
-    }
+  /** The name of the layer that a node becomes: that of its weights (`dense/kernel`, `fc.weight`), or of its result. */
+  layerName(call: Call, weight: number | null = null): string {
     const of = weight === null ? undefined : call.inputNames[weight];
     const stem = of && /^(.+?)[/.](?:kernel|weight|gamma|embeddings|alpha|scale|W|w)(?::0)?(?:_\d+)?$/.exec(of)?.[1];
     return this.unique(stem || this.current);
-  }
-  reservedName(v: Value): string | undefined {
-    return this.results.get(v);
   }
 
   // ---- values

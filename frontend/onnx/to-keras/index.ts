@@ -2,7 +2,7 @@
  * An ONNX graph as a Keras model of layers. From the outputs backwards it is decided what each value is: a node, a product with its bias, an activation that is written as several nodes; then the
  * layers are made in the order of the nodes. Images get their channels last, with the weights rearranged; transpositions stay at the borders alone.
  */
-import { UnsupportedError } from '../../../ir/errors.js';
+import { InternalError, TenonError, UnsupportedError } from '../../../ir/errors.js';
 import type { Value } from '../../../ir/graph.js';
 import { Activation, Input } from '../../keras/layers/core.js';
 import type { KerasTensor } from '../../keras/layers/node.js';
@@ -11,6 +11,7 @@ import { FunctionalClass } from '../../keras/models/functional.js';
 import type { Call, ModelData } from '../import.js';
 import { ConversionContext, plainName } from './context.js';
 import { CallGraph, type PortInfo } from './graph.js';
+import { composedNormalization } from './normalizations.js';
 import { layerMakers } from './ops.js';
 import { Templates } from './templates.js';
 import type { Held } from './tensors.js';
@@ -71,6 +72,8 @@ const lastSteps = new Set(['Mul', 'Div', 'Add', 'Sub', 'Neg', 'Where', 'Clip', '
 function jobOf(graph: CallGraph, templates: Templates, v: Value, call: Call): Job {
   const sum = withBias(graph, call);
   if (sum) return sum;
+  const norm = ['Add', 'Mul', 'Div'].includes(call.op) ? composedNormalization(graph, v) : null;
+  if (norm) return { call, needs: [norm.x], run: (c) => norm.make(c, call) };
   const found = lastSteps.has(call.op) ? templates.find(v) : null;
   if (found) return { call, needs: [found.x], run: (c) => c.map(found.x, Activation(found.name, { name: c.layerName(call) })) };
   return {
@@ -98,7 +101,26 @@ function jobsFor(graph: CallGraph): ReadonlyMap<Call, Job> {
 /** Throws UnsupportedError with every node that is no layer. */
 export function kerasModel(data: ModelData, inputs: readonly PortInfo[], outputs: readonly PortInfo[], options: KerasOptions = {}): ModelBase {
   const graph = new CallGraph(data, inputs);
-  const c = new ConversionContext(graph);
+  const jobs = jobsFor(graph);
+  // which layer gives an output is known when all are made; a second time it gets the output's name
+  const first = layersOf(graph, jobs, inputs, outputs, new Map());
+  const names = new Map<number, string>();
+  first.ys.forEach((y, i) => {
+    const at = first.asked.indexOf(y.history.node.layer.name);
+    if (at >= first.xs.length && !names.has(at)) names.set(at, plainName(outputs[i]!.name));
+  });
+  const { xs, ys } = layersOf(graph, jobs, inputs, outputs, names);
+  return new FunctionalClass({ inputs: xs, outputs: ys.length === 1 ? ys[0]! : ys, name: plainName(options.name ?? (data.graph.name || 'onnx')) });
+}
+
+function layersOf(
+  graph: CallGraph,
+  jobs: ReadonlyMap<Call, Job>,
+  inputs: readonly PortInfo[],
+  outputs: readonly PortInfo[],
+  names: ReadonlyMap<number, string>,
+): { readonly xs: readonly KerasTensor[]; readonly ys: readonly KerasTensor[]; readonly asked: readonly string[] } {
+  const c = new ConversionContext(graph, names);
   const xs = inputs.map((i, at): KerasTensor => {
     const shape = i.shape!.map((d) => (typeof d === 'number' ? d : null));
     if (shape.length === 0) throw new UnsupportedError(`input '${i.name}' has no batch axis: it cannot be an Input of Keras`);
@@ -108,16 +130,12 @@ export function kerasModel(data: ModelData, inputs: readonly PortInfo[], outputs
     c.tensors.define(graph.inputs[at]!, x);
     return x;
   });
-  graph.outputs.forEach((v, i) => {
-    if (graph.isDynamic(v)) c.reserve(v, outputs[i]!.name);
-  });
   const problems: string[] = [];
   const broken = new Set<Value>();
   const fail = (where: string, e: unknown): void => {
-    if (!(e instanceof Error) || e.name === 'InternalError') throw e;
+    if (!(e instanceof TenonError) || e instanceof InternalError) throw e;
     problems.push(`${where}: ${e.message}`);
   };
-  const jobs = jobsFor(graph);
   for (const call of graph.all) {
     const job = jobs.get(call);
     if (!job) continue;
@@ -126,7 +144,7 @@ export function kerasModel(data: ModelData, inputs: readonly PortInfo[], outputs
       for (const o of results) broken.add(o);
       continue;
     }
-    c.begin(call);
+    c.begin(call.outputNames.find((o) => o !== '') ?? call.op);
     try {
       const held = job.run(c);
       if (held) c.tensors.define(call.outputs[0]!, held.tensor, held.axes);
@@ -135,16 +153,19 @@ export function kerasModel(data: ModelData, inputs: readonly PortInfo[], outputs
       for (const o of results) broken.add(o);
     }
   }
+  const used = new Set<string>();
   const ys = graph.outputs.map((v, i): KerasTensor | null => {
     const { name } = outputs[i]!;
     if (broken.has(v)) return null;
     try {
       if (!graph.isDynamic(v)) return c.refuse('it is a constant');
-      c.begin({ outputNames: [name], op: 'output' } as unknown as Call);
-      const kept = c.reservedName(v);
+      c.begin(name);
       const y = c.tensors.plain(v);
-      // what a node only passes on has the name of another layer
-      return kept !== undefined && y.history.node.layer.name !== kept ? c.apply(Activation('linear', { name: kept }), y) : y;
+      const { layer } = y.history.node;
+      // inputs that are outputs, and tensors that are two outputs
+      const again = used.has(layer.name) || xs.includes(y);
+      used.add(layer.name);
+      return again && y.history.node.outputs.length === 1 ? c.apply(Activation('linear', { name: c.unique(name) }), y) : y;
     } catch (e) {
       fail(`output '${name}'`, e);
       return null;
@@ -154,6 +175,5 @@ export function kerasModel(data: ModelData, inputs: readonly PortInfo[], outputs
     throw new UnsupportedError(
       `the graph is not made of Keras layers; ${problems.length} node${problems.length === 1 ? '' : 's'}:\n${problems.map((p) => `  ${p}`).join('\n')}`,
     );
-  const list = ys as readonly KerasTensor[];
-  return new FunctionalClass({ inputs: xs, outputs: list.length === 1 ? list[0]! : list, name: plainName(options.name ?? (data.graph.name || 'onnx')) });
+  return { xs, ys: ys as readonly KerasTensor[], asked: c.asked };
 }

@@ -29,11 +29,10 @@ const squeezed = (w: Contents): Contents => ({ shape: w.shape.slice(w.shape.find
 
 export const matMul: LayerMaker = (c, call, bias) => {
   const [a, b] = [c.in(call, 0), c.in(call, 1)];
-  const result = bias ? null : undefined;
   if (c.isKnown(b)) {
     const w = squeezed(c.known(call, 1));
     if (w.shape.length !== 2) c.refuse(`weights of shape [${w.shape.join(', ')}]`);
-    return dense(c, call, a, a.shape.length - 1, w, bias, c.layerName(call, 1, result));
+    return dense(c, call, a, a.shape.length - 1, w, bias, c.layerName(call, 1));
   }
   if (c.isKnown(a)) {
     const w = squeezed(c.known(call, 0));
@@ -56,7 +55,7 @@ export const gemm: LayerMaker = (c, call, added) => {
   const own = c.knownOrNull(call, 2);
   if (own && own.values.length !== 1 && own.values.length !== units) c.refuse(`a bias of shape [${own.shape.join(', ')}]`);
   const bias = own ? Float32Array.from({ length: units }, (_, i) => beta * own.values[own.values.length === 1 ? 0 : i]!) : added;
-  return dense(c, call, x, 1, w, bias, c.layerName(call, 1, own || !added ? undefined : null));
+  return dense(c, call, x, 1, w, bias, c.layerName(call, 1));
 };
 
 export const einsum: LayerMaker = (c, call, bias) => {
@@ -72,7 +71,7 @@ export const einsum: LayerMaker = (c, call, bias) => {
   const outputShape = y.shape.slice(1).map((d) => (isStatic(d) ? d : null));
   const layer = EinsumDense(`${left},${right}->${out}`, outputShape, {
     biasAxes: bias ? out.at(-1)! : null,
-    name: c.layerName(call, 1 - at, bias ? null : undefined),
+    name: c.layerName(call, 1 - at),
   });
   return { tensor: c.apply(layer, c.tensors.plain(x), [c.known(call, 1 - at).values, ...(bias ? [bias] : [])]), axes: y.shape.map((_, i) => i) };
 };

@@ -95,7 +95,7 @@ export const recurrent: LayerMaker = (c, call) => {
   const returnSequences = y !== null;
   const returnState = (returnSequences && ends.some((e) => e !== null)) || (ends[1] ?? null) !== null;
   const resetAfter = call.op === 'GRU' && int(call, 'linear_before_reset') !== 0;
-  const name = c.layerName(call, null, y ?? ends[0]);
+  const name = c.layerName(call);
   const layer = kind.make({
     units,
     activation: acts.at(-1),

@@ -16,8 +16,7 @@ export const transpose: LayerMaker = (c, call) => {
 };
 
 export const reshape: LayerMaker = (c, call) => {
-  const y = call.outputs[0]!;
-  c.tensors.reshaped(c.in(call, 0), y, c.reservedName(y) ?? c.unique(call.outputNames[0] ?? call.op));
+  c.tensors.reshaped(c.in(call, 0), call.outputs[0]!);
   return null;
 };
 
@@ -134,7 +133,7 @@ export const slice: LayerMaker = (c, call) => {
 export const split: LayerMaker = (c, call) => {
   const x = c.in(call, 0);
   call.outputs.forEach((y, i) => {
-    if (y && c.graph.isUsed(y) && !c.tensors.has(y)) sliced(c, x, y, c.reservedName(y) ?? c.unique(call.outputNames[i] ?? call.op));
+    if (y && c.graph.isUsed(y) && !c.tensors.has(y)) sliced(c, x, y, c.unique(call.outputNames[i] ?? call.op));
   });
   return null;
 };
@@ -176,7 +175,7 @@ export const expand: LayerMaker = (c, call) => {
   const shift = y.shape.length - x.shape.length;
   const grown = y.shape.flatMap((d, i) => (i < shift || !equalDim(x.shape[i - shift]!, d) ? (d === 1 ? [] : [i]) : []));
   if (grown.length === 0) {
-    c.tensors.reshaped(x, y, c.unique(call.op));
+    c.tensors.reshaped(x, y);
     return null;
   }
   const batch = c.tensors.batchAxis(x) + shift;

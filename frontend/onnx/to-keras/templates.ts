@@ -134,6 +134,11 @@ class Match {
       return l.rest.length === r.rest.length && l.rest.length <= 4 && close(l.constant, r.constant) && this.anyOrder(l.rest, r.rest);
     }
     const [x, y] = [p.producer, a.producer];
+    // log1p where there is no such op
+    if (x?.op === 'unary' && x.attrs.fn === 'log1p' && y?.op === 'unary' && y.attrs.fn === 'log') {
+      const [l, r] = [this.parts(x.inputs[0]!, 'add'), this.parts(y.inputs[0]!, 'add')];
+      return close(l.constant + 1, r.constant) && l.rest.length === r.rest.length && this.anyOrder(l.rest, r.rest);
+    }
     if (!x || !y || x.op !== y.op || text(x.attrs) !== text(y.attrs) || x.inputs.length !== y.inputs.length) return false;
     if (commutes(x)) return this.anyOrder(x.inputs, y.inputs);
     return x.inputs.every((i, k) => this.same(i, y.inputs[k]!));

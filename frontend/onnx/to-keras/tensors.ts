@@ -150,7 +150,7 @@ export class Tensors {
   }
 
   /** y has the elements of x, row by row, in another shape. */
-  reshaped(x: Value, y: Value, name: string): void {
+  reshaped(x: Value, y: Value): void {
     const long = (s: Shape): number[] => s.flatMap((d, i) => (d === 1 ? [] : [i]));
     const source = this.held.get(x)?.[0] ?? this.reversed.get(x)?.held ?? this.first(x);
     const [batch] = source.axes as readonly [number, ...number[]];
@@ -174,7 +174,6 @@ export class Tensors {
       this.reshape(
         t,
         axes.slice(1).map((i) => y.shape[i]!),
-        name,
       ),
       axes,
     );

@@ -103,7 +103,7 @@ export const convolution: LayerMaker = (c, call, added) => {
   const groups = int(call, 'group');
   const win = windowOf(c, call, x, call.outputs[0]!, kernel);
   const order = channelsLast(x.shape.length);
-  const name = c.layerName(call, 1, added ? null : undefined);
+  const name = c.layerName(call, 1);
   const bias = own ? Float32Array.from(own.values) : added;
   const causal =
     win.rank === 1 && win.strides[0] === 1 && win.padding === 'explicit' && win.pads[0]![1] === 0 && win.pads[0]![0] === (kernel[0]! - 1) * win.dilations[0]!;
@@ -140,7 +140,7 @@ export const transposedConvolution: LayerMaker = (c, call, added) => {
   const strides = ints(call, 'strides') ?? kernel.map(() => 1);
   const dilations = ints(call, 'dilations') ?? kernel.map(() => 1);
   const order = channelsLast(x.shape.length);
-  const name = c.layerName(call, 1, added ? null : undefined);
+  const name = c.layerName(call, 1);
   const bias = own ? Float32Array.from(own.values) : added;
   // how much of the full result is cut on either side
   const p = findConv(y);
