@@ -20,10 +20,30 @@ export interface ConvertFlags {
 
 /** The model of a file, with the weights of another one where it is an architecture alone. */
 async function load(file: string, flags: ConvertFlags): Promise<ModelBase> {
+  if (file.toLowerCase().endsWith('.onnx')) return layersOf(file, flags);
   const customObjects = flags.custom === undefined ? {} : await customObjectsIn(flags.custom);
   const model = await loadModel(file, { device: 'reference', customObjects });
   if (flags.weights !== undefined) await model.loadWeights(flags.weights);
   return model;
+}
+
+/** An ONNX graph as layers. */
+async function layersOf(file: string, flags: ConvertFlags): Promise<ModelBase> {
+  for (const [option, given] of [
+    ['--weights', flags.weights],
+    ['--custom', flags.custom],
+  ] as const)
+    if (given !== undefined) throw new UsageError(`${option}: an .onnx file holds its weights and ops; the option is for Keras files`);
+  const { load: loadOnnx } = await import('../../frontend/onnx/index.js');
+  const onnx = await loadOnnx(file, { device: 'reference' });
+  try {
+    return onnx.asLayers();
+  } catch (e) {
+    if (e instanceof UnsupportedError) e.message = `${file}: ${e.message}\nRun it with tenon/onnx, or train it with asTrainable()`;
+    throw e;
+  } finally {
+    onnx.dispose();
+  }
 }
 
 /** The exports of the user's module, by name; those of an object that is the default export, too. */
@@ -39,14 +59,6 @@ export async function convertCommand(from: string, to: string, flags: ConvertFla
   if (flags.keras !== undefined && flags.keras !== '2' && flags.keras !== '3') throw new UsageError(`--keras: expected 2 or 3, got '${flags.keras}'`);
   const toOnnx = to.toLowerCase().endsWith('.onnx');
   if (flags.opset !== undefined && !toOnnx) throw new UsageError(`--opset: ${to} is not an .onnx file`);
-  if (from.toLowerCase().endsWith('.onnx')) {
-    const { readModel } = await import('../../frontend/onnx/read.js');
-    const nodes = (await readModel(from)).graph?.node ?? [];
-    const listed = nodes.slice(0, 20).map((n) => `  ${n.op_type} '${n.name || n.output?.[0] || ''}'`);
-    throw new UnsupportedError(
-      `${from}: an ONNX graph is not made back into Keras layers; its ${nodes.length} nodes would be:\n${listed.join('\n')}${nodes.length > 20 ? '\n  …' : ''}\nRun it with tenon/onnx, or train it with asTrainable()`,
-    );
-  }
   const model = await load(from, flags);
   const options = flags.keras === undefined ? {} : { keras: Number(flags.keras) as 2 | 3 };
   const { holdsWeightsAlone } = await import('../../frontend/keras/saving/index.js');

@@ -231,3 +231,26 @@ export function familyModel(f: Family): ModelBase {
   const inputs = f.inputs.map((shape, i) => Input({ shape, batchSize: f.batch ?? null, dtype: f.dtype ?? 'float32', name: `input_${i}` }));
   return Model({ inputs, outputs: f.build(...inputs), name: f.name.replaceAll('-', '_') });
 }
+
+/** Families whose graph is made of more than layers, and what the conversion back says; `from`: the opset from which on it is layers. */
+export const noLayers: Readonly<Record<string, { readonly pattern: RegExp; readonly from?: number }>> = {
+  'activation-sparsemax': { pattern: /Greater '.*': it is no layer/ },
+  'relu-layer': { pattern: /GreaterOrEqual '.*': it is no layer/ },
+  'locally-connected': { pattern: /Einsum '.*': the batch is not the first axis/ },
+  'group-norm': { pattern: /Sqrt '.*': it is no layer/, from: 21 },
+  'embedding-masked': { pattern: /Equal '.*': it is no layer/ },
+  'masked-average': { pattern: /Equal '.*': it is no layer/ },
+  'lstm-hard': { pattern: /Scan '.*': it is no layer/ },
+  'lstm-stateful': { pattern: /a constant that differs along the batch/ },
+  'rnn-cells': { pattern: /Scan '.*': it is no layer/ },
+  'conv-lstm': { pattern: /mixes the batch/ },
+  'time-distributed': { pattern: /mixes the batch/ },
+  'multi-head': { pattern: /a Dot layer has rank 3/ },
+  'multi-head-causal': { pattern: /a Dot layer has rank 3/ },
+  'grouped-query': { pattern: /a Dot layer has rank 3/ },
+  'up-sampling2d-bicubic': { pattern: /entries of an axis are taken/ },
+  discretization: { pattern: /GreaterOrEqual '.*': it is no layer/ },
+  'category-encoding': { pattern: /Equal '.*': it is no layer/ },
+  custom: { pattern: /Greater '.*': it is no layer\n.*Abs '.*': it is no layer/ },
+  'custom-loops': { pattern: /a reduction over the batch/ },
+};

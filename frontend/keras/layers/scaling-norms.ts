@@ -21,7 +21,7 @@ export interface GroupNormalizationConfig extends Omit<AffineOptions, 'axis'> {
 /** Normalizes each sample and each group of channels over space, then gamma and beta for each channel. */
 export class GroupNormalizationClass extends Layer {
   static override readonly className = 'GroupNormalization';
-  private groups: number;
+  groups: number;
   readonly axis: number;
   readonly epsilon: number;
   readonly center: boolean;

@@ -3,9 +3,9 @@ import { layerClasses } from '../../../keras/layers/registry.js';
 import type { LayerCall } from '../observer.js';
 import type { Writer } from '../writer.js';
 import { eluLayer, leakyReluLayer, preluLayer, reluLayer, thresholdedReluLayer } from './activation.js';
-import { batchNormalization, layerNormalization } from './normalization.js';
-import { averagePooling, globalPooling, upSampling } from './pooling.js';
-import { gru, lstm, simpleRnn } from './recurrent.js';
+import { batchNormalization, groupNormalization, layerNormalization, rmsNormalization, unitNormalization } from './normalization.js';
+import { averagePooling, globalPooling, resizing, upSampling } from './pooling.js';
+import { bidirectional, recurrentLayer } from './recurrent.js';
 
 /** Writes what the call computes and defines its outputs; false, with nothing written, where it cannot. */
 export type LayerWriter = (w: Writer, call: LayerCall) => boolean;
@@ -18,6 +18,11 @@ const table: Readonly<Record<string, LayerWriter>> = {
   ThresholdedReLU: thresholdedReluLayer,
   BatchNormalization: batchNormalization,
   LayerNormalization: layerNormalization,
+  RMSNormalization: rmsNormalization,
+  UnitNormalization: unitNormalization,
+  GroupNormalization: groupNormalization,
+  Bidirectional: bidirectional,
+  Resizing: resizing,
   AveragePooling1D: averagePooling,
   AveragePooling2D: averagePooling,
   AveragePooling3D: averagePooling,
@@ -30,9 +35,9 @@ const table: Readonly<Record<string, LayerWriter>> = {
   UpSampling1D: upSampling,
   UpSampling2D: upSampling,
   UpSampling3D: upSampling,
-  LSTM: lstm,
-  GRU: gru,
-  SimpleRNN: simpleRnn,
+  LSTM: recurrentLayer,
+  GRU: recurrentLayer,
+  SimpleRNN: recurrentLayer,
 };
 
 /** A class of one's own that extends a layer computes something else: it is written as its primitives. */

@@ -3,8 +3,9 @@ import { isStatic } from '../../../../ir/dim.js';
 import { paddingOf } from '../../../keras/layers/convolutional.js';
 import type { DataFormat } from '../../../keras/layers/core.js';
 import type { Layer } from '../../../keras/layers/layer.js';
+import type { ResizingClass } from '../../../keras/layers/preprocessing/image.js';
 import type { LayerCall } from '../observer.js';
-import type { Attrs, Form, Writer } from '../writer.js';
+import { type Attrs, type Form, shapeIn, type Writer } from '../writer.js';
 
 /** What the layers of this file have in common. */
 interface Spatial extends Layer {
@@ -56,5 +57,19 @@ export function upSampling(w: Writer, call: LayerCall): boolean {
     ...(mode === 'nearest' ? { coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' } : { coordinate_transformation_mode: 'half_pixel' }),
   };
   w.emit(y, 'Resize', [w.name(x, form), '', scales], attrs, form);
+  return true;
+}
+
+/** Bilinear without antialiasing; the other methods are gathers and sums of rows, as their taps are rounded in their own ways. */
+export function resizing(w: Writer, call: LayerCall): boolean {
+  const layer = call.layer as ResizingClass;
+  const [x, y] = [call.inputs[0]!, call.outputs[0]!];
+  if (layer.interpolation !== 'bilinear' || layer.antialias || layer.cropToAspectRatio || x.shape.length !== 4) return false;
+  const form: Form = layer.dataFormat === 'channels_last' ? 'channelsFirst' : 'plain';
+  const attrs: Attrs = { mode: 'linear', coordinate_transformation_mode: 'half_pixel' };
+  const input = w.name(x, form);
+  // since opset 18 the batch need not be said
+  if (w.opset >= 18) w.emit(y, 'Resize', [input, '', '', w.int64([layer.height, layer.width], 'sizes')], { ...attrs, axes: [2, 3] }, form);
+  else w.emit(y, 'Resize', [input, '', '', w.shape(shapeIn(form, y.shape))], attrs, form);
   return true;
 }

@@ -10,6 +10,7 @@ import type { DenseCell } from '../../../keras/layers/recurrent/cell.js';
 import type { GRUCellClass } from '../../../keras/layers/recurrent/gru.js';
 import type { LSTMCellClass } from '../../../keras/layers/recurrent/lstm.js';
 import type { RecurrentLayer } from '../../../keras/layers/recurrent/rnn.js';
+import type { BidirectionalClass } from '../../../keras/layers/wrappers.js';
 import type { LayerCall } from '../observer.js';
 import type { Static } from '../static.js';
 import type { Attrs, Writer } from '../writer.js';
@@ -91,20 +92,76 @@ function recurrent(w: Writer, call: LayerCall, op: string, cell: DenseCell, orde
   return true;
 }
 
-/** Gates i, f, c, o of Keras in the order i, o, f, c. */
-export function lstm(w: Writer, call: LayerCall): boolean {
-  const cell = (call.layer as RecurrentLayer).cell as LSTMCellClass;
-  return recurrent(w, call, 'LSTM', cell, [0, 3, 1, 2], activationAttrs([cell.recurrentActivation, cell.activation, cell.activation]));
+/** What a layer is in ONNX: its op, where each of ONNX's gates is in Keras, and attributes; null: its activations are not there. */
+interface Kind {
+  readonly op: string;
+  readonly cell: DenseCell;
+  readonly gates: readonly number[];
+  readonly attrs: Attrs | null;
+}
+function kindOf(layer: RecurrentLayer): Kind | null {
+  switch (layer.className) {
+    case 'LSTM': {
+      // gates i, f, c, o of Keras in the order i, o, f, c
+      const cell = layer.cell as LSTMCellClass;
+      return { op: 'LSTM', cell, gates: [0, 3, 1, 2], attrs: activationAttrs([cell.recurrentActivation, cell.activation, cell.activation]) };
+    }
+    case 'GRU': {
+      // gates z, r, h, as ONNX has them
+      const cell = layer.cell as GRUCellClass;
+      const attrs = activationAttrs([cell.recurrentActivation, cell.activation]);
+      return { op: 'GRU', cell, gates: [0, 1, 2], attrs: attrs && { ...attrs, linear_before_reset: cell.resetAfter ? 1 : 0 } };
+    }
+    case 'SimpleRNN': {
+      const cell = layer.cell as DenseCell;
+      return { op: 'RNN', cell, gates: [0], attrs: activationAttrs([cell.activation]) };
+    }
+    default:
+      return null;
+  }
 }
 
-/** Gates z, r, h, as ONNX has them. */
-export function gru(w: Writer, call: LayerCall): boolean {
-  const cell = (call.layer as RecurrentLayer).cell as GRUCellClass;
-  const attrs = activationAttrs([cell.recurrentActivation, cell.activation]);
-  return recurrent(w, call, 'GRU', cell, [0, 1, 2], attrs && { ...attrs, linear_before_reset: cell.resetAfter ? 1 : 0 });
+/** LSTM, GRU and SimpleRNN. */
+export function recurrentLayer(w: Writer, call: LayerCall): boolean {
+  const kind = kindOf(call.layer as RecurrentLayer);
+  return kind !== null && recurrent(w, call, kind.op, kind.cell, kind.gates, kind.attrs);
 }
 
-export function simpleRnn(w: Writer, call: LayerCall): boolean {
-  const cell = (call.layer as RecurrentLayer).cell as DenseCell;
-  return recurrent(w, call, 'RNN', cell, [0], activationAttrs([cell.activation]));
+/** The weights of both directions as one. */
+function stacked(name: string, forward: Static, backward: Static): Static {
+  const data = new Float32Array(forward.data.length + backward.data.length);
+  data.set(forward.data as Float32Array);
+  data.set(backward.data as Float32Array, forward.data.length);
+  return { ...forward, name, shape: [2, ...forward.shape.slice(1)], data, key: `${forward.key} and ${backward.key}` };
+}
+
+/** Both directions in one op where they are joined one after the other; otherwise each layer is written by itself. */
+export function bidirectional(w: Writer, call: LayerCall): boolean {
+  const layer = call.layer as BidirectionalClass;
+  const { forwardLayer: f, backwardLayer: b } = layer;
+  const [first, second] = [kindOf(f), kindOf(b)];
+  if (layer.mergeMode !== 'concat' || call.masked || call.inputs.length > 1 || call.states.length > 0 || call.outputs.length > 1) return false;
+  if (f.goBackwards || f.stateful || f.timeMajor || b.timeMajor || !first?.attrs || !second?.attrs || first.op !== second.op) return false;
+  const [one, two] = [first.cell, second.cell];
+  if (one.units !== two.units || (one.bias === null) !== (two.bias === null)) return false;
+  const { activations, ...rest } = first.attrs;
+  const { activations: back, ...others } = second.attrs;
+  if (JSON.stringify(rest) !== JSON.stringify(others)) return false;
+  const { units } = one;
+  const hint = layer.name;
+  const both = (what: string, of: (cell: DenseCell) => Static): string => w.initializer(stacked(`${hint}/${what}`, of(one), of(two)));
+  const inputs = [
+    w.node('Transpose', [w.name(call.inputs[0]!)], { perm: [1, 0, 2] }, { hint: `${hint}/time_first` })[0]!,
+    both('kernel', (c) => gatesFirst(w, c.kernel, units, first.gates)),
+    both('recurrent_kernel', (c) => gatesFirst(w, c.recurrentKernel, units, first.gates)),
+    ...(one.bias ? [both('bias', (c) => biases(w, c.bias!, units, first.gates))] : []),
+  ];
+  const list = [...(activations as readonly string[]), ...(back as readonly string[])];
+  const attrs = { ...rest, activations: list, hidden_size: units, direction: 'bidirectional' };
+  const sequences = f.returnSequences;
+  const names = w.node(first.op, inputs, attrs, { hint: `${hint}/${first.op.toLowerCase()}`, outputs: sequences ? 1 : 2, keep: [sequences, true] });
+  // (time, 2, batch, units), or (2, batch, units) of the last step: both directions side by side
+  const [moved] = w.node('Transpose', [names[sequences ? 0 : 1]!], { perm: sequences ? [2, 0, 1, 3] : [1, 0, 2] }, { hint: `${hint}/batch_first` });
+  w.emit(call.outputs[0]!, 'Reshape', [moved!, w.int64(sequences ? [0, 0, 2 * units] : [0, 2 * units])]);
+  return true;
 }
