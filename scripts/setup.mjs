@@ -39,30 +39,35 @@ export function ensurePackages() {
   if (status !== 0) throw new Error(`npm ci failed${error ? `: ${error.message}` : ''}`);
 }
 
-const icd = '/usr/lib/chromium/vk_swiftshader_icd.json';
-const loaders = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1'];
+/** Where a Debian machine has what software WebGPU needs. */
+const debian = {
+  icd: '/usr/lib/chromium/vk_swiftshader_icd.json',
+  loaders: ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1'],
+  apt: '/usr/bin/apt-get',
+  isRoot: () => process.getuid?.() === 0,
+};
 
 /** What software WebGPU lacks here: names of Debian packages. */
-export function missingGpuPackages() {
+export function missingGpuPackages(system = debian) {
   if (process.platform !== 'linux' || process.env.VK_ICD_FILENAMES) return [];
-  return [...(existsSync(icd) ? [] : ['chromium']), ...(loaders.some((f) => existsSync(f)) ? [] : ['libvulkan1'])];
+  return [...(existsSync(system.icd) ? [] : ['chromium']), ...(system.loaders.some((f) => existsSync(f)) ? [] : ['libvulkan1'])];
 }
 
 /** Makes software WebGPU available: installs Debian packages when root, else says what is missing. */
-export function ensureGpu() {
-  const missing = missingGpuPackages();
+export function ensureGpu(system = debian) {
+  const missing = missingGpuPackages(system);
   if (missing.length) {
     const advice = `WebGPU has no software driver here. Missing: ${missing.join(', ')} (Debian: apt-get install ${missing.join(' ')}).`;
-    if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) {
+    if (!system.isRoot() || !existsSync(system.apt)) {
       console.warn(`${advice} WebGPU works only if this machine has a GPU and a Vulkan driver.`);
     } else {
       console.log(`Installing ${missing.join(' ')} (for software WebGPU) ...`);
       const apt = (...args) =>
-        spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }).status === 0;
+        spawnSync(system.apt, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }).status === 0;
       if (!apt('update', '-q') || !apt('install', '-q', '-y', '--no-install-recommends', ...missing)) console.warn(`apt-get failed. ${advice}`);
     }
   }
   // Dawn looks for a Vulkan driver by this variable; a real one that the user named stays.
-  if (!process.env.VK_ICD_FILENAMES && existsSync(icd)) process.env.VK_ICD_FILENAMES = icd;
+  if (!process.env.VK_ICD_FILENAMES && existsSync(system.icd)) process.env.VK_ICD_FILENAMES = system.icd;
   process.env.XDG_RUNTIME_DIR ??= '/tmp';
 }
