@@ -1,6 +1,6 @@
 /** Reductions that keep the last axis: neighbouring columns are reduced side by side, on WASM in blocks that stay in cache, on WebGPU by tiles of threads. */
 import type { Node } from '../../ir/graph.js';
-import { add, compare, type Expr, i32, load, max, min, mul, select, sub, type VarExpr, variable } from '../kernel/expr.js';
+import { add, compare, type Expr, i32, isFloatScalar, load, max, min, mul, select, sub, type VarExpr, variable } from '../kernel/expr.js';
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { beats, combine } from '../lower/reduction.js';
@@ -8,8 +8,10 @@ import { delinearize, exprSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
 import { rowColumns, rowColumnTiles } from '../schedule-families.js';
 import { groupThreads, linearGrid } from './grid.js';
 import {
+  type Accumulator,
   accumulatorOf,
   at,
+  type Blocks,
   bindFinished,
   declare,
   indexOf,
@@ -34,6 +36,10 @@ export interface ColumnsPart {
   readonly store: (part: Expr, column: Expr, values: readonly Expr[]) => readonly Stmt[];
 }
 
+/** Elements that a float sum adds up before it goes on with a new one, so that rounding does not grow with the length. */
+const sumBlock = 32;
+const sums = (a: Accumulator): boolean => a.node.op === 'reduce' && a.node.attrs.fn === 'sum' && isFloatScalar(a.scalar);
+
 /** Columns are cut in blocks: for threads where rows are few, and so that the accumulators stay in cache. */
 export function columnBlock(f: RowEnv, p: RowPlan): number {
   const lastReduced = Math.max(...p.reduced);
@@ -53,10 +59,13 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
   const width = Math.max(1, maxOf(extents));
   const count = product(outer);
   const blockWidth = Math.min(width, split?.block ?? f.schedule(rowColumns, () => ({ block: columnBlock(f, p) })).block);
-  const blocks = Math.ceil(width / blockWidth);
+  const columnBlocks = Math.ceil(width / blockWidth);
+  // What a part adds up is short enough.
+  const inBlocks = split === null && accs.some(sums) && maxOf(p.domain[lastReduced]!.extent) >= 2 * sumBlock;
   const memories = accs.map((a, i) => ({
     value: f.local(`acc${i}`, 'private', a.scalar, blockWidth),
     position: a.node.op === 'arg_reduce' ? f.local(`at${i}`, 'private', 'i32', blockWidth) : null,
+    total: inBlocks && sums(a) ? f.local(`total${i}`, 'private', a.scalar, blockWidth) : null,
   }));
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const start = variable('first', 'let', 'i32', [0, width - 1]);
@@ -65,30 +74,39 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
   const column = (): VarExpr => variable('c', 'loop', 'i32', [0, blockWidth - 1]);
   const block: Stmt[] = [];
   const [id, part] = split ? (delinearize(group, [i32(1), split.parts]) as [Expr, Expr]) : [group, i32(0)];
-  const line = blocks === 1 ? id : divBy(id, blocks);
+  const line = columnBlocks === 1 ? id : divBy(id, columnBlocks);
   const outerAt = delinearize(
     line,
     outer.map((a) => a.extent),
   );
   block.push(...outer.map((a, i) => letVar(a.v, outerAt[i]!)));
-  block.push(letVar(start, blocks === 1 ? i32(0) : mul(remBy(id, blocks), i32(blockWidth))));
+  block.push(letVar(start, columnBlocks === 1 ? i32(0) : mul(remBy(id, columnBlocks), i32(blockWidth))));
   if (!whole) block.push(letVar(size, max(i32(0), min(i32(blockWidth), sub(extents, start)))));
   const extent: Expr = whole ? i32(blockWidth) : size;
   const over = (c: VarExpr, body: readonly Stmt[]): Stmt => {
     return forLoop(c, i32(0), extent, at(inner, add(start, c), body), { parallel: true });
   };
-  {
+  /** The accumulators (or the sums of the blocks) as they are before the first element. */
+  const cleared = (which: (m: (typeof memories)[number]) => Memory | null): Stmt => {
     const c = column();
-    block.push(
-      forLoop(
-        c,
-        i32(0),
-        extent,
-        accs.flatMap((a, i) => [store(memories[i]!.value, c, a.identity), ...(memories[i]!.position ? [store(memories[i]!.position!, c, i32(-1))] : [])]),
-        { parallel: true },
-      ),
-    );
-  }
+    const body = memories.flatMap((m, i) => {
+      const target = which(m);
+      return target ? [store(target, c, accs[i]!.identity), ...(m.position ? [store(m.position, c, i32(-1))] : [])] : [];
+    });
+    return forLoop(c, i32(0), extent, body, { parallel: true });
+  };
+  block.push(cleared((m) => m.total ?? m.value));
+  const blocks: Blocks = (range, loop) => {
+    const from = variable('block', 'loop', 'i32', [0, maxOf(range)]);
+    const c = column();
+    const added = memories.flatMap((m) => (m.total ? [store(m.total, c, add(load(m.total, c), load(m.value, c)))] : []));
+    const body = [
+      cleared((m) => (m.total ? m.value : null)),
+      loop(from, min(add(from, i32(sumBlock)), range)),
+      forLoop(c, i32(0), extent, added, { parallel: true }),
+    ];
+    return [forLoop(from, i32(0), range, body, { step: sumBlock })];
+  };
   {
     const c = column();
     const body: Stmt[] = [];
@@ -101,7 +119,7 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
       });
       storeFull(f, p, 0, body);
     });
-    block.push(...(split ? split.loops(part, [over(c, body)]) : reducedLoops(p, [over(c, body)])));
+    block.push(...(split ? split.loops(part, [over(c, body)]) : reducedLoops(p, [over(c, body)], false, inBlocks ? blocks : null)));
   }
   if (split) {
     const c = column();
@@ -123,12 +141,12 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
     const body: Stmt[] = [];
     level.forEach((n, i) => {
       const m = memories[i]!;
-      f.em.bind(n.outputs[0]!, () => load(m.position ?? m.value, c));
+      f.em.bind(n.outputs[0]!, () => load(m.position ?? m.total ?? m.value, c));
     });
     storeRow(f, p, body);
     block.push(over(c, body));
   }
-  const groups = sizeMul(exprSize(count), sizeMul(blocks, split ? exprSize(split.parts) : 1));
+  const groups = sizeMul(exprSize(count), sizeMul(columnBlocks, split ? exprSize(split.parts) : 1));
   return f.finish(block, { grid: [groups, 1, 1] });
 }
 

@@ -166,13 +166,21 @@ export function at(axes: readonly Axis[], linear: Expr, body: readonly Stmt[]): 
   return substituteStmts(body, new Map<Expr, Expr>(axes.map((a, i) => [a.v, parts[i]!])));
 }
 
-/** A loop nest over the reduced axes, merged where possible. Every nest has variables of its own. */
-export function reducedLoops(p: RowPlan, body: readonly Stmt[], parallel = false): readonly Stmt[] {
+/**
+ * A loop nest over the reduced axes, merged where possible. Every nest has variables of its own. `inBlocks` makes the innermost loop from a loop over a part of its range.
+ */
+export function reducedLoops(p: RowPlan, body: readonly Stmt[], parallel = false, inBlocks: Blocks | null = null): readonly Stmt[] {
   const merged = mergeAxes(
     p.reduced.map((a) => p.domain[a]!),
     body,
   );
   const fresh = merged.axes.map((a) => ({ ...a, v: variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(a.extent) - 1)]) }));
   const inner = substituteStmts(merged.stmts, new Map<Expr, Expr>(merged.axes.map((a, i) => [a.v, fresh[i]!.v])));
-  return [...fresh].reverse().reduce<readonly Stmt[]>((b, a, i) => [forLoop(a.v, i32(0), a.extent, b, { parallel: parallel && i === 0 })], inner);
+  return [...fresh].reverse().reduce<readonly Stmt[]>((b, a, i) => {
+    if (i === 0 && inBlocks) return inBlocks(a.extent, (from, to) => forLoop(a.v, from, to, b));
+    return [forLoop(a.v, i32(0), a.extent, b, { parallel: parallel && i === 0 })];
+  }, inner);
 }
+
+/** A loop over `extent` in blocks, around the loop over one of them. */
+export type Blocks = (extent: Expr, loop: (from: Expr, to: Expr) => Stmt) => readonly Stmt[];

@@ -34,12 +34,13 @@ def session(name):
     return ort.InferenceSession(str(models / name), options, providers=["CPUExecutionProvider"])
 
 
-contents = rng.integers(0, 257, (4, 2048)).astype(np.int32)
+contents = rng.integers(0, 257, (5, 2048)).astype(np.int32)
 text = b"import numpy as np\n\n\ndef main():\n    print(np.zeros(3))\n" * 60
 contents[1] = np.frombuffer(text[:2048], np.uint8)
-contents[2] = 256
+contents[2, 40:] = 256
+contents[3] = 256
 short = b'{"name": "tenon", "version": 1, "list": [1, 2, 3]}\n'
-contents[2, : len(short)] = np.frombuffer(short, np.uint8)
+contents[3, : len(short)] = np.frombuffer(short, np.uint8)
 (labels,) = session("magika.onnx").run(None, {"bytes": contents})
 save(out / "magika.safetensors", {"bytes": contents, "target_label": labels})
 

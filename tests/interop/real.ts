@@ -1,7 +1,4 @@
-/**
- * Trained models as they are published: onnxruntime's outputs to 1e-4. The voice model silero-vad carries its state over 100 windows, on WebAssembly: WebGPU refuses its int64
- * constants. magika runs on WebGPU: on WebAssembly it differs by 1.02e-4 to 2.4e-4.
- */
+/** Trained models as they are published: onnxruntime's outputs to 1e-4, on both targets. The voice model silero-vad carries its state over 100 windows. */
 import path from 'node:path';
 import { load } from '../../frontend/onnx/index.js';
 import type { Device } from '../../runtime/device.js';
@@ -28,15 +25,14 @@ export async function runReal(models: string, dir: string, check: Check): Promis
         check(`${name} on ${target}`, e instanceof Error ? `${e.name}: ${e.message}` : String(e));
       }
     };
-    if (target === 'webgpu')
-      await attempt('magika', async () => {
-        const { bytes, target_label: expected } = readArrays(path.join(dir, 'magika.safetensors'));
-        const model = await load(path.join(models, 'magika.onnx'), { device });
-        const { target_label: found } = await model.run({ bytes: bytes! });
-        model.dispose();
-        return difference(found!.data as Float32Array, expected!.data, tolerance);
-      });
-    for (const name of target === 'wasm' ? silero : [])
+    await attempt('magika', async () => {
+      const { bytes, target_label: expected } = readArrays(path.join(dir, 'magika.safetensors'));
+      const model = await load(path.join(models, 'magika.onnx'), { device });
+      const { target_label: found } = await model.run({ bytes: bytes! });
+      model.dispose();
+      return difference(found!.data as Float32Array, expected!.data, tolerance);
+    });
+    for (const name of silero)
       await attempt(name, async () => {
         const { frames, probabilities, state: last } = readArrays(path.join(dir, `${name}.safetensors`));
         const [count, size] = frames!.shape as readonly [number, number];
