@@ -2,6 +2,7 @@
 import type { Graph, Value } from '../ir/graph.js';
 import { maxBindings, rootsOf } from '../ir/graph.js';
 import { copyIntoConcat } from '../passes/copy-into-concat.js';
+import { dce } from '../passes/dce.js';
 import { carryElementTypes, type DoublePolicy, type NarrowedDoubles } from '../passes/element-types.js';
 import { defaultFuseOptions, fuse } from '../passes/fuse.js';
 import { fuseTails } from '../passes/fuse-tails.js';
@@ -62,7 +63,8 @@ export function compile(programs: Readonly<Record<string, Graph>>, options: Comp
   const updated = new Set(Object.values(programs).flatMap((g) => g.updates.map((u) => u.slot)));
   let doubles: NarrowedDoubles = { first: null, overflow: null };
   for (const [name, given] of Object.entries(programs)) {
-    const { graph: traced, ports, doubles: found } = carryElementTypes(given, options.target.kind, updated, options.float64);
+    // What nothing needs must not be refused: importers leave the constants of shapes behind.
+    const { graph: traced, ports, doubles: found } = carryElementTypes(dce(given), options.target.kind, updated, options.float64);
     doubles = { first: doubles.first ?? found.first, overflow: doubles.overflow ?? found.overflow };
     const optimized = runPasses(traced, {
       target: options.target.kind,
