@@ -102,6 +102,9 @@ for (const [name, open, threads] of devices) {
       [[1000000], [0]],
       [[1000000 / 4, 4], [0]],
       [[2, 1000000], [1]],
+      // one kernel, in blocks
+      [[4000, 5], [0]],
+      [[3, 130, 7], [1]],
     ] as const) {
       const g = graphOf(shape, (b, x) => [b.sum(x, axes)]);
       const { outputs } = await runOnDevice(g, { inputs: { x: data(shape, 'float32', () => Math.fround(0.1)) } }, device, targetFor(device, threads));

@@ -4,7 +4,9 @@ import * as assert from 'uvu/assert';
 import { loadMnist } from '../../examples/mnist/data.js';
 import { Input, inMemory, layers as L, optimizers, Sequential, tensor, utils } from '../../frontend/keras/index.js';
 import { load } from '../../frontend/onnx/index.js';
+import type { Device } from '../../runtime/device.js';
 import { openDevice } from '../../runtime/open.js';
+import { openSoftwareDevice } from '../support/webgpu.js';
 
 const cnn = () =>
   Sequential([
@@ -19,8 +21,7 @@ const cnn = () =>
     L.Dense(10, { activation: 'softmax', name: 'digit' }),
   ]);
 
-test('20 steps of Adam on MNIST: the losses of the Keras model, and its moving averages', async () => {
-  const device = await openDevice('wasm');
+async function trainsAlike(device: Device): Promise<void> {
   utils.setRandomSeed(3);
   const { train } = loadMnist();
   const model = cnn();
@@ -56,8 +57,18 @@ test('20 steps of Adam on MNIST: the losses of the Keras model, and its moving a
     assert.ok(Math.abs(v - Number(digit!.data[i])) < 1e-5);
   });
   for (const m of [model, tuned, imported, back]) m.dispose();
-  device.dispose();
-});
+}
+
+for (const [target, open] of [
+  ['wasm', () => openDevice('wasm')],
+  ['webgpu', openSoftwareDevice],
+] as const)
+  test(`20 steps of Adam on MNIST on ${target}: the losses of the Keras model, and its moving averages`, async () => {
+    const device = await open();
+    if (!device) return;
+    await trainsAlike(device);
+    device.dispose();
+  });
 
 test('which initializers are trained can be chosen', async () => {
   const file = inMemory('cnn.onnx');
