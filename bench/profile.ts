@@ -100,7 +100,7 @@ export async function profile(
     return {
       name: kernel?.name ?? 'loop',
       schedule: kernel?.schedule ?? '',
-      parallel: s.kind === 'dispatch' && s.parallel,
+      parallel: s.kind === 'dispatch' && (s.parallel || s.phase !== undefined),
       ms: all[i + 1]!.best,
       ...figures(s, symbols),
     };

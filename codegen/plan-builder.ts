@@ -280,7 +280,8 @@ export class PlanBuilder {
       buffers: bindings.map((b) => b.buffer),
       offsets: places.map((p) => p.offset),
       figures: { flops: collectSize(k.figures.flops), bytesRead: collectSize(k.figures.bytesRead), bytesWritten: collectSize(k.figures.bytesWritten) },
-      parallel: k.parallel && this.target.threads > 1,
+      parallel: k.parallel && this.target.threads > 1 && k.kernel.phase === undefined,
+      ...(k.kernel.phase !== undefined && this.target.threads > 1 ? { phase: k.kernel.phase } : {}),
     };
   }
 

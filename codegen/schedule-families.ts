@@ -158,6 +158,8 @@ export const lineThreads = family('line-threads', { threads: threads('lines') },
 export const lineChunks = family('line-chunks', { lines: numberSlot('split', 'lines') });
 /** WASM: a group walks all steps for so many rows. */
 export const recurrentRows = family('recurrent-rows', { rows: numberSlot('split', 'rows', 1, 4096) });
+/** WASM, few rows and weights packed by gates: a step is cut in so many ranges of units, and threads meet after each step. */
+export const recurrentUnits = family('recurrent-units', { parts: numberSlot('split', 'units', 1, 16) });
 /** WebGPU: a workgroup walks all steps for one row. */
 export const recurrentWorkgroup = family('recurrent-workgroup', { threads: threads('row') }, (p, t) => tooMany(p.threads, t));
 /** One workgroup (on WASM one thread) runs all steps, since only the device knows how many. */
@@ -188,6 +190,7 @@ export const families: readonly Family[] = [
   lineThreads,
   lineChunks,
   recurrentRows,
+  recurrentUnits,
   recurrentWorkgroup,
   whileGroup,
 ] as unknown as readonly Family[];

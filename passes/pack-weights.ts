@@ -5,12 +5,14 @@
  *
  * Method. The right operand W[k, n] of such a dot, where it is fixed between runs, becomes unpack(pack(W)): pack pads the columns to whole panels and orders `[panel][k][column]`, unpack is the
  * inverse. The graph's meaning stays. Packing is done once at load (prepare.ts); the unpacking transpose is an index computation where the dot reads, and turns the reads into the stream.
+ * Weights that a loop multiplies few rows with are packed by gates: pack-gates.ts.
  */
 import type { GraphBuilder } from '../ir/builder.js';
 import { evalDim } from '../ir/dim.js';
 import { type Graph, maxBindings, type NodeOf, type Value } from '../ir/graph.js';
 import { freeAxes } from '../ir/ops/dot.js';
 import { rebuild } from '../ir/transform.js';
+import { packGates } from './pack-gates.js';
 import { fixedValues } from './prepare.js';
 
 /** Columns of a panel for few rows: four vectors of sums. */
@@ -52,6 +54,7 @@ export function packWeights(graph: Graph): Graph {
     return columns >= 2 * width && size >= least && size <= most ? width : null;
   };
   return rebuild(graph, (n, r) => {
+    if (n.op === 'scan') return packGates(n, r, { fixed, bindings, mostRows: mostPackedRows, least, most });
     const width = n.op === 'dot' ? columnsFor(n) : null;
     if (n.op !== 'dot' || width === null) return false;
     const [x, w] = r.all(n.inputs) as [Value, Value];

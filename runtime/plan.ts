@@ -125,6 +125,8 @@ export interface PlanDispatch {
   readonly figures: KernelFigures;
   /** WASM: groups are split over threads only when set. */
   readonly parallel: boolean;
+  /** WASM: groups come in phases of so many (at most 16), which threads may share; a phase begins when the one before has ended. Absent: there are none. One thread runs the groups in order either way. */
+  readonly phase?: number;
 }
 
 /** Runs the body `count` times with `symbol` bound to 0, 1, … (from count-1 down when reverse). */

@@ -325,6 +325,9 @@ class Validator {
     const figures = object(d.figures, `${where}.figures`);
     for (const f of ['flops', 'bytesRead', 'bytesWritten'] as const) expression(figures[f], `${where}.figures.${f}`, symbols);
     flag(d.parallel, `${where}.parallel`);
+    if (d.phase === undefined) return;
+    const phase = count(d.phase, `${where}.phase`);
+    if (phase < 1 || phase > 16 || d.parallel === true) fail(`${where}.phase`, `expected 1 to 16 groups, and parallel: false, found ${phase}`);
   }
 }
 

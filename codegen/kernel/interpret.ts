@@ -100,6 +100,8 @@ class Machine {
   private readonly tapes = new Map<Expr, Tape>();
   private readonly hasBarrier = new Map<readonly Stmt[], boolean>();
   private group = 0;
+  /** Groups of other phases are no party of a race. */
+  private groupPhase = 0;
   private phase = 1;
   private steps = 0;
   /** The statement under way is a `let`. */
@@ -143,6 +145,7 @@ class Machine {
     const { kernel } = this;
     const [sx, sy, sz] = kernel.workgroupSize;
     Object.assign(this.builtin, { group0: x, group1: y, group2: z });
+    this.groupPhase = kernel.phase === undefined ? 0 : Math.floor(x / kernel.phase);
     this.workgroup = new Map();
     this.workgroupShadow = new Map();
     for (const m of kernel.locals) {
@@ -360,7 +363,7 @@ class Machine {
       for (let u = 0; u < g.scale; u++) {
         const inside = g.threads.read(cell + u, this.thread.id, this.phase);
         if (inside !== null) this.race(m, at, `thread ${this.thread.id}`, inside, 'reads');
-        const between = g.groups.read(cell + u, this.group, 0);
+        const between = g.groups.read(cell + u, this.group, this.groupPhase);
         if (between !== null) this.race(m, at, `group ${this.group}`, between, 'reads');
       }
       const x = g.array[at]!;
@@ -385,7 +388,7 @@ class Machine {
       for (let u = 0; u < g.scale; u++) {
         const inside = g.threads.write(cell + u, this.thread.id, this.phase);
         if (inside !== null) this.race(m, at, `thread ${this.thread.id}`, inside, 'writes');
-        const between = g.groups.write(cell + u, this.group, 0);
+        const between = g.groups.write(cell + u, this.group, this.groupPhase);
         if (between !== null) this.race(m, at, `group ${this.group}`, between, 'writes');
       }
       g.array[at] = m.scalar === 'f16' && g.array instanceof Uint16Array ? halfBits(x) : x;

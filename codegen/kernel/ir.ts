@@ -61,6 +61,8 @@ export interface Kernel {
   /** Plan symbols that the body reads, in block order. */
   readonly symbols: readonly string[];
   readonly grid: readonly [SizeExpr, SizeExpr, SizeExpr];
+  /** WASM: groups come in phases of so many (x alone): those of a phase begin when all of the phase before have ended. Absent: groups run in any order. */
+  readonly phase?: number;
   readonly workgroupSize: readonly [number, number, number];
   /** Workgroup and private memory. */
   readonly locals: readonly Memory[];

@@ -34,7 +34,14 @@ export function liesInPanels(env: GemmEnv, s: ContractionSpec, columns: number):
 export const readsPanels = (env: GemmEnv, s: ContractionSpec): boolean => maxSize(s.m, env.ctx.symbols) <= mostPackedRows && liesInPanels(env, s, columns);
 
 /** The left operand's element: where it lies, or a copy in scratch memory where it is computed. */
-function leftOperand(env: GemmEnv, s: ContractionSpec, rows: number, depth: number, rowAt: (r: number) => Expr[], block: Stmt[]): (r: number, k: Expr) => Expr {
+export function leftOperand(
+  env: GemmEnv,
+  s: ContractionSpec,
+  rows: number,
+  depth: number,
+  rowAt: (r: number) => Expr[],
+  block: Stmt[],
+): (r: number, k: Expr) => Expr {
   const k = loopVar('k', depth);
   const element = (r: number, at: Expr): Expr => s.left([], rowAt(r), [at]);
   const probe = env.em.within([], () => element(0, k));

@@ -29,10 +29,11 @@ import {
 } from '../lower/frame.js';
 import type { LoweredRegion, LoweredStep } from '../lower/region.js';
 import { dimExpr, dimSize, exprSize, sizeMul } from '../lower/space.js';
-import { recurrentRows, recurrentWorkgroup } from '../schedule-families.js';
+import { recurrentRows, recurrentUnits, recurrentWorkgroup } from '../schedule-families.js';
 import { linearGrid } from './grid.js';
 import { buffersOf, copyKernel, elements, placeIntermediates, retarget } from './nested.js';
 import { canRunInOneKernel, recurrentBlock, regionsOnGpu, regionsOnWasm, rowBlocks, rowsOf } from './recurrent.js';
+import { unitPhases, unitSteps } from './recurrent-units.js';
 
 /** Multiply-adds a step and row above which a workgroup alone would be too slow on WebGPU. */
 const workgroupWork = 4_000_000;
@@ -178,6 +179,7 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
   let grid: Kernel['grid'];
   let threads = 1;
   let schedule: string;
+  let phase: number | undefined;
   if (gpu) {
     const { p, text } = scheduleFor(region, ctx, recurrentWorkgroup, () => ({ threads: 256 }));
     threads = p.threads;
@@ -189,17 +191,35 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
     body = [letVar(row, id), ...edge.before, barrier, forLoop(i, i32(0), total, regionsOnGpu(block, row, thread, threads)), ...edge.after];
     grid = g;
   } else {
-    const { p, text } = scheduleFor(region, ctx, recurrentRows, () => ({ rows: recurrentBlock(rows.size, ctx) }));
-    schedule = text;
-    const blocks = rowBlocks(rows.size, p.rows, ctx);
-    const group = variable('group0', 'group', 'i32', [0, 2147483646]);
-    const r0 = variable('r0', 'let', 'i32', [0, Math.max(0, evalDim(rows.size, ctx.symbols) - 1)]);
-    const count = variable('rows', 'let', 'i32', [1, blocks.rows]);
-    const before: Stmt[] = [];
-    const inside = regionsOnWasm(block, r0, count, blocks.rows, rows.size, before);
-    const edge = around(r0, count, null, 1);
-    body = [letVar(r0, blocks.begin(group)), letVar(count, blocks.countFrom(r0)), ...before, ...edge.before, forLoop(i, i32(0), total, inside), ...edge.after];
-    grid = [exprSize(blocks.groups), 1, 1];
+    const units = unitSteps(block, rows.size);
+    if (units) {
+      const { p, text } = scheduleFor(region, ctx, recurrentUnits, () => ({ parts: Math.min(units.groups, ctx.target.threads) }));
+      schedule = text;
+      const edge = around(i32(0), dimExpr(rows.size, ctx.symbols), null, 1);
+      const made = unitPhases(block, units, { groups: p.parts, size: rows.size, length, step: i, edge });
+      body = made.body;
+      grid = [sizeMul(exprSize(made.phases), p.parts), 1, 1];
+      phase = p.parts > 1 ? p.parts : undefined;
+    } else {
+      const { p, text } = scheduleFor(region, ctx, recurrentRows, () => ({ rows: recurrentBlock(rows.size, ctx) }));
+      schedule = text;
+      const blocks = rowBlocks(rows.size, p.rows, ctx);
+      const group = variable('group0', 'group', 'i32', [0, 2147483646]);
+      const r0 = variable('r0', 'let', 'i32', [0, Math.max(0, evalDim(rows.size, ctx.symbols) - 1)]);
+      const count = variable('rows', 'let', 'i32', [1, blocks.rows]);
+      const before: Stmt[] = [];
+      const inside = regionsOnWasm(block, r0, count, blocks.rows, rows.size, before);
+      const edge = around(r0, count, null, 1);
+      body = [
+        letVar(r0, blocks.begin(group)),
+        letVar(count, blocks.countFrom(r0)),
+        ...before,
+        ...edge.before,
+        forLoop(i, i32(0), total, inside),
+        ...edge.after,
+      ];
+      grid = [exprSize(blocks.groups), 1, 1];
+    }
   }
   const count = dimSize(length);
   const inner = layout.fused.regions
@@ -212,6 +232,7 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
     args: args.map((a) => memories.get(a.value)!),
     symbols: [...symbolsIn(body)].sort(),
     grid,
+    phase,
     workgroupSize: [threads, 1, 1],
     locals,
     body,

@@ -106,7 +106,7 @@ function storesOf(b: BlockRegions, em: ElementEmitter, targets: readonly { reado
 }
 
 /** An emitter that computes the region's own outputs rather than loading them. */
-function emitterFor(b: BlockRegions, r: Region): ElementEmitter {
+export function emitterFor(b: BlockRegions, r: Region): ElementEmitter {
   const own = new Set(r.outputs);
   return new ElementEmitter(new Map([...b.places].filter(([v]) => !own.has(v))), b.ctx.symbols, []);
 }
@@ -162,7 +162,7 @@ function loopsOf(r: Region): { readonly outputs: readonly Value[]; readonly part
   return groups.map((outputs) => ({ outputs, parts: 1 }));
 }
 
-function groupByShape(values: readonly Value[]): Value[][] {
+export function groupByShape(values: readonly Value[]): Value[][] {
   const groups = new Map<string, Value[]>();
   for (const v of values) {
     const key = v.shape.map(String).join();

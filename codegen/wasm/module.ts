@@ -5,7 +5,8 @@
  * Exports: `run(table, entries, repeat)` runs a list of dispatches `repeat` times; with threads also `worker(module, thread) -> i32`, which serves forks until the control block names
  * another module, and then returns that module's number (-1: back to the event loop).
  *
- * A list is data in memory, 16 bytes a dispatch: kernel (index in the table), address of its argument block, number of workgroups, workgroups per chunk (0: all on this thread).
+ * A list is data in memory, 16 bytes a dispatch: kernel (index in the table), address of its argument block, number of workgroups, workgroups per chunk (0: all on this thread; -p: phases of p
+ * workgroups, each a chunk).
  * Loops of a plan are laid out flat by the host, an argument block for every iteration.
  *
  * Fork and join. The control block holds a ticket, (generation << 32) + a bit for each chunk that nobody has taken. A fork closes the ticket, writes the job, then a ticket of a new generation, and wakes
@@ -13,6 +14,10 @@
  * no harm, and the fork need not wait for workers that never woke. Finished chunks are counted; the main thread works too, then spins a little and sleeps until the count is full.
  *
  * Every thread begins with a part of the chunks of its own, the same in every run, and then helps the thread after it: weights that its part reads stay in its core's cache from run to run.
+ *
+ * Phases (a loop whose steps are shared by threads). The ticket then holds the phases left after this one (16 bits) and a bit for each free chunk of this one (16 bits). Who takes the last chunk of a phase
+ * opens the ticket for the next, whose chunks are taken only when all before are done: a thread that waits holds nothing, so one that the system puts off in between stops nobody, and whoever
+ * is there does all the chunks. A step costs 0.2 to 0.3 µs beside its work.
  */
 import type { Kernel } from '../kernel/ir.js';
 import { emitKernel, kernelParameters } from './emit.js';
@@ -21,6 +26,8 @@ import { atomic, op } from './opcodes.js';
 
 /** The most chunks of a kernel: a ticket has a bit for each. */
 export const mostChunks = 32;
+/** How long a thread sleeps at most until it looks again whether its phase is open, or gone, in nanoseconds. */
+const longestNap = 10_000_000n;
 
 /** Byte offsets in the control block (256 bytes, zeroed, then set up by the host). Words that different threads spin on and write lie in lines of their own. */
 export const control = {
@@ -36,7 +43,7 @@ export const control = {
   failed: 32,
   /** Chunks finished. */
   done: 64,
-  /** 1 while the main thread sleeps on `done`. */
+  /** Threads asleep on `done`. */
   joining: 68,
   /** Workers asleep on the ticket. */
   sleepers: 128,
@@ -123,9 +130,19 @@ function runBody(kernelType: number, fork: number | null): Body {
  * drain(generation, thread): takes and runs chunks of a job until none is left or another job has begun. A ticket without chunks is used up, or closed: the words of the next job are being written.
  */
 function drainBody(kernelType: number, controlGlobal: number): Body {
-  const [generation, thread, c0, groups, chunk, mine, old, kernel, block] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+  const [generation, thread, c0, groups, chunk, mine, old, kernel, block, gate, spins, low] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
   const c = new Code();
+  /** Pushes the first free chunk from `mine` on, of those whose bits are in a word on the stack. */
+  const firstFree = (): Code => c.get(mine).op(op.i32Rotr, op.i32Ctz).get(mine).op(op.i32Add).i32(31).op(op.i32And);
+  /** Pushes this thread's share of the number on the stack. */
+  const share = (): Code => c.get(thread).op(op.i32Mul).get(c0).atomic(atomic.i32Load, control.threads).op(op.i32DivU);
+  const finished = (): void => {
+    c.get(c0).i32(1).atomic(atomic.i32RmwAdd, control.done).op(op.drop);
+    c.get(c0).atomic(atomic.i32Load, control.joining).if();
+    c.get(c0).i32(0x7fffffff).atomic(atomic.notify, control.done).op(op.drop).end();
+  };
   c.global(controlGlobal).set(c0);
+  c.get(c0).atomic(atomic.i32Load, control.spins).set(spins);
   c.loop();
   c.get(c0).atomic(atomic.i64Load, control.ticket).tee(old);
   c.i64(32).op(op.i64ShrU, op.i32WrapI64).get(generation).op(op.i32Ne).if().op(op.return).end();
@@ -134,20 +151,48 @@ function drainBody(kernelType: number, controlGlobal: number): Body {
   c.get(c0).atomic(atomic.i32Load, control.kernel).set(kernel);
   c.get(c0).atomic(atomic.i32Load, control.block).set(block);
   c.get(c0).atomic(atomic.i32Load, control.chunk).set(chunk);
+  c.get(chunk).i32(0).op(op.i32LtS).if();
+  // From here on `chunk` is the number of chunks of a phase, and `gate` that of all the phases before.
+  c.i32(0).get(chunk).op(op.i32Sub).set(chunk);
+  c.get(old).op(op.i32WrapI64).set(low);
+  c.get(groups).get(low).i32(16).op(op.i32ShrU).i32(1).op(op.i32Add).get(chunk).op(op.i32Mul, op.i32Sub).set(gate);
+  c.get(c0).atomic(atomic.i32Load, control.done).get(gate).op(op.i32LtU).if();
+  c.get(spins).i32(1).op(op.i32Sub).tee(spins).brIf(2);
+  c.i32(1).set(spins);
+  c.get(thread).op(op.i32Eqz).get(c0).atomic(atomic.i32Load, control.spinOnly).op(op.i32And).brIf(2);
+  c.get(c0).i32(1).atomic(atomic.i32RmwAdd, control.joining).op(op.drop);
+  c.get(c0).atomic(atomic.i32Load, control.done).tee(mine).get(gate).op(op.i32LtU).if();
+  c.get(c0).get(mine).i64(longestNap).atomic(atomic.wait32, control.done).op(op.drop).end();
+  c.get(c0).i32(1).atomic(atomic.i32RmwSub, control.joining).op(op.drop);
+  c.br(2).end();
+  c.get(c0).atomic(atomic.i32Load, control.spins).set(spins);
+  c.get(chunk);
+  share().set(mine);
+  c.get(low).i32(0xffff).op(op.i32And);
+  firstFree().set(mine);
+  // Without this chunk; with all chunks of the next phase where it was the last of this one; 0 after the last phase.
+  c.get(low).i32(1).get(mine).op(op.i32Shl, op.i32Sub).set(low);
+  c.get(low).i32(0xffff).op(op.i32And, op.i32Eqz).get(low).i32(0).op(op.i32Ne, op.i32And).if();
+  c.get(low).i32(0x10000).op(op.i32Sub).i32(1).get(chunk).op(op.i32Shl).i32(1).op(op.i32Sub, op.i32Or).set(low).end();
+  c.get(c0).get(old).get(old).i64(32).op(op.i64ShrU).i64(32).op(op.i64Shl).get(low).op(op.i64ExtendI32U, op.i64Or).atomic(atomic.i64RmwCmpxchg, control.ticket);
+  c.get(old).op(op.i64Ne).brIf(1);
+  c.get(block).get(gate).get(mine).op(op.i32Add).tee(mine).get(mine).i32(1).op(op.i32Add).get(kernel).callIndirect(kernelType);
+  finished();
+  c.br(1).end();
   // The first chunk of this thread's part, and from there on the first that is free.
-  chunksOf(c, groups, chunk).get(thread).op(op.i32Mul).get(c0).atomic(atomic.i32Load, control.threads).op(op.i32DivU).set(mine);
-  c.get(old).op(op.i32WrapI64).get(mine).op(op.i32Rotr, op.i32Ctz).get(mine).op(op.i32Add).i32(31).op(op.i32And).set(mine);
+  chunksOf(c, groups, chunk);
+  share().set(mine);
+  c.get(old).op(op.i32WrapI64);
+  firstFree().set(mine);
   // Lost to another thread (or the job is over): look again.
   c.get(c0).get(old).get(old).i64(1).get(mine).op(op.i64ExtendI32U, op.i64Shl, op.i64Sub).atomic(atomic.i64RmwCmpxchg, control.ticket);
   c.get(old).op(op.i64Ne).brIf(0);
   c.get(block).get(mine).get(chunk).op(op.i32Mul).tee(mine);
   c.get(mine).get(chunk).op(op.i32Add).tee(mine).get(groups).get(mine).get(groups).op(op.i32LtU, op.select);
   c.get(kernel).callIndirect(kernelType);
-  c.get(c0).i32(1).atomic(atomic.i32RmwAdd, control.done).op(op.drop);
-  c.get(c0).atomic(atomic.i32Load, control.joining).if();
-  c.get(c0).i32(1).atomic(atomic.notify, control.done).op(op.drop).end();
+  finished();
   c.br(0).end();
-  return { locals: ['i32', 'i32', 'i32', 'i32', 'i64', 'i32', 'i32'], code: c };
+  return { locals: ['i32', 'i32', 'i32', 'i32', 'i64', 'i32', 'i32', 'i32', 'i32', 'i32'], code: c };
 }
 
 /** Pushes the number of chunks of a job. */
@@ -155,7 +200,7 @@ const chunksOf = (c: Code, groups: number, chunk: number): Code => c.get(groups)
 
 /** fork(kernel, block, groups, chunk): runs a kernel on all threads and waits for its end. */
 function forkBody(drain: number, kernelType: number, controlGlobal: number): Body {
-  const [kernel, block, groups, chunk, c0, generation, chunks, i, done] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+  const [kernel, block, groups, chunk, c0, generation, chunks, i, done, free] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
   const c = new Code();
   c.global(controlGlobal).set(c0);
   c.get(c0).atomic(atomic.i32Load, control.letSleep).get(c0).atomic(atomic.i32Load, control.sleepers).op(op.i32And).if();
@@ -175,9 +220,15 @@ function forkBody(drain: number, kernelType: number, controlGlobal: number): Bod
   ] as const)
     c.get(c0).get(local).atomic(atomic.i32Store, offset);
   c.get(c0).i32(0).atomic(atomic.i32Store, control.done);
+  c.get(chunk).i32(0).op(op.i32LtS).if();
+  c.get(groups).set(chunks);
+  // phases left, and all chunks of the first
+  c.get(groups).i32(0).get(chunk).op(op.i32Sub, op.i32DivU).i32(1).op(op.i32Sub).i32(16).op(op.i32Shl);
+  c.i32(1).i32(0).get(chunk).op(op.i32Sub, op.i32Shl).i32(1).op(op.i32Sub, op.i32Or).set(free);
+  c.else();
   chunksOf(c, groups, chunk).set(chunks);
-  c.get(c0).get(generation).op(op.i64ExtendI32U).i64(32).op(op.i64Shl);
-  c.i32(-1).i32(mostChunks).get(chunks).op(op.i32Sub, op.i32ShrU, op.i64ExtendI32U, op.i64Or).atomic(atomic.i64Store, control.ticket);
+  c.i32(-1).i32(mostChunks).get(chunks).op(op.i32Sub, op.i32ShrU).set(free).end();
+  c.get(c0).get(generation).op(op.i64ExtendI32U).i64(32).op(op.i64Shl).get(free).op(op.i64ExtendI32U, op.i64Or).atomic(atomic.i64Store, control.ticket);
   c.get(c0).atomic(atomic.i32Load, control.sleepers).if();
   c.get(c0)
     .i32(0x7fffffff)
@@ -191,13 +242,13 @@ function forkBody(drain: number, kernelType: number, controlGlobal: number): Bod
   c.get(i).i32(1).op(op.i32Sub).tee(i).brIf(0);
   c.get(c0).atomic(atomic.i32Load, control.spinOnly).if().i32(1).set(i).br(1).end();
   c.end().end();
-  c.get(c0).i32(1).atomic(atomic.i32Store, control.joining);
+  c.get(c0).i32(1).atomic(atomic.i32RmwAdd, control.joining).op(op.drop);
   c.block().loop();
   c.get(c0).atomic(atomic.i32Load, control.done).tee(done).get(chunks).op(op.i32Eq).brIf(1);
   c.get(c0).get(done).i64(-1).atomic(atomic.wait32, control.done).op(op.drop).br(0);
   c.end().end();
-  c.get(c0).i32(0).atomic(atomic.i32Store, control.joining);
-  return { locals: ['i32', 'i32', 'i32', 'i32', 'i32'], code: c };
+  c.get(c0).i32(1).atomic(atomic.i32RmwSub, control.joining).op(op.drop);
+  return { locals: ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], code: c };
 }
 
 /** worker(module, thread) -> the module that the control block asks for instead. */

@@ -15,5 +15,7 @@ export const control = {
 } as const;
 /** The most chunks that a kernel is cut in for threads to take. */
 export const mostChunks = 32;
+/** The most phases of a kernel that threads share. */
+export const mostPhases = 65536;
 /** Loads before a thread goes to sleep: longer spins cost much when other programs want the core. */
 export const spins = 1000;

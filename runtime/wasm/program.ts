@@ -7,7 +7,7 @@ import type { HostArray } from '../device.js';
 import { DeviceError, messageOf, RuntimeInternalError } from '../errors.js';
 import { evalSize, type PlanDispatch, type PlanProgram, type PlanStep, type SizeExpr } from '../plan.js';
 import { encodeInto } from '../storage.js';
-import { mostChunks } from './control.js';
+import { mostChunks, mostPhases } from './control.js';
 import type { Block } from './heap.js';
 import type { WasmPlan } from './loaded-plan.js';
 
@@ -124,23 +124,23 @@ export class WasmProgram extends BaseProgram<Block, WasmPlan> {
     heap.words.set(this.blocks.data.subarray(0, this.blocks.length), firstBlock / 4);
   }
 
-  /** `loops`: symbols of the loops around, which make a block differ between iterations. `shared`: blocks of the dispatches that do not depend on them. */
-  private flatten(steps: readonly PlanStep[], scope: Record<string, number>, loops: readonly string[], shared: Map<PlanDispatch, number>): void {
+  /** `loops`: symbols of the loops around, which make a block differ between iterations. `known`: blocks of the dispatches that do not depend on them. */
+  private flatten(steps: readonly PlanStep[], scope: Record<string, number>, loops: readonly string[], known: Map<PlanDispatch, number>): void {
     for (const s of steps) {
       if (s.kind === 'dispatch') {
-        this.flattenDispatch(s, scope, loops, shared);
+        this.flattenDispatch(s, scope, loops, known);
         continue;
       }
       const count = evalSize(s.count, scope);
       for (let i = 0; i < count; i++) {
         scope[s.symbol] = s.reverse ? count - 1 - i : i;
-        this.flatten(s.body, scope, [...loops, s.symbol], shared);
+        this.flatten(s.body, scope, [...loops, s.symbol], known);
       }
       delete scope[s.symbol];
     }
   }
 
-  private flattenDispatch(d: PlanDispatch, scope: Readonly<Record<string, number>>, loops: readonly string[], shared: Map<PlanDispatch, number>): void {
+  private flattenDispatch(d: PlanDispatch, scope: Readonly<Record<string, number>>, loops: readonly string[], known: Map<PlanDispatch, number>): void {
     const kernel = this.plan.compiled.plan.kernels[d.kernel]!;
     const groups = d.groups.map((g) => evalSize(g, scope));
     const total = groups.reduce((a, g) => a * Math.max(0, g), 1);
@@ -148,19 +148,21 @@ export class WasmProgram extends BaseProgram<Block, WasmPlan> {
     if (total > 0x7fffffff)
       throw new RuntimeInternalError(`kernel '${kernel.name}' (${d.label}) is dispatched with ${groups.join(' x ')} groups, which is more than WASM counts`);
     const varies = kernel.symbols.some((s) => loops.includes(s)) || d.groups.some((g) => mentions(g, loops));
-    let block = varies ? undefined : shared.get(d);
+    let block = varies ? undefined : known.get(d);
     if (block === undefined) {
       block = this.blocks.length;
       kernel.args.forEach((a, i) => this.blocks.push(this.memoryOf(d.buffers[a.binding]!).address + d.offsets[i]!));
       for (const s of kernel.symbols) this.blocks.push(scope[s]!);
       for (const g of groups) this.blocks.push(g);
-      shared.set(d, block);
+      known.set(d, block);
     }
     const { threads } = this.plan.session.engine;
     const chunk = Math.ceil(total / Math.min(threads * chunksPerThread, mostChunks));
-    const split = d.parallel && this.plan.module.threads && chunk < total;
-    if (split) this.splitWork += microseconds(d, scope);
-    for (const w of [kernel.code, block, total, split ? chunk : 0]) this.entries.push(w);
+    const shared = this.plan.module.threads;
+    const inPhases = shared && d.phase !== undefined && d.phase > 1 && total % d.phase === 0 && total / d.phase <= mostPhases;
+    const split = shared && d.parallel && chunk < total;
+    if (split || inPhases) this.splitWork += microseconds(d, scope);
+    for (const w of [kernel.code, block, total, inPhases ? -d.phase! : split ? chunk : 0]) this.entries.push(w);
   }
 
   dispose(): void {

@@ -15,7 +15,7 @@ import { WasmPlan } from './loaded-plan.js';
 
 const usesThreads = (plan: Plan): boolean => {
   let any = false;
-  for (const p of plan.programs) for (const steps of [p.prepare, p.steps]) forEachDispatch(steps, (d) => (any ||= d.parallel));
+  for (const p of plan.programs) for (const steps of [p.prepare, p.steps]) forEachDispatch(steps, (d) => (any ||= d.parallel || d.phase !== undefined));
   return any && plan.wasm?.threads === true;
 };
 
