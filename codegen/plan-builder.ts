@@ -281,7 +281,7 @@ export class PlanBuilder {
       offsets: places.map((p) => p.offset),
       figures: { flops: collectSize(k.figures.flops), bytesRead: collectSize(k.figures.bytesRead), bytesWritten: collectSize(k.figures.bytesWritten) },
       parallel: k.parallel && this.target.threads > 1 && k.kernel.phase === undefined,
-      ...(k.kernel.phase !== undefined && this.target.threads > 1 ? { phase: k.kernel.phase } : {}),
+      ...(k.kernel.phase !== undefined && k.kernel.phase > 1 && this.target.threads > 1 ? { phase: k.kernel.phase } : {}),
     };
   }
 

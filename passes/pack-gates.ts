@@ -109,7 +109,7 @@ export function packGates(
     if (rows > o.mostRows || size < o.least || size > o.most) return null;
     const packing = { gates: gatesOf(node.outputs[0]!, users), contracted: contractRight[0]! };
     const { units, each } = sizesOf(w, packing);
-    return units >= each ? packing : null;
+    return units >= 2 * each ? packing : null;
   };
   const packings = body.inputs.map((p, i) => (i < carries + xs ? null : packingOf(n.inputs[i]!, p.value)));
   if (packings.every((p) => p === null)) return false;

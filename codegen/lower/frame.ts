@@ -100,7 +100,7 @@ export function symbolsIn(stmts: readonly Stmt[], out = new Set<string>()): Set<
 }
 
 /** Memories that statements load from or store to. */
-function memoriesIn(stmts: readonly Stmt[], read: Set<Memory>, written: Set<Memory>, seen = new Set<Expr>()): void {
+export function memoriesIn(stmts: readonly Stmt[], read: Set<Memory>, written: Set<Memory>, seen = new Set<Expr>()): void {
   const note = (e: Expr): void => {
     if (seen.has(e)) return;
     seen.add(e);

@@ -21,6 +21,7 @@ import {
   type LowerContext,
   type LoweredArg,
   type LoweredKernel,
+  memoriesIn,
   scheduleFor,
   storageOf,
   symbolsIn,
@@ -199,7 +200,7 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
       const made = unitPhases(block, units, { groups: p.parts, size: rows.size, length, step: i, edge });
       body = made.body;
       grid = [sizeMul(exprSize(made.phases), p.parts), 1, 1];
-      phase = p.parts > 1 ? p.parts : undefined;
+      phase = p.parts;
     } else {
       const { p, text } = scheduleFor(region, ctx, recurrentRows, () => ({ rows: recurrentBlock(rows.size, ctx) }));
       schedule = text;
@@ -225,11 +226,14 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
   const inner = layout.fused.regions
     .map((r) => figuresOf(r).flops)
     .reduce((a, b) => (typeof a === 'number' && typeof b === 'number' ? a + b : { op: 'add', args: [a, b] }), 0);
+  const touched = new Set<Memory>();
+  memoriesIn(body, touched, touched);
+  const used = args.filter((a) => touched.has(memories.get(a.value)!));
   const whole = figuresOf({ ...region, inputs: [...new Set(n.inputs)] });
   const kernel: Kernel = {
     name: kernelName(region),
     notes: [`fuses ${[...new Set([...layout.body.nodes.map((x) => x.origin), n.origin].filter(Boolean))].join(', ')}`, schedule],
-    args: args.map((a) => memories.get(a.value)!),
+    args: used.map((a) => memories.get(a.value)!),
     symbols: [...symbolsIn(body)].sort(),
     grid,
     phase,
@@ -238,8 +242,13 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
     body,
   };
   return {
-    temps: layout.temps,
-    steps: [{ kind: 'kernel', kernel: { kernel, args, schedule, parallel: work * steps > 60000, figures: { ...whole, flops: sizeMul(inner, count) } } }],
+    temps: layout.temps.filter((t) => used.some((a) => a.value === t)),
+    steps: [
+      {
+        kind: 'kernel',
+        kernel: { kernel, args: used, schedule, parallel: phase === undefined && work * steps > 60000, figures: { ...whole, flops: sizeMul(inner, count) } },
+      },
+    ],
   };
 }
 

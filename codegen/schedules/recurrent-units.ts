@@ -69,10 +69,9 @@ export function unitSteps(b: BlockRegions, size: Dim): UnitSteps | null {
     const found = productOf(b, r, rows);
     if (found) {
       const { product, gates, units } = found;
-      const fits = last && 'products' in last && last.gates === gates && last.units === units && !readsOf(b, r, last);
-      if (fits) last.products.push(product);
+      if (last && 'products' in last && last.gates === gates && last.units === units && joins(b, product, last)) last.products.push(product);
       else stages.push({ gates, units, products: [product], maps: [] });
-    } else if (last && 'products' in last && followsByUnits(b, r, last)) last.maps.push(r);
+    } else if (last && 'products' in last && r.kind === 'map' && followsByUnits(b, r, last)) last.maps.push(r);
     else if (last && 'alone' in last) last.alone.push(r);
     else stages.push({ alone: [r] });
   }
@@ -94,14 +93,19 @@ function productOf(b: BlockRegions, region: Region, rows: number): { product: Un
   for (let gates = 1; gates <= mostGates; gates++) {
     const units = n / gates;
     const each = panelUnits(gates);
-    if (!Number.isInteger(units) || units < each) continue;
-    const [g, p, j, k] = [loopVar('g', gates), loopVar('p', Math.floor(units / each)), loopVar('j', each), loopVar('k', depth)];
+    if (!Number.isInteger(units) || units < 2 * each) continue;
+    const axes = [
+      [Math.floor(units / each), depth * gates * each],
+      [depth, gates * each],
+      [gates, each],
+      [each, 1],
+    ].map(([size, step]) => ({ v: size === 1 ? null : loopVar('x', size!), step: step! }));
+    const [p, k, g, j] = axes.map((a) => a.v ?? i32(0)) as [Expr, Expr, Expr, Expr];
     const e = em.within([], () => s.right([], [add(mul(g, i32(units)), add(mul(p, i32(each)), j))], [k]));
     if (e.kind !== 'load' || e.memory.space !== 'global') continue;
     const at = e.args[0]!;
-    const steps = [depth * gates * each, gates * each, each, 1];
-    if (![p, k, g, j].every((v, i) => coefficient(at, v) === steps[i] || (v.hi === 0 && coefficient(at, v) === 0))) continue;
-    const base = substitute(at, new Map([g, p, j, k].map((v) => [v as Expr, i32(0)])));
+    if (!axes.every(({ v, step }) => v === null || coefficient(at, v) === step)) continue;
+    const base = substitute(at, new Map(axes.flatMap(({ v }) => (v ? [[v as Expr, i32(0)] as const] : []))));
     const env: GemmEnv = {
       em,
       ctx: b.ctx,
@@ -126,10 +130,35 @@ function writtenBy(b: BlockRegions, stage: UnitStage): Set<Value> {
   return written;
 }
 
-const readsOf = (b: BlockRegions, r: Region, stage: UnitStage): boolean => {
+/** Whether a product can be summed before anything of the stage is written, and what follows it needs the same unit alone of the products before. */
+function joins(b: BlockRegions, product: UnitProduct, stage: UnitStage): boolean {
   const written = writtenBy(b, stage);
-  return r.inputs.some((v) => written.has(v));
-};
+  const { region, s, depth } = product;
+  if (!region.inputs.some((v) => written.has(v))) return true;
+  if (stage.maps.length > 0) return false;
+  const em = new ElementEmitter(new Map([...b.places].filter(([v]) => !written.has(v))), b.ctx.symbols, []);
+  for (const p of stage.products) {
+    em.bind(p.s.output, () => {
+      throw new NotByUnits();
+    });
+  }
+  const spec = contractionSpec({ em, dim: (d) => dimExpr(d, b.ctx.symbols) }, s.node)!;
+  return (
+    isByUnits(() => em.within([], () => spec.left([], [loopVar('row', mostPackedRows)], [loopVar('k', depth)]))) &&
+    followsByUnits(b, region, { ...stage, products: [...stage.products, product] })
+  );
+}
+
+/** Whether `emit` asks for nothing that cannot be told unit by unit. */
+function isByUnits(emit: () => unknown): boolean {
+  try {
+    emit();
+    return true;
+  } catch (e) {
+    if (e instanceof NotByUnits) return false;
+    throw e;
+  }
+}
 
 /** Where a stage's sums are, for an emitter: scratch of so many units for a gate, of which a group's begin at `first`. */
 interface Sums {
@@ -166,17 +195,11 @@ function emitterOfUnits(b: BlockRegions, stage: UnitStage, r: Region, at: Sums):
 
 /** Whether a region computes unit by unit what it needs of the stage. */
 function followsByUnits(b: BlockRegions, r: Region, stage: UnitStage): boolean {
-  if (r.kind !== 'map' || !r.outputs.every((v) => v.shape.length === 2 && v.shape[1] === stage.units)) return false;
+  if (!r.outputs.every((v) => v.shape.length === 2 && v.shape[1] === stage.units)) return false;
   const unit = loopVar('u', stage.units);
   const row = loopVar('row', mostPackedRows);
-  try {
-    const em = emitterOfUnits(b, stage, r, { width: stage.units, first: i32(0), unit });
-    em.within([], () => r.outputs.map((v) => em.value(v, [row, unit])));
-    return true;
-  } catch (e) {
-    if (e instanceof NotByUnits) return false;
-    throw e;
-  }
+  const em = emitterOfUnits(b, stage, r, { width: stage.units, first: i32(0), unit });
+  return isByUnits(() => em.within([], () => r.outputs.map((v) => em.value(v, [row, unit]))));
 }
 
 /** The kernel's body: all phases. `step`: the variable of the step that places are written in. `edge`: the copies before and after. */

@@ -42,6 +42,7 @@ test('messages name the field, what was expected and what was found', () => {
     [['format'], 'onnx', /plan\.format: expected 'tenon-plan', found 'onnx'/],
     [['version'], 3, /plan\.version: expected 2, found 3: the plan was made by a newer version/],
     [['version'], 1, /plan\.version: expected 2, found 1: the plan was made by another version/],
+    [['programs', 0, 'steps', 0, 'phase'], 17, /steps\[0\]\.phase: expected 1 to 16 groups, and parallel: false, found 17/],
     [['schedules'], { a: 1 }, /plan\.schedules\['a'\]: expected a string/],
     [['target'], 'metal', /plan\.target: expected one of webgpu, wasm, found 'metal'/],
     [['symbols', 0, 'max'], 0, /symbols\[0\]\.max: expected an integer of at least 1, found 0/],
