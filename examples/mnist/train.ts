@@ -4,9 +4,10 @@
  */
 import { parseArgs } from 'node:util';
 import { stepFigures } from '../../bench/plan-figures.js';
-import { type DeviceName, layers, optimizers, Sequential, tensor, utils } from '../../frontend/keras/index.js';
+import { type DeviceName, optimizers, tensor, utils } from '../../frontend/keras/index.js';
 import { type Digits, loadMnist } from './data.js';
 import { drawDigits } from './draw.js';
+import { digitsModel } from './model.js';
 
 const { values: args } = parseArgs({
   options: {
@@ -26,16 +27,7 @@ const train = firstOf(digits.train, Math.min(digits.train.count, Number(args.lim
 const test = firstOf(digits.test, digits.test.count);
 const steps = Math.ceil(train.count / batchSize);
 
-const model = Sequential([
-  layers.Conv2D(16, 3, { activation: 'relu', inputShape: [28, 28, 1] }),
-  layers.MaxPooling2D(2),
-  layers.Conv2D(32, 3, { activation: 'relu' }),
-  layers.MaxPooling2D(2),
-  layers.Flatten(),
-  layers.Dropout(0.25),
-  layers.Dense(64, { activation: 'relu' }),
-  layers.Dense(10, { activation: 'softmax' }),
-]);
+const model = digitsModel();
 // The last quarter of the training has a quarter of the rate: it settles.
 const learningRate = optimizers.schedules.PiecewiseConstantDecay([Math.floor(0.75 * epochs * steps)], [2e-3, 5e-4]);
 model.compile({

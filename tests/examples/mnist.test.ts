@@ -1,8 +1,11 @@
-/** The MNIST loader and the drawing of digits. */
+/** The MNIST loader, a few steps of the example's training on both targets, and the drawing of digits. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadMnist, parseIdx } from '../../examples/mnist/data.js';
 import { digitRows, drawDigits } from '../../examples/mnist/draw.js';
+import { digitsModel } from '../../examples/mnist/model.js';
+import { type DeviceOption, tensor, utils } from '../../frontend/keras/index.js';
+import { openSoftwareDevice } from '../support/webgpu.js';
 
 const idx = (...bytes: number[]) => Uint8Array.from(bytes);
 
@@ -27,6 +30,30 @@ test('the package holds all of MNIST', () => {
   // The first training digits are 5, 0, 4, 1, 9; the first test digits 7, 2, 1, 0, 4.
   assert.equal([...train.labels.subarray(0, 5)], [5, 0, 4, 1, 9]);
   assert.equal([...testing.labels.subarray(0, 5)], [7, 2, 1, 0, 4]);
+});
+
+test('the example takes the same steps on WebAssembly and on WebGPU, dropout and a smaller last batch included', async () => {
+  const webgpu = await openSoftwareDevice();
+  if (!webgpu) return;
+  const { train } = loadMnist();
+  const n = 72;
+  const [x, y] = [tensor(train.images.subarray(0, n * 784), [n, 28, 28, 1]), tensor(train.labels.subarray(0, n), [n])];
+  const run = async (device: DeviceOption) => {
+    utils.setRandomSeed(1);
+    const model = digitsModel();
+    model.compile({ optimizer: 'adam', loss: 'sparse_categorical_crossentropy', metrics: ['accuracy'], device });
+    const { history } = await model.fit(x, y, { epochs: 3, batchSize: 32, verbose: 0 });
+    const { loss, accuracy } = await model.evaluate(x, y, { verbose: 0, returnDict: true });
+    model.dispose();
+    return { losses: [...history.loss!, loss!], accuracy: accuracy! };
+  };
+  const [a, b] = [await run('wasm'), await run(webgpu)];
+  a.losses.forEach((l, i) => {
+    assert.ok(Math.abs(l - b.losses[i]!) < 1e-3 * l, `loss ${i}: ${l} and ${b.losses[i]}`);
+  });
+  assert.ok(a.losses.at(-1)! < a.losses[0]!);
+  assert.ok(Math.abs(a.accuracy - b.accuracy) <= 1 / n);
+  webgpu.dispose();
 });
 
 test('digits are drawn as half blocks or letters', () => {
