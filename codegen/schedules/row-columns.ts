@@ -188,28 +188,29 @@ export function columnsOnGpu(f: Frame, p: RowPlan): LoweredKernel {
   const raw = add(mul(id, i32(wide)), lx);
   const block: Stmt[] = [letVar(column, raw), ...keptAxes.map((a, i) => letVar(a.v, rowAt[i]!))];
   const accs = declare(p.levels[0]!, block);
-  const body: Stmt[] = [];
-  f.em.within(body, () => {
-    step(f, p, accs, body);
-    storeFull(f, p, 0, body);
-  });
-  const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
   const inside = compare('lt', raw, count);
-  block.push(
-    ...ifThen(inside, [
-      forLoop(
-        element,
-        slices === 1 ? i32(0) : ly,
-        length,
-        at(
-          p.reduced.map((a) => p.domain[a]!),
-          element,
-          body,
-        ),
-        { step: slices },
-      ),
-    ]),
-  );
+  /** A loop over the elements of this thread from `from` on into the accumulators `to`. */
+  const walk = (to: typeof accs, from: Expr, end: Expr): Stmt => {
+    const body: Stmt[] = [];
+    f.em.within(body, () => {
+      step(f, p, to, body);
+      storeFull(f, p, 0, body);
+    });
+    const element = variable('k', 'loop', 'i32', [0, Math.max(0, maxOf(length) - 1)]);
+    const reduced = p.reduced.map((a) => p.domain[a]!);
+    return forLoop(element, slices === 1 ? from : add(from, ly), end, at(reduced, element, body), { step: slices });
+  };
+  const inBlocks = accs.every((a) => a.acc.node.op === 'reduce') && accs.some((a) => sums(a.acc)) && maxOf(length) >= 2 * sumBlock * slices;
+  if (inBlocks) {
+    const from = variable('block', 'loop', 'i32', [0, maxOf(length)]);
+    const body: Stmt[] = [];
+    const parts = declare(p.levels[0]!, body);
+    body.push(walk(parts, from, min(add(from, i32(sumBlock * slices)), length)));
+    accs.forEach(({ acc: { node }, value }, i) => {
+      if (node.op === 'reduce') body.push(assign(value, combine(node.attrs.fn, value, parts[i]!.value)));
+    });
+    block.push(...ifThen(inside, [forLoop(from, i32(0), length, body, { step: sumBlock * slices })]));
+  } else block.push(...ifThen(inside, [walk(accs, i32(0), length)]));
   if (slices > 1) {
     for (const a of accs) {
       const m = f.local(`shared${block.length}`, 'workgroup', a.value.scalar, wide * slices);
