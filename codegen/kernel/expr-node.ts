@@ -86,99 +86,126 @@ export type VarRole = 'loop' | 'let' | 'mutable' | 'symbol' | 'group' | 'local';
 export type VarExpr = Extract<Expr, { kind: 'var' }>;
 export type LoadExpr = Extract<Expr, { kind: 'load' }>;
 
-// Strong references until `resetNodes`: were entries collected, ids (which order the terms of sums) would depend on when.
-/** Constants and operations by a hash of their fields; the next free number where two hashes are the same. */
-const table = new Map<number, Expr>();
+// Strong references until `resetExpressions`: were entries collected, ids (which order the terms of sums) would depend on when.
+/** Constants and operations, in the slot of the hash of their fields or the next free one. A power of two of slots, at most half of them taken. */
+const fewest = 1 << 13;
+let slots = new Array<Expr | undefined>(fewest).fill(undefined);
+let taken = 0;
 const variables = new Map<string, Expr>();
+/** Integers that occur everywhere. */
+const smallest = -16;
+const small = new Array<Expr | undefined>(16 + 1024).fill(undefined);
 let nextId = 1;
 
-type Fields = {
-  kind: Expr['kind'];
-  scalar: Scalar;
-  lanes: Lanes;
-  args?: readonly Expr[];
-  lo?: number;
-  hi?: number;
-  value?: number;
-  name?: string;
-  role?: VarRole;
-  fn?: string;
-  memory?: Memory;
-  lane?: number;
-};
-
 const noArgs: readonly Expr[] = [];
-
-/** Small numbers for the words in a node, for its hash. */
-const codes = new Map<string, number>();
-const codeOf = (word: string): number => {
-  let c = codes.get(word);
-  if (c === undefined) {
-    c = codes.size + 1;
-    codes.set(word, c);
-  }
-  return c;
-};
 const float = new Float64Array(1);
 const bits = new Int32Array(float.buffer);
 const mix = (h: number, x: number): number => Math.imul(h ^ x, 0x5bd1e995) ^ (h >>> 15);
+/** Tells most words apart; those that it does not share a slot's neighbourhood. */
+const wordHash = (w: string): number => Math.imul(w.charCodeAt(0) + (w.charCodeAt(1) << 5) + (w.charCodeAt(2) << 10) + w.length, 0x2545f491);
 
-function hashOf(f: Fields, args: readonly Expr[]): number {
-  let h = mix(codeOf(f.kind), codeOf(f.scalar) * 8 + f.lanes);
-  if (f.fn !== undefined) h = mix(h, codeOf(f.fn));
-  if (f.value !== undefined) {
-    float[0] = f.value;
+/** What some kinds have beside arguments. */
+interface Extra {
+  readonly value?: number;
+  readonly fn?: string;
+  readonly memory?: Memory;
+  readonly lane?: number;
+}
+
+function hashOf(
+  kind: string,
+  scalar: Scalar,
+  lanes: Lanes,
+  args: readonly Expr[],
+  fn: string | undefined,
+  value: number | undefined,
+  memory: Memory | undefined,
+  lane: number | undefined,
+): number {
+  let h = mix(wordHash(kind), (wordHash(scalar) << 3) + lanes);
+  if (fn !== undefined) h = mix(h, wordHash(fn));
+  if (value !== undefined) {
+    float[0] = value;
     h = mix(mix(h, bits[0]!), bits[1]!);
   }
-  if (f.lane !== undefined) h = mix(h, f.lane);
-  for (const a of args) h = mix(h, a.id);
-  return h;
+  if (lane !== undefined) h = mix(h, lane);
+  if (memory !== undefined) h = mix(h, memory.size);
+  for (let i = 0; i < args.length; i++) h = mix(h, args[i]!.id);
+  return h ^ (h >>> 13);
 }
 
-function isSame(e: Expr, f: Fields, args: readonly Expr[]): boolean {
-  const old = e as Expr & Fields;
-  if (old.kind !== f.kind || old.fn !== f.fn || old.scalar !== f.scalar || old.lanes !== f.lanes || old.memory !== f.memory || old.lane !== f.lane)
-    return false;
-  if (!Object.is(old.value, f.value) || e.args.length !== args.length) return false;
-  for (let i = 0; i < args.length; i++) if (e.args[i] !== args[i]) return false;
-  return true;
-}
-
-/** The expression with these fields, which is the one made before where there is one. Nothing is simplified: the constructors in expr.ts do that. */
-export function make(f: Fields): Expr {
-  const args = f.args ?? noArgs;
-  if (f.name !== undefined) {
-    // A variable's range is part of it: 'group0' of two kernels, or a symbol with two maxima, are different variables.
-    const key = `${f.scalar}${f.lanes}|${f.name}|${f.role}:${f.lo}:${f.hi}`;
-    let v = variables.get(key);
-    if (!v) {
-      v = node(f, args);
-      variables.set(key, v);
-    }
-    return v;
+/**
+ * The expression with these fields, which is the one made before where there is one; its range (integers alone have one) follows from the rest. Nothing is simplified: the constructors in
+ * expr.ts do that. This runs more often than all else in a compilation, hence plain arguments and a table of our own.
+ */
+export function make(
+  kind: Expr['kind'],
+  scalar: Scalar,
+  lanes: Lanes,
+  args: readonly Expr[],
+  fn?: string,
+  lo = Number.NEGATIVE_INFINITY,
+  hi = Number.POSITIVE_INFINITY,
+  value?: number,
+  memory?: Memory,
+  lane?: number,
+): Expr {
+  const mask = slots.length - 1;
+  let at = hashOf(kind, scalar, lanes, args, fn, value, memory, lane) & mask;
+  search: for (let old = slots[at]; old !== undefined; at = (at + 1) & mask, old = slots[at]) {
+    if (old.args.length !== args.length || old.kind !== kind) continue;
+    for (let i = 0; i < args.length; i++) if (old.args[i] !== args[i]) continue search;
+    const { fn: f, value: v, memory: m, lane: l } = old as Extra;
+    if (f === fn && old.scalar === scalar && old.lanes === lanes && m === memory && l === lane && Object.is(v, value)) return old;
   }
-  let h = hashOf(f, args);
-  for (let old = table.get(h); old; old = table.get(++h)) if (isSame(old, f, args)) return old;
-  const e = node(f, args);
-  table.set(h, e);
+  const e = node(kind, scalar, lanes, args, fn, lo, hi, value, memory, lane, undefined, undefined);
+  slots[at] = e;
+  if (++taken * 2 > slots.length) grow();
   return e;
 }
 
-const node = (f: Fields, args: readonly Expr[]): Expr =>
+/** Twice the slots. */
+function grow(): void {
+  const old = slots;
+  slots = new Array<Expr | undefined>(old.length * 2).fill(undefined);
+  const mask = slots.length - 1;
+  for (const e of old) {
+    if (e === undefined) continue;
+    const { fn, value, memory, lane } = e as Extra;
+    let at = hashOf(e.kind, e.scalar, e.lanes, e.args, fn, value, memory, lane) & mask;
+    while (slots[at] !== undefined) at = (at + 1) & mask;
+    slots[at] = e;
+  }
+}
+
+const node = (
+  kind: Expr['kind'],
+  scalar: Scalar,
+  lanes: Lanes,
+  args: readonly Expr[],
+  fn: string | undefined,
+  lo: number,
+  hi: number,
+  value: number | undefined,
+  memory: Memory | undefined,
+  lane: number | undefined,
+  name: string | undefined,
+  role: VarRole | undefined,
+): Expr =>
   ({
-    kind: f.kind,
-    scalar: f.scalar,
-    lanes: f.lanes,
+    kind,
+    scalar,
+    lanes,
     args,
     id: nextId++,
-    lo: f.lo ?? Number.NEGATIVE_INFINITY,
-    hi: f.hi ?? Number.POSITIVE_INFINITY,
-    value: f.value,
-    fn: f.fn,
-    name: f.name,
-    role: f.role,
-    memory: f.memory,
-    lane: f.lane,
+    lo,
+    hi,
+    value,
+    fn,
+    name,
+    role,
+    memory,
+    lane,
     vars: undefined,
     loads: undefined,
     linear: undefined,
@@ -186,9 +213,17 @@ const node = (f: Fields, args: readonly Expr[]): Expr =>
 
 /** Forgets interned expressions (between compilations, so that memory and names do not grow). Expressions made before must not be mixed with later ones. */
 export function resetExpressions(): void {
-  table.clear();
+  forgetExpressions();
   variables.clear();
   nextVar = 0;
+}
+
+/** Empties the table alone, before one kernel of many is worked on: a small table is a fast one. Names of variables go on. */
+export function forgetExpressions(): void {
+  if (slots.length > fewest) slots = new Array<Expr | undefined>(fewest).fill(undefined);
+  else if (taken > 0) slots.fill(undefined);
+  taken = 0;
+  small.fill(undefined);
 }
 
 /** Integers of 32 bits, which have ranges. */
@@ -204,9 +239,19 @@ export const isFloatScalar = (s: Scalar): boolean => s === 'f32' || s === 'f64' 
 const wrap32 = (v: number): number => (Math.abs(v) < 9007199254740992 || !Number.isFinite(v) ? v | 0 : Number(BigInt.asIntN(32, BigInt(Math.trunc(v)))));
 
 export const constant = (value: number, scalar: Scalar = 'i32', lanes: Lanes = 1): Expr => {
+  if (scalar === 'i32' && lanes === 1) {
+    const v = value >= -2147483648 && value <= 2147483647 ? value | 0 : wrap32(value);
+    const slot = v - smallest;
+    if (slot < 0 || slot >= small.length) return make('const', 'i32', 1, noArgs, undefined, v, v, v);
+    const known = small[slot];
+    if (known) return known;
+    const made = make('const', 'i32', 1, noArgs, undefined, v, v, v);
+    small[slot] = made;
+    return made;
+  }
   const v =
     scalar === 'i32' ? wrap32(value) : scalar === 'u32' ? value >>> 0 : scalar === 'f32' ? Math.fround(value) : scalar === 'bool' ? (value ? 1 : 0) : value;
-  return make({ kind: 'const', scalar, lanes, value: v, lo: isInt(scalar) ? v : undefined, hi: isInt(scalar) ? v : undefined });
+  return isInt(scalar) ? make('const', scalar, lanes, noArgs, undefined, v, v, v) : make('const', scalar, lanes, noArgs, undefined, undefined, undefined, v);
 };
 export const i32 = (v: number): Expr => constant(v, 'i32');
 export const f32 = (v: number): Expr => constant(v, 'f32');
@@ -216,7 +261,15 @@ let nextVar = 0;
 /** A new variable with a unique name. Loop variables take their inclusive range. */
 export function variable(hint: string, role: VarRole, scalar: Scalar = 'i32', range?: readonly [number, number], lanes: Lanes = 1): VarExpr {
   const name = role === 'symbol' || role === 'group' || role === 'local' ? hint : `${hint}_${nextVar++}`;
-  return make({ kind: 'var', scalar, lanes, name, role, lo: range?.[0], hi: range?.[1] }) as VarExpr;
+  const [lo, hi] = range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  // A variable's range is part of it: 'group0' of two kernels, or a symbol with two maxima, are different variables.
+  const key = `${scalar}${lanes}|${name}|${role}:${lo}:${hi}`;
+  let v = variables.get(key);
+  if (!v) {
+    v = node('var', scalar, lanes, noArgs, undefined, lo, hi, undefined, undefined, undefined, name, role);
+    variables.set(key, v);
+  }
+  return v as VarExpr;
 }
 /** A plan symbol; it is at least 1 and at most `max`. */
 export const symbolVar = (name: string, max: number): VarExpr => variable(name, 'symbol', 'i32', [0, max]);

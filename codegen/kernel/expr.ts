@@ -49,11 +49,11 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
       if (a.kind === 'const') return scaleLinear('i32', b, a.value);
       const [x, y] = a.id <= b.id ? [a, b] : [b, a];
       const c = [x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi].map((v) => (Number.isNaN(v) ? 0 : v));
-      return make({ kind: 'binary', fn, scalar, lanes, args: [x, y], lo: Math.min(...c), hi: Math.max(...c) });
+      return make('binary', scalar, lanes, [x, y], fn, Math.min(...c), Math.max(...c));
     }
     if ((fn === 'div' || fn === 'rem') && b.kind === 'const' && b.value > 0) return fn === 'div' ? divInt(a, b.value) : remInt(a, b.value);
-    if (fn === 'div' && a.lo >= 0 && b.lo >= 1) return make({ kind: 'binary', fn, scalar, lanes, args: [a, b], lo: 0, hi: a.hi });
-    if (fn === 'rem' && a.lo >= 0 && b.lo >= 0) return make({ kind: 'binary', fn, scalar, lanes, args: [a, b], lo: 0, hi: Math.min(a.hi, b.hi) });
+    if (fn === 'div' && a.lo >= 0 && b.lo >= 1) return make('binary', scalar, lanes, [a, b], fn, 0, a.hi);
+    if (fn === 'rem' && a.lo >= 0 && b.lo >= 0) return make('binary', scalar, lanes, [a, b], fn, 0, Math.min(a.hi, b.hi));
     if (fn === 'min' || fn === 'max') {
       if (a === b) return a;
       if (fn === 'min') {
@@ -63,7 +63,7 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
         if (a.lo >= b.hi) return a;
         if (b.lo >= a.hi) return b;
       }
-      return make({ kind: 'binary', fn, scalar, lanes, args: [a, b], lo: numeric[fn](a.lo, b.lo), hi: numeric[fn](a.hi, b.hi) });
+      return make('binary', scalar, lanes, [a, b], fn, numeric[fn](a.lo, b.lo), numeric[fn](a.hi, b.hi));
     }
   }
   if (a.kind === 'const' && b.kind === 'const' && scalar !== 'bool' && fn in numeric && !((isInt(scalar) || isWideInt(scalar)) && fn === 'div')) {
@@ -87,7 +87,7 @@ export function binary(fn: BinaryFn, a: Expr, b: Expr): Expr {
     if ((fn === 'add' || fn === 'sub') && b.kind === 'const' && Object.is(b.value, fn === 'add' ? -0 : 0)) return a;
     if (fn === 'div' && b.kind === 'const' && b.value === 1) return a;
   }
-  return make({ kind: 'binary', fn, scalar, lanes, args: [a, b], ...(scalar === 'u32' && lanes === 1 ? { lo: 0, hi: 4294967295 } : {}) });
+  return scalar === 'u32' && lanes === 1 ? make('binary', scalar, lanes, [a, b], fn, 0, 4294967295) : make('binary', scalar, lanes, [a, b], fn);
 }
 
 export const add = (a: Expr, b: Expr): Expr => binary('add', a, b);
@@ -105,7 +105,7 @@ export function unary(fn: UnaryFn, a: Expr): Expr {
   if (fn === 'neg' && a.scalar === 'i32' && a.lanes === 1) return scaleLinear('i32', a, -1);
   if (fn === 'not' && a.kind === 'const') return constant(a.value ? 0 : 1, 'bool', a.lanes);
   const scalar: Scalar = fn === 'is_nan' || fn === 'is_inf' ? 'bool' : a.scalar;
-  return make({ kind: 'unary', fn, scalar, lanes: a.lanes, args: [a] });
+  return make('unary', scalar, a.lanes, [a], fn);
 }
 
 export function compare(fn: CompareFn, a: Expr, b: Expr): Expr {
@@ -128,7 +128,7 @@ export function compare(fn: CompareFn, a: Expr, b: Expr): Expr {
                 : known(d.lo > 0 || d.hi < 0, d.lo === 0 && d.hi === 0);
     if (r) return r;
   }
-  return make({ kind: 'compare', fn, scalar: 'bool', lanes: a.lanes, args: [a, b] });
+  return make('compare', 'bool', a.lanes, [a, b], fn);
 }
 
 export function select(c: Expr, a: Expr, b: Expr): Expr {
@@ -137,7 +137,7 @@ export function select(c: Expr, a: Expr, b: Expr): Expr {
   if (a === b) return a;
   const lanes = Math.max(c.lanes, a.lanes, b.lanes) as Lanes;
   const w = (x: Expr): Expr => (x.lanes === lanes ? x : splat(x, lanes));
-  return make({ kind: 'select', scalar: a.scalar, lanes, args: [w(c), w(a), w(b)], lo: Math.min(a.lo, b.lo), hi: Math.max(a.hi, b.hi) });
+  return make('select', a.scalar, lanes, [w(c), w(a), w(b)], undefined, Math.min(a.lo, b.lo), Math.max(a.hi, b.hi));
 }
 
 /** a * b + c, fused or not as the target likes. */
@@ -145,7 +145,7 @@ export function mad(a: Expr, b: Expr, c: Expr): Expr {
   if (!isFloatScalar(a.scalar)) return add(mul(a, b), c);
   const lanes = Math.max(a.lanes, b.lanes, c.lanes) as Lanes;
   const w = (x: Expr): Expr => (x.lanes === lanes ? x : splat(x, lanes));
-  return make({ kind: 'mad', scalar: a.scalar, lanes, args: [w(a), w(b), w(c)] });
+  return make('mad', a.scalar, lanes, [w(a), w(b), w(c)]);
 }
 
 /** Value conversion. Floats to integers truncate and saturate; to bool is != 0; bool to number is 0 or 1. */
@@ -154,31 +154,28 @@ export function cast(a: Expr, scalar: Scalar): Expr {
   if (a.kind === 'const' && isInt(a.scalar)) return constant(a.value, scalar, a.lanes);
   if (a.kind === 'const' && a.scalar === 'bool') return constant(a.value, scalar, a.lanes);
   const keep = isInt(scalar) && isInt(a.scalar) && a.lo >= 0 && a.hi <= 2147483647;
-  return make({ kind: 'cast', scalar, lanes: a.lanes, args: [a], lo: keep ? a.lo : undefined, hi: keep ? a.hi : undefined });
+  return keep ? make('cast', scalar, a.lanes, [a], undefined, a.lo, a.hi) : make('cast', scalar, a.lanes, [a]);
 }
-export const bitcast = (a: Expr, scalar: Scalar): Expr => (a.scalar === scalar ? a : make({ kind: 'bitcast', scalar, lanes: a.lanes, args: [a] }));
+export const bitcast = (a: Expr, scalar: Scalar): Expr => (a.scalar === scalar ? a : make('bitcast', scalar, a.lanes, [a]));
 
-export const load = (memory: Memory, index: Expr, lanes: Lanes = 1): Expr => make({ kind: 'load', memory, scalar: memory.scalar, lanes, args: [index] });
+export const load = (memory: Memory, index: Expr, lanes: Lanes = 1): Expr =>
+  make('load', memory.scalar, lanes, [index], undefined, undefined, undefined, undefined, memory);
 export const splat = (a: Expr, lanes: Lanes): Expr =>
-  lanes === a.lanes
-    ? a
-    : a.kind === 'const'
-      ? constant(a.value, a.scalar, lanes)
-      : make({ kind: 'splat', scalar: a.scalar, lanes, args: [a], lo: a.lo, hi: a.hi });
+  lanes === a.lanes ? a : a.kind === 'const' ? constant(a.value, a.scalar, lanes) : make('splat', a.scalar, lanes, [a], undefined, a.lo, a.hi);
 export function vector(xs: readonly Expr[]): Expr {
   const [first] = xs as readonly [Expr];
   const lanes = xs.length as Lanes;
   if (xs.every((x) => x === first)) return splat(first, lanes);
   const whole = first.kind === 'extract' ? first.args[0]! : null;
   if (whole && whole.lanes === lanes && xs.every((x, i) => x.kind === 'extract' && x.lane === i && x.args[0] === whole)) return whole;
-  return make({ kind: 'vector', scalar: first.scalar, lanes, args: xs });
+  return make('vector', first.scalar, lanes, xs);
 }
 export function extract(a: Expr, lane: number): Expr {
   if (a.lanes === 1) return a;
   if (a.kind === 'const') return constant(a.value, a.scalar);
   if (a.kind === 'splat') return a.args[0]!;
   if (a.kind === 'vector') return a.args[lane]!;
-  return make({ kind: 'extract', scalar: a.scalar, lanes: 1, args: [a], lane });
+  return make('extract', a.scalar, 1, [a], undefined, undefined, undefined, undefined, undefined, lane);
 }
 
 // ---- rebuilding

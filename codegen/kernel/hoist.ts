@@ -10,7 +10,7 @@
  */
 import { add, constant, type Expr, isInt, isWideInt, type Linear, linear, mul, sub, substitute, type VarExpr, variable, varsOf, withArgs } from './expr.js';
 import { blocksOf, exprsOf, type Kernel, type Memory, type Stmt } from './ir.js';
-import { type Effects, effectsOf, hintOf, loadsOf, mapExpr, mapStmts, substituteStmts, visitStmts } from './walk.js';
+import { type Effects, effectsOf, hintOf, loadsOf, mapExpr, mapStmts, visitStmts } from './walk.js';
 
 export interface HoistOptions {
   /** Loads out of range are harmless (WebGPU clamps them): they may move out of branches and loops that run zero times. */
@@ -335,5 +335,6 @@ function putBack(stmts: readonly Stmt[], candidates: ReadonlySet<VarExpr>): Stmt
     const n = uses.get(v) ?? 0;
     if (n <= 1) map.set(v, substitute(value, map));
   }
-  return substituteStmts(mapStmts(stmts, { stmt: (s) => (s.kind === 'let' && map.has(s.v) ? [] : [s]) }), map);
+  const memo = new Map<Expr, Expr>();
+  return mapStmts(stmts, { expr: (e) => substitute(e, map, memo), stmt: (s) => (s.kind === 'let' && map.has(s.v) ? [] : [s]) });
 }

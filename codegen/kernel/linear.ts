@@ -22,43 +22,59 @@ export function coefficient(e: Expr, x: Expr): number | null {
   return l.terms.get(x) ?? 0;
 }
 
+const byId = (a: readonly [Expr, number], b: readonly [Expr, number]): number => a[0].id - b[0].id;
+
 function fromLinear(scalar: Scalar, constantIn: number, termMap: Map<Expr, number>): Expr {
   const constantPart = constantIn + recombine(termMap);
-  // Arithmetic is modulo 2^32: coefficients beyond that (integer data, not indices) wrap, and say nothing about ranges.
-  for (const [a, c] of termMap) if (c !== (c | 0)) return wrapped(scalar, a, c, constantPart, termMap);
-  const terms = [...termMap].filter(([, c]) => c !== 0).sort(([a], [b]) => a.id - b.id);
+  const terms: [Expr, number][] = [];
+  let sorted = true;
+  let last = 0;
+  for (const t of termMap) {
+    const [a, c] = t;
+    // Arithmetic is modulo 2^32: coefficients beyond that (integer data, not indices) wrap, and say nothing about ranges.
+    if (c !== (c | 0)) return wrapped(scalar, a, c, constantPart, termMap);
+    if (c === 0) continue;
+    terms.push(t);
+    if (a.id < last) sorted = false;
+    last = a.id;
+  }
+  if (!sorted) terms.sort(byId);
   if (terms.length === 0) return constant(constantPart, scalar);
-  if (constantPart === 0 && terms.length === 1 && terms[0]![1] === 1) return terms[0]![0];
   let e: Expr | null = null;
   let [lo, hi] = [0, 0];
   for (let i = 0; i < terms.length; i++) {
     const [atom, c] = terms[i]!;
-    const [low, high] = c > 0 ? [c * atom.lo, c * atom.hi] : [c * atom.hi, c * atom.lo];
+    const low = c > 0 ? c * atom.lo : c * atom.hi;
+    const high = c > 0 ? c * atom.hi : c * atom.lo;
     lo += low;
     hi += high;
     let term = atom;
     if (c !== 1) {
-      term = make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(c, scalar)], lo: low, hi: high });
+      term = make('binary', scalar, 1, [atom, constant(c, scalar)], 'mul', low, high);
       term.linear ??= { constant: 0, terms: new Map([[atom, c]]) };
     }
     if (e === null) e = term;
     else {
-      e = make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e, term], lo, hi });
+      e = make('binary', scalar, 1, [e, term], 'add', lo, hi);
       e.linear ??= { constant: 0, terms: new Map(terms.slice(0, i + 1)) };
     }
   }
-  if (constantPart !== 0) {
-    e = make({ kind: 'binary', fn: 'add', scalar, lanes: 1, args: [e!, constant(constantPart, scalar)], lo: lo + constantPart, hi: hi + constantPart });
-    e.linear ??= { constant: constantPart, terms: new Map(terms) };
-  }
-  return e!;
+  return plus(scalar, e!, constantPart);
+}
+
+/** A sum without constant part, and a constant. */
+function plus(scalar: Scalar, e: Expr, c: number): Expr {
+  if (c === 0) return e;
+  const out = make('binary', scalar, 1, [e, constant(c, scalar)], 'add', e.lo + c, e.hi + c);
+  out.linear ??= { constant: c, terms: linear(e).terms };
+  return out;
 }
 
 /** A sum with a coefficient outside 32 bits: the same sum modulo 2^32, with the oversized product as an opaque atom. */
 function wrapped(scalar: Scalar, atom: Expr, c: number, constantPart: number, terms: ReadonlyMap<Expr, number>): Expr {
   const rest = new Map(terms);
   rest.delete(atom);
-  const product = make({ kind: 'binary', fn: 'mul', scalar, lanes: 1, args: [atom, constant(Number(BigInt.asIntN(32, BigInt(c))), scalar)] });
+  const product = make('binary', scalar, 1, [atom, constant(Number(BigInt.asIntN(32, BigInt(c))), scalar)], 'mul');
   return fromLinear(scalar, constantPart, rest.set(product, (rest.get(product) ?? 0) + 1));
 }
 
@@ -96,11 +112,16 @@ function recombination(terms: ReadonlyMap<Expr, number>): { atom: Expr; other: E
   return null;
 }
 
+/** A sum's part before its constant, which is added last. */
+const withoutConstant = (e: Expr, l: Linear): Expr => (l.constant === 0 ? e : e.args[0]!);
+
 export function addLinear(scalar: Scalar, a: Expr, b: Expr, sign: number): Expr {
   if (b.kind === 'const' && b.value === 0) return a;
   if (a.kind === 'const' && a.value === 0 && sign === 1) return b;
   const la = linear(a);
   const lb = linear(b);
+  if (lb.terms.size === 0 && la.terms.size > 0) return plus(scalar, withoutConstant(a, la), la.constant + sign * lb.constant);
+  if (la.terms.size === 0 && lb.terms.size > 0 && sign === 1) return plus(scalar, withoutConstant(b, lb), la.constant + lb.constant);
   const terms = new Map(la.terms);
   for (const [x, c] of lb.terms) terms.set(x, (terms.get(x) ?? 0) + sign * c);
   return fromLinear(scalar, la.constant + sign * lb.constant, terms);
@@ -116,8 +137,11 @@ function times(a: number, b: number): number {
 
 export function scaleLinear(scalar: Scalar, a: Expr, k: number): Expr {
   if (k === 0) return constant(0, scalar);
+  if (k === 1) return a;
   const l = linear(a);
-  return fromLinear(scalar, times(l.constant, k), new Map([...l.terms].map(([x, c]) => [x, times(c, k)])));
+  const terms = new Map<Expr, number>();
+  for (const [x, c] of l.terms) terms.set(x, times(c, k));
+  return fromLinear(scalar, times(l.constant, k), terms);
 }
 
 /** Splits e = c*q + r with r's coefficients in (-c/2, c) chosen so that they are not multiples of c. */
@@ -160,7 +184,7 @@ export function divInt(x: Expr, c: number): Expr {
     const rem = isRemOf(x);
     if (rem && rem.c % c === 0 && rem.x.lo >= 0) return remInt(divInt(rem.x, c), rem.c / c);
   }
-  return make({ kind: 'binary', fn: 'div', scalar: 'i32', lanes: 1, args: [x, i32(c)], lo: Math.trunc(x.lo / c), hi: Math.trunc(x.hi / c) });
+  return make('binary', 'i32', 1, [x, i32(c)], 'div', Math.trunc(x.lo / c), Math.trunc(x.hi / c));
 }
 
 /** x rem c for c > 0. */
@@ -175,7 +199,7 @@ export function remInt(x: Expr, c: number): Expr {
     if (r.lo >= 0 && q.lo >= 0 && r !== x) return remInt(r, c);
     const inner = isRemOf(x);
     if (inner && inner.c % c === 0) return remInt(inner.x, c);
-    return make({ kind: 'binary', fn: 'rem', scalar: 'i32', lanes: 1, args: [x, i32(c)], lo: 0, hi: c - 1 });
+    return make('binary', 'i32', 1, [x, i32(c)], 'rem', 0, c - 1);
   }
-  return make({ kind: 'binary', fn: 'rem', scalar: 'i32', lanes: 1, args: [x, i32(c)], lo: 1 - c, hi: c - 1 });
+  return make('binary', 'i32', 1, [x, i32(c)], 'rem', 1 - c, c - 1);
 }

@@ -34,28 +34,47 @@ export interface StmtMapper {
 export function mapStmts(stmts: readonly Stmt[], m: StmtMapper): Stmt[] {
   const x = m.expr ?? ((e: Expr) => e);
   const b = m.bind ?? ((v: VarExpr) => v);
-  const rebuilt = (s: Stmt): readonly Stmt[] => {
+  // What does not change stays the same object: most statements, in most walks.
+  const rebuilt = (s: Stmt): Stmt | readonly Stmt[] => {
     switch (s.kind) {
       case 'for':
-        return [{ ...s, v: b(s.v), begin: x(s.begin), end: x(s.end), body: mapStmts(s.body, m) }];
+        return { ...s, v: b(s.v), begin: x(s.begin), end: x(s.end), body: mapStmts(s.body, m) };
       case 'if':
         return ifThen(x(s.cond), mapStmts(s.then, m), mapStmts(s.else, m));
       case 'while':
-        return [{ ...s, cond: x(s.cond), body: mapStmts(s.body, m) }];
+        return { ...s, cond: x(s.cond), body: mapStmts(s.body, m) };
       case 'let':
-      case 'assign':
-        return [{ ...s, v: b(s.v), value: x(s.value) }];
-      case 'mutable':
-        return [{ ...s, v: b(s.v), init: x(s.init) }];
-      case 'store':
-        return [{ ...s, index: x(s.index), value: x(s.value) }];
+      case 'assign': {
+        const [v, value] = [b(s.v), x(s.value)];
+        return v === s.v && value === s.value ? s : { kind: s.kind, v, value };
+      }
+      case 'mutable': {
+        const [v, init] = [b(s.v), x(s.init)];
+        return v === s.v && init === s.init ? s : { kind: 'mutable', v, init };
+      }
+      case 'store': {
+        const [index, value] = [x(s.index), x(s.value)];
+        return index === s.index && value === s.value ? s : { kind: 'store', memory: s.memory, index, value };
+      }
       case 'barrier':
       case 'comment':
-        return [s];
+        return s;
     }
   };
-  return stmts.flatMap((s) => (m.stmt ? rebuilt(s).flatMap(m.stmt) : rebuilt(s)));
+  const out: Stmt[] = [];
+  const take = (s: Stmt): void => {
+    if (m.stmt) for (const t of m.stmt(s)) out.push(t);
+    else out.push(s);
+  };
+  for (const s of stmts) {
+    const r = rebuilt(s);
+    if (isList(r)) r.forEach(take);
+    else take(r);
+  }
+  return out;
 }
+
+const isList = (s: Stmt | readonly Stmt[]): s is readonly Stmt[] => Array.isArray(s);
 
 /** Maps every node of every expression. */
 export function mapExprs(stmts: readonly Stmt[], f: (e: Expr) => Expr): Stmt[] {
