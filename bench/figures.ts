@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compile } from '../codegen/compile.js';
 import { webgpuTarget } from '../codegen/target.js';
+import type { Model } from '../frontend/keras/index.js';
 import { ModelLayout } from '../frontend/keras/models/layout.js';
 import { compiledGraph, trainGraph } from '../frontend/keras/models/programs.js';
 import * as optimizers from '../frontend/keras/optimizers/index.js';
@@ -25,11 +26,20 @@ export interface WorkloadFigures extends StepFigures {
 /** Samples of the data set that a training step gathers its batch from. */
 const samples = 10_000;
 
+/** The model of a workload, ready to be traced. */
+export function modelOf(w: Workload): Model {
+  const model = benchmarkModel(w.model);
+  if (w.kind === 'train') model.compile({ optimizer: optimizers.Adam(adam), loss: 'categorical_crossentropy', metrics: ['accuracy'] });
+  return model;
+}
+
 /** The graph that `fit` (with its data set on the device) or `predict` runs at each step. */
 export function graphOf(w: Workload): { program: 'train' | 'predict'; graph: Graph } {
-  const model = benchmarkModel(w.model);
-  if (w.kind === 'infer') return { program: 'predict', graph: model.programs({ batchSize: w.batch, only: ['predict'] }).predict! };
-  model.compile({ optimizer: optimizers.Adam(adam), loss: 'categorical_crossentropy', metrics: ['accuracy'] });
+  return { program: w.kind === 'train' ? 'train' : 'predict', graph: tracedGraph(w, modelOf(w)) };
+}
+
+export function tracedGraph(w: Workload, model: Model): Graph {
+  if (w.kind === 'infer') return model.programs({ batchSize: w.batch, only: ['predict'] }).predict!;
   const trainable = new Set(model.trainableWeights);
   const layout = new ModelLayout(
     [...trainable],
@@ -37,7 +47,7 @@ export function graphOf(w: Workload): { program: 'train' | 'predict'; graph: Gra
   );
   const x = model.feeds.map((s) => ({ dtype: s.dtype, shape: s.shape.slice(1) as number[] }));
   const y = model.outputShapes().map((shape) => ({ dtype: 'float32' as const, shape: shape as number[] }));
-  return { program: 'train', graph: compiledGraph(trainGraph(model, layout, model.compiled, { x, y, weights: [null] }, { batch: w.batch, samples })) };
+  return compiledGraph(trainGraph(model, layout, model.compiled, { x, y, weights: [null] }, { batch: w.batch, samples }));
 }
 
 /** The plan of a workload: compiled for WebGPU's default limits, memory planned for its batch. */

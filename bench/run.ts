@@ -9,11 +9,13 @@
  *   --out FILE                   appends every measurement as a JSON line (and reads what is there: --again runs only cells that it lacks)
  *   --json FILE                  the table as JSON
  *   --limits                     also single kernels beside the machine's limits
+ *   --compile                    compile times alone: of benchmark models, of ONNX models beside ONNX Runtime Web, of networks with their memory (--tries: processes each)
  */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Cell, isNoisy, runCell, waitForQuiet } from './cells.js';
+import { compileTables } from './compile.js';
 import { ensurePeers, peerCommand, peerRuntimes } from './peers.js';
 import { markdown, rows } from './report.js';
 import { workloads } from './workloads.js';
@@ -31,6 +33,7 @@ const { values: args } = parseArgs({
     again: { type: 'boolean', default: false },
     json: { type: 'string' },
     limits: { type: 'boolean', default: false },
+    compile: { type: 'boolean', default: false },
   },
 });
 
@@ -50,6 +53,11 @@ const ourRuntimes: { name: string; node: string[] }[] = [
 const chosen = workloads.filter((w) => matches(args.workload, w.id));
 if (chosen.length === 0) throw new Error(`no workload is called '${args.workload}'; there are ${workloads.map((w) => w.id).join(', ')}`);
 const peers = args['no-peers'] ? null : ensurePeers();
+
+if (args.compile) {
+  console.log(compileTables(peers?.dir ?? null, Number(args.tries)));
+  process.exit(0);
+}
 
 const cells: Cell[] = [];
 if (args.again && args.out && existsSync(args.out)) {

@@ -90,6 +90,8 @@ export type LoadExpr = Extract<Expr, { kind: 'load' }>;
 /** Constants and operations, in the slot of the hash of their fields or the next free one. A power of two of slots, at most half of them taken. */
 const fewest = 1 << 13;
 let slots = new Array<Expr | undefined>(fewest).fill(undefined);
+/** The hash of what is in a slot. */
+let hashes = new Int32Array(fewest);
 let taken = 0;
 const variables = new Map<string, Expr>();
 /** Integers that occur everywhere. */
@@ -150,31 +152,35 @@ export function make(
   memory?: Memory,
   lane?: number,
 ): Expr {
+  const hash = hashOf(kind, scalar, lanes, args, fn, value, memory, lane);
   const mask = slots.length - 1;
-  let at = hashOf(kind, scalar, lanes, args, fn, value, memory, lane) & mask;
+  let at = hash & mask;
   search: for (let old = slots[at]; old !== undefined; at = (at + 1) & mask, old = slots[at]) {
-    if (old.args.length !== args.length || old.kind !== kind) continue;
+    if (hashes[at] !== hash || old.args.length !== args.length || old.kind !== kind) continue;
     for (let i = 0; i < args.length; i++) if (old.args[i] !== args[i]) continue search;
     const { fn: f, value: v, memory: m, lane: l } = old as Extra;
     if (f === fn && old.scalar === scalar && old.lanes === lanes && m === memory && l === lane && Object.is(v, value)) return old;
   }
   const e = node(kind, scalar, lanes, args, fn, lo, hi, value, memory, lane, undefined, undefined);
   slots[at] = e;
+  hashes[at] = hash;
   if (++taken * 2 > slots.length) grow();
   return e;
 }
 
-/** Twice the slots. */
+/** Four times the slots. */
 function grow(): void {
-  const old = slots;
-  slots = new Array<Expr | undefined>(old.length * 2).fill(undefined);
+  const [old, oldHashes] = [slots, hashes];
+  slots = new Array<Expr | undefined>(old.length * 4).fill(undefined);
+  hashes = new Int32Array(slots.length);
   const mask = slots.length - 1;
-  for (const e of old) {
-    if (e === undefined) continue;
-    const { fn, value, memory, lane } = e as Extra;
-    let at = hashOf(e.kind, e.scalar, e.lanes, e.args, fn, value, memory, lane) & mask;
+  for (let i = 0; i < old.length; i++) {
+    if (old[i] === undefined) continue;
+    const hash = oldHashes[i]!;
+    let at = hash & mask;
     while (slots[at] !== undefined) at = (at + 1) & mask;
-    slots[at] = e;
+    slots[at] = old[i];
+    hashes[at] = hash;
   }
 }
 
@@ -213,17 +219,14 @@ const node = (
 
 /** Forgets interned expressions (between compilations, so that memory and names do not grow). Expressions made before must not be mixed with later ones. */
 export function resetExpressions(): void {
-  forgetExpressions();
-  variables.clear();
-  nextVar = 0;
-}
-
-/** Empties the table alone, before one kernel of many is worked on: a small table is a fast one. Names of variables go on. */
-export function forgetExpressions(): void {
-  if (slots.length > fewest) slots = new Array<Expr | undefined>(fewest).fill(undefined);
-  else if (taken > 0) slots.fill(undefined);
+  if (slots.length > fewest) {
+    slots = new Array<Expr | undefined>(fewest).fill(undefined);
+    hashes = new Int32Array(fewest);
+  } else if (taken > 0) slots.fill(undefined);
   taken = 0;
   small.fill(undefined);
+  variables.clear();
+  nextVar = 0;
 }
 
 /** Integers of 32 bits, which have ranges. */

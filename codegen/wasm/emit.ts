@@ -34,7 +34,6 @@ export interface EmittedKernel extends FunctionBody {
 
 /** Emits one kernel. It must be legal for WASM: no functions that WASM lacks, workgroups of one thread. */
 export function emitKernel(kernel: Kernel, options: EmitOptions): EmittedKernel {
-  E.forgetExpressions();
   return new KernelEmitter(kernel, options).run();
 }
 
