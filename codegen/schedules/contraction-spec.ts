@@ -67,7 +67,8 @@ export function contractionSpec(f: Pick<Frame, 'em' | 'dim'>, node: Contraction,
     if (!isStatic(size) || !isStatic(extent) || !isStatic(window) || inputDilation[i] !== 1) return;
     const before = padding[i]![0];
     const range = [
-      Math.ceil(before / strides[i]!),
+      // padding may be negative: the input's edge is left out, and no window meets padding there
+      Math.max(0, Math.ceil(before / strides[i]!)),
       Math.min(extent - 1, Math.floor((size - 1 + before - (window - 1) * kernelDilation[i]!) / strides[i]!)),
     ] as const;
     if (range[0] > 0 || range[1] < extent - 1) interior.set(axis, range);

@@ -25,7 +25,8 @@ function interiorOf(n: Node): { readonly interior: Interior; readonly taps: numb
   const interior = new Map<number, readonly [number, number]>();
   const note = (axis: number, size: unknown, out: unknown, window: number, stride: number, before: number, dilation: number): boolean => {
     if (typeof size !== 'number' || typeof out !== 'number') return false;
-    const first = Math.ceil(before / stride);
+    // padding may be negative: the image's edge is left out, and the first position lies inside
+    const first = Math.max(0, Math.ceil(before / stride));
     const last = Math.min(out - 1, Math.floor((size - 1 + before - (window - 1) * dilation) / stride));
     if (last >= first) interior.set(axis, [first, last]);
     return true;

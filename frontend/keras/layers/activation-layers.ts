@@ -9,7 +9,7 @@ import type { InitializerIdentifier } from '../initializers/index.js';
 import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
 import { finiteNumber, resolveOptions } from '../utils/options.js';
-import type { Json, JsonObject } from '../utils/serialization.js';
+import type { Json, JsonObject, Semantics } from '../utils/serialization.js';
 import { type CallArguments, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 import { type WeightFields, weightConfig, weightFields } from './weight-fields.js';
 
@@ -136,30 +136,47 @@ export class ThresholdedReLUClass extends Layer {
 export interface SoftmaxConfig extends LayerOptions {
   /** One axis or several; default -1. */
   axis?: number | readonly number[];
+  /** Keras 2: masked values are replaced by -1e9, instead of lowered by it. Default false. */
+  robustMasking?: boolean;
 }
 
 /** softmax over one axis, or over several together. Where a mask of the input's shape is false, the output is 0. */
 export class SoftmaxClass extends Layer {
   static override readonly className = 'Softmax';
   readonly axis: number | readonly number[];
+  readonly robustMasking: boolean;
   constructor(options?: SoftmaxConfig) {
-    const o = resolveOptions<SoftmaxConfig>('Softmax', [options], [], { ...layerDefaults, axis: -1 });
+    const o = resolveOptions<SoftmaxConfig>('Softmax', [options], [], { ...layerDefaults, axis: -1, robustMasking: false });
     super(o);
     this.axis = o.axis ?? -1;
+    this.robustMasking = o.robustMasking ?? false;
     this.supportsMasking = true;
   }
   override call(inputs: Tensors, args: CallArguments): Tensors {
     const x = single(inputs, this);
-    return activations.softmax(args.mask instanceof SymbolicTensor ? maskedScores(x, args.mask) : x, this.axis);
+    return maskedSoftmax(x, args.mask instanceof SymbolicTensor ? args.mask : null, maskingOf(this.semantics, this.robustMasking), this.axis);
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), axis: this.axis as Json };
+    return { ...super.getConfig(), axis: this.axis as Json, ...(this.configFor === 'keras2' && this.robustMasking ? { robust_masking: true } : {}) };
   }
 }
 
 /** Scores with -1e9 added where the mask is false: softmax gives 0 there, and an even distribution over a row without a true element stays finite. */
 export const maskedScores = (scores: SymbolicTensor, mask: SymbolicTensor): SymbolicTensor =>
   ops.add(scores, ops.multiply(ops.subtract(1, ops.cast(mask, 'float32')), -1e9));
+
+/** How a mask reaches a softmax: scores are lowered (Keras 2), replaced (its robust masking), or replaced and the results blanked, so that a row without a true element is 0 (Keras 3). */
+export type Masking = 'lower' | 'replace' | 'blank';
+export const maskingOf = (semantics: Semantics, robust: boolean): Masking => (semantics === 'keras3' ? 'blank' : robust ? 'replace' : 'lower');
+
+/** softmax of the scores where the mask is true. */
+export function maskedSoftmax(scores: SymbolicTensor, mask: SymbolicTensor | null, masking: Masking, axis: number | readonly number[] = -1): SymbolicTensor {
+  if (!mask) return activations.softmax(scores, axis);
+  if (masking === 'lower') return activations.softmax(maskedScores(scores, mask), axis);
+  const seen = ops.broadcastTo(mask.dtype === 'bool' ? mask : ops.greater(mask, 0.5), scores.shape);
+  const y = activations.softmax(ops.where(seen, scores, -1e9), axis);
+  return masking === 'blank' ? ops.where(seen, y, 0) : y;
+}
 
 export const LeakyReLU = callable(LeakyReLUClass);
 export const PReLU = callable(PReLUClass);

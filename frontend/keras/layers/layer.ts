@@ -219,6 +219,13 @@ export abstract class Layer extends LayerBase {
 
   /** Runs `call` within a trace: masks, losses and origins are taken care of. In eager mode an asynchronous `call` makes the result a promise. */
   compute(inputs: Tensors, args: CallArguments = {}): Tensors {
+    return this.run(inputs, args, this.activityRegularizer);
+  }
+  /** As `compute`, for a layer that another one runs as a part of itself, as Keras 3 does by `layer.call`: no regularization of the output. */
+  computeWithin(inputs: Tensors, args: CallArguments = {}): Tensors {
+    return this.run(inputs, args, null);
+  }
+  private run(inputs: Tensors, args: CallArguments, activityRegularizer: Layer['activityRegularizer']): Tensors {
     const list = listOf(inputs);
     const { trace } = list[0]!;
     this.ensureBuilt(inputs instanceof SymbolicTensor ? kerasShape(inputs.shape) : list.map((x) => kerasShape(x.shape)));
@@ -230,7 +237,7 @@ export abstract class Layer extends LayerBase {
       const outMask = this.computeMask(inputs, mask, outputs);
       listOf(outputs).forEach((o, i) => {
         o.mask = outMask instanceof SymbolicTensor ? (i === 0 ? outMask : null) : (outMask?.[i] ?? null);
-        if (this.activityRegularizer) trace.losses.push(ops.divide(this.activityRegularizer.call(o), ops.size(o, o.shape[0]!)));
+        if (activityRegularizer) trace.losses.push(ops.divide(activityRegularizer.call(o), ops.size(o, o.shape[0]!)));
       });
       trace.shapes.set(
         this,

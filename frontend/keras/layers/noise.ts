@@ -67,7 +67,10 @@ function spatialDropoutClass(rank: number): SpatialDropoutConstructor {
     }
     override getConfig(): JsonObject {
       const more: JsonObject = this.configFor === 'keras2' ? { noise_shape: null } : rank === 1 ? {} : { data_format: this.dataFormat };
-      return { ...super.getConfig(), rate: this.rate, seed: this.seed, ...more };
+      const { trainable, ...common } = super.getConfig();
+      // Keras 3 leaves 'trainable' out of these
+      const base: JsonObject = this.configFor === 'keras2' ? { ...common, trainable: trainable! } : common;
+      return { ...base, rate: this.rate, seed: this.seed, ...more };
     }
   };
 }

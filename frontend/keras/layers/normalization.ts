@@ -70,6 +70,8 @@ export interface BatchNormalizationConfig extends AffineOptions {
   momentum?: number;
   movingMeanInitializer?: initializers.InitializerIdentifier;
   movingVarianceInitializer?: initializers.InitializerIdentifier;
+  /** There is one device. In Keras 2 it also means that the moving variance is that of the population for all ranks. */
+  synchronized?: boolean;
 }
 
 /**
@@ -83,6 +85,7 @@ export class BatchNormalizationClass extends Layer {
   readonly epsilon: number;
   readonly center: boolean;
   readonly scale: boolean;
+  readonly synchronized: boolean;
   private readonly fields: { readonly beta: WeightFields; readonly gamma: WeightFields };
   private readonly meanInitializer: initializers.Initializer;
   private readonly varianceInitializer: initializers.Initializer;
@@ -97,8 +100,10 @@ export class BatchNormalizationClass extends Layer {
       momentum: 0.99,
       movingMeanInitializer: 'zeros',
       movingVarianceInitializer: 'ones',
+      synchronized: false,
     });
     super(o);
+    this.synchronized = o.synchronized ?? false;
     this.axis = o.axis!;
     this.momentum = numberBetween(this.className, 'momentum', o.momentum, 0, 1);
     this.epsilon = numberBetween(this.className, 'epsilon', o.epsilon, 0, Infinity);
@@ -157,7 +162,9 @@ export class BatchNormalizationClass extends Layer {
 
   /** Whether Keras 2 takes TensorFlow's fused kernel. */
   private isFused(x: SymbolicTensor, axes: readonly number[]): boolean {
-    return this.semantics === 'keras2' && (x.rank === 4 || x.rank === 5) && axes.length === 1 && (axes[0] === 1 || axes[0] === x.rank - 1);
+    return (
+      this.semantics === 'keras2' && !this.synchronized && (x.rank === 4 || x.rank === 5) && axes.length === 1 && (axes[0] === 1 || axes[0] === x.rank - 1)
+    );
   }
 
   /** n / (n - 1) in the fused path of Keras 2, else 1. */
@@ -184,7 +191,7 @@ export class BatchNormalizationClass extends Layer {
       moving_mean_initializer: initializers.serialize(this.meanInitializer) as unknown as Json,
       moving_variance_initializer: initializers.serialize(this.varianceInitializer) as unknown as Json,
       ...rest,
-      ...(this.configFor === 'keras3' ? { renorm: false, renorm_clipping: null, renorm_momentum: 0.99, synchronized: false } : {}),
+      ...(this.configFor === 'keras3' ? { renorm: false, renorm_clipping: null, renorm_momentum: 0.99, synchronized: this.synchronized } : {}),
     };
   }
 }

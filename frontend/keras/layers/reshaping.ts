@@ -115,7 +115,8 @@ abstract class Edges extends Layer {
   }
   override getConfig(): JsonObject {
     const amounts = this.rank === 1 ? this.amounts[0]! : this.amounts;
-    const format = this.rank === 1 && this.configFor === 'keras2' ? {} : { data_format: this.dataFormat };
+    // of the layers in one dimension only Keras 3's padding has one
+    const format = this.rank === 1 && (this.configFor === 'keras2' || this.option === 'cropping') ? {} : { data_format: this.dataFormat };
     return { ...super.getConfig(), [this.option]: amounts as Json, ...format };
   }
 }

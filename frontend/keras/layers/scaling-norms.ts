@@ -1,7 +1,7 @@
 /** GroupNormalization, UnitNormalization, RMSNormalization, SpectralNormalization. */
-import { ValueError } from '../../../ir/errors.js';
+import { ShapeError, ValueError } from '../../../ir/errors.js';
 import * as ops from '../backend/ops.js';
-import type { KerasShape, SymbolicTensor, Tensors } from '../backend/trace.js';
+import { type KerasShape, kerasShape, kerasShapeText, type SymbolicTensor, type Tensors } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import { callable } from '../utils/callable.js';
 import { finiteNumber, positiveInteger, resolveOptions } from '../utils/options.js';
@@ -120,7 +120,13 @@ export class RMSNormalizationClass extends Layer {
     const x = single(inputs, this);
     const axes = axesIn(this, this.axis, x.shape as KerasShape);
     const y = ops.multiply(x, ops.rsqrt(ops.add(ops.mean(ops.square(x), axes, true), this.epsilon)));
-    return ops.multiply(y, alongAxes(this.scale, x, axes));
+    // as Keras does it: the scale lies along the last axes, whichever axes are normalized
+    const last = x.shape.slice(-axes.length);
+    if (this.scale.shape.some((d, i) => d !== 1 && d !== last[i]))
+      throw new ShapeError(
+        `${this.name}: as in Keras, the scale of shape [${this.scale.shape}] is multiplied with the last axes, which does not fit an input of shape ${kerasShapeText(kerasShape(x.shape))}`,
+      );
+    return ops.multiply(y, this.scale);
   }
   override getConfig(): JsonObject {
     return { ...super.getConfig(), axis: this.axis as Json, epsilon: this.epsilon };
@@ -187,7 +193,9 @@ export class SpectralNormalizationClass extends Wrapper {
     // a kernel of zeros stays as it is
     const nonzero = ops.any(ops.notEqual(w, 0));
     trace.assign(this.vectorU, ops.where(nonzero, u, trace.read(this.vectorU)));
-    trace.assign(kernel, ops.where(nonzero, ops.divide(w, ops.where(nonzero, sigma, 1)), w));
+    const next = ops.where(nonzero, ops.divide(w, ops.where(nonzero, sigma, 1)), w);
+    // an assignment carries no gradient back: that of the loss is the kernel's own, as in Keras
+    trace.assign(kernel, ops.add(w, ops.stopGradient(ops.subtract(next, w))));
   }
   override getConfig(): JsonObject {
     return { ...super.getConfig(), power_iterations: this.powerIterations };

@@ -60,8 +60,26 @@ export class TimeDistributedClass extends Wrapper {
   override call(inputs: Tensors, args: CallArguments): Tensors {
     const x = single(inputs, this);
     const [batch, time] = x.shape as readonly [Dim, Dim];
+    const training = args.training ?? false;
+    // Keras 3 calls the layer once for each step: what it learns from a batch (moving statistics) it learns step by step
+    if (this.semantics === 'keras3' && training && typeof time === 'number' && this.layer.weights.some((w) => !w.trainable)) {
+      const step = (y: SymbolicTensor, t: number) => ops.squeeze(ops.sliceAxis(y, 1, t, t + 1), 1);
+      const each = Array.from({ length: time }, (_, t) => {
+        const mask = args.mask instanceof SymbolicTensor ? step(args.mask, t) : null;
+        return listOf(this.layer.computeWithin(step(x, t), { training, mask })).map((y) => ops.expandDims(y, 1));
+      });
+      const joined = each[0]!.map((_, i) =>
+        ops.concatenate(
+          each.map((ys) => ys[i]!),
+          1,
+        ),
+      );
+      return joined.length === 1 ? joined[0]! : joined;
+    }
     const mask = args.mask instanceof SymbolicTensor && args.mask.rank > 2 ? this.merged(args.mask) : null;
-    const out = this.layer.compute(this.merged(x), { training: args.training ?? false, mask });
+    const given = { training, mask };
+    // Keras 3 adds no activity regularization of the layer inside
+    const out = this.semantics === 'keras3' ? this.layer.computeWithin(this.merged(x), given) : this.layer.compute(this.merged(x), given);
     const split = (y: SymbolicTensor) => ops.reshape(y, [batch, time, ...y.shape.slice(1)]);
     return out instanceof SymbolicTensor ? split(out) : out.map(split);
   }

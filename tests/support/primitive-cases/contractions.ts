@@ -118,6 +118,8 @@ export function contractions(): PrimitiveCase[] {
   conv('batch groups', [6, 5, 5, 3], [2, 2, 3, 8], nhwc, { batchGroups: 2 });
   conv('channels first', [-1, 4, 9, 8], [12, 4, 3, 3], nchw, { padding: same });
   conv('one axis', [-1, 20, 5], [4, 5, 6], one, { strides: [2], padding: [[3, 0]] });
+  conv('one axis, cropping, few taps', [-1, 5, 2], [3, 2, 5], one, { padding: [[-1, 2]] });
+  conv('one axis, cropping, no window inside', [-1, 3, 2], [3, 2, 5], one, { padding: [[-1, 1]] });
   conv('three axes', [2, 5, 5, 4, 3], [2, 3, 2, 3, 4], three);
   out.push({
     op: 'conv',

@@ -40,6 +40,9 @@ abstract class DotAttention extends Layer {
     this.supportsMasking = true;
   }
   protected abstract scores(query: SymbolicTensor, key: SymbolicTensor): SymbolicTensor;
+  protected dotConfig(): JsonObject {
+    return { ...super.getConfig(), dropout: this.dropout, use_scale: this.useScale, ...(this.configFor === 'keras3' ? { seed: this.seed } : {}) };
+  }
 
   override call(inputs: Tensors, args: CallArguments): Tensors {
     const [query, value, key] = this.three(listOf(inputs));
@@ -109,7 +112,7 @@ export class AttentionClass extends DotAttention {
     return this.scale ? ops.multiply(products, this.scale) : products;
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), dropout: this.dropout, use_scale: this.useScale, score_mode: this.scoreMode };
+    return { ...this.dotConfig(), score_mode: this.scoreMode };
   }
 }
 
@@ -134,7 +137,7 @@ export class AdditiveAttentionClass extends DotAttention {
     return ops.sum(this.scale ? ops.multiply(sums, this.scale) : sums, [-1]);
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), dropout: this.dropout, use_scale: this.useScale };
+    return this.dotConfig();
   }
 }
 

@@ -1,7 +1,6 @@
 /** MultiHeadAttention and GroupQueryAttention: projections to heads, softmax(query · key) · value for each head, a projection back. */
 import { type Dim, mulDim } from '../../../../ir/dim.js';
-import { ShapeError, UnsupportedError, ValueError } from '../../../../ir/errors.js';
-import * as activations from '../../activations.js';
+import { ShapeError, ValueError } from '../../../../ir/errors.js';
 import * as ops from '../../backend/ops.js';
 import { type KerasShape, kerasShapeText, listOf, SymbolicTensor, type Tensors } from '../../backend/trace.js';
 import type { Variable } from '../../backend/variable.js';
@@ -11,12 +10,12 @@ import type { RegularizerIdentifier } from '../../regularizers.js';
 import { callable } from '../../utils/callable.js';
 import { positiveInteger, resolveOptions } from '../../utils/options.js';
 import type { Json, JsonObject } from '../../utils/serialization.js';
-import { maskedScores } from '../activation-layers.js';
+import { maskedSoftmax, maskingOf } from '../activation-layers.js';
 import { dropout } from '../core.js';
 import { type CallArguments, type InputShape, Layer, type LayerData, type LayerOptions, layerDefaults } from '../layer.js';
 import type { KerasTensor } from '../node.js';
 import { regularizerJson, type WeightFields, weightConfig, weightFields } from '../weight-fields.js';
-import { both, causalMask } from './masks.js';
+import { both, causalMask, windowMask } from './masks.js';
 
 interface HeadsOptions extends LayerOptions {
   /** Fraction of the weights to drop; default 0. */
@@ -29,10 +28,12 @@ interface HeadsOptions extends LayerOptions {
   biasRegularizer?: RegularizerIdentifier | null;
   kernelConstraint?: ConstraintIdentifier | null;
   biasConstraint?: ConstraintIdentifier | null;
-  /** Keras 3; only false is supported. */
+  /** Keras 3: what each head gives is multiplied by sigmoid(query · gate/kernel + gate/bias). Default false. */
   useGate?: boolean;
-  /** Keras 3; only null is supported. */
+  /** Keras 3: each query looks at keys less than so many steps away. Default null, at all. */
   slidingWindow?: number | null;
+  /** Keras 3: which kernel computes it; has no effect. */
+  flashAttention?: boolean | null;
 }
 
 const headsDefaults = {
@@ -48,9 +49,10 @@ const headsDefaults = {
   biasConstraint: null,
   useGate: false,
   slidingWindow: null,
+  flashAttention: null,
 } as const;
 
-/** One of the four projections. */
+/** One of the projections. */
 interface Projection {
   readonly kernel: Variable;
   readonly bias: Variable | null;
@@ -58,18 +60,27 @@ interface Projection {
 
 /** What both layers have in common. Inputs [query, value, key]; the key defaults to the value. */
 abstract class HeadsAttention extends Layer {
+  protected robustMasking = false;
   readonly dropout: number;
   readonly useBias: boolean;
   readonly seed: number | null;
   protected readonly fields: { readonly kernel: WeightFields; readonly bias: WeightFields };
-  protected projections!: { readonly query: Projection; readonly key: Projection; readonly value: Projection; readonly output: Projection };
+  protected readonly useGate: boolean;
+  protected readonly slidingWindow: number | null;
+  protected projections!: {
+    readonly query: Projection;
+    readonly key: Projection;
+    readonly gate?: Projection;
+    readonly value: Projection;
+    readonly output: Projection;
+  };
   constructor(o: HeadsOptions) {
     super(o);
     const what = this.className;
     this.dropout = o.dropout ?? 0;
     if (!(this.dropout >= 0 && this.dropout < 1)) throw new ValueError(`${what}: 'dropout' must be at least 0 and below 1, got ${this.dropout}`);
-    if (o.useGate) throw new UnsupportedError(`${what}: the option useGate is not supported`);
-    if (o.slidingWindow !== null && o.slidingWindow !== undefined) throw new UnsupportedError(`${what}: the option slidingWindow is not supported`);
+    this.useGate = o.useGate ?? false;
+    this.slidingWindow = o.slidingWindow === null || o.slidingWindow === undefined ? null : positiveInteger(what, 'slidingWindow', o.slidingWindow);
     this.useBias = o.useBias ?? true;
     this.seed = o.seed ?? null;
     this.fields = { kernel: weightFields(o, 'kernel'), bias: weightFields(o, 'bias') };
@@ -88,8 +99,18 @@ abstract class HeadsAttention extends Layer {
   /** The product over the last `axes` axes of the input. */
   protected project(x: SymbolicTensor, p: Projection, axes = 1): SymbolicTensor {
     const contract = Array.from({ length: axes }, (_, i) => i);
-    const y = ops.dot(x, p.kernel, { batchLeft: [], batchRight: [], contractLeft: contract.map((i) => x.rank - axes + i), contractRight: contract });
-    return p.bias ? ops.add(y, p.bias) : y;
+    const product = ops.dot(x, p.kernel, { batchLeft: [], batchRight: [], contractLeft: contract.map((i) => x.rank - axes + i), contractRight: contract });
+    const y = p.bias ? ops.add(product, p.bias) : product;
+    return p === this.projections.gate ? ops.sigmoid(y) : y;
+  }
+  /** A projection that Keras 3 keeps as a layer with the same activity regularizer. */
+  protected regularized(y: SymbolicTensor): SymbolicTensor {
+    if (this.semantics === 'keras3' && this.activityRegularizer) y.trace.losses.push(ops.divide(this.activityRegularizer.call(y), ops.size(y, y.shape[0]!)));
+    return y;
+  }
+  /** Keras 3 regularizes what the projections give, and the result as the last of them. */
+  override compute(inputs: Tensors, args: CallArguments = {}): Tensors {
+    return this.semantics === 'keras3' ? super.computeWithin(inputs, args) : super.compute(inputs, args);
   }
   override get inputNames(): readonly string[] {
     return ['value', 'key'];
@@ -128,7 +149,7 @@ abstract class HeadsAttention extends Layer {
     const batch = Array.from({ length: rank - 2 }, (_, i) => i);
     const scaled = ops.multiply(query, 1 / Math.sqrt(query.shape[rank - 1] as number));
     const scores = ops.dot(scaled, key, { batchLeft: batch, batchRight: batch, contractLeft: [rank - 1], contractRight: [rank - 1] });
-    const weights = activations.softmax(mask ? maskedScores(scores, mask) : scores);
+    const weights = maskedSoftmax(scores, mask, maskingOf(this.semantics, this.robustMasking));
     const dropped = training && this.dropout > 0 ? dropout(weights, this.dropout, this.name, this.seed) : weights;
     const result = ops.dot(dropped, value, { batchLeft: batch, batchRight: batch, contractLeft: [rank - 1], contractRight: [rank - 2] });
     return { result, weights };
@@ -142,6 +163,7 @@ abstract class HeadsAttention extends Layer {
     if (q) mask = both(mask, ops.expandDims(q, 2));
     if (v) mask = both(mask, ops.expandDims(v, 1));
     if (k && hasKey) mask = both(mask, ops.expandDims(k, 1));
+    if (this.slidingWindow !== null) mask = both(mask, windowMask(query, query.shape[1]!, value.shape[1]!, this.slidingWindow));
     if (args.useCausalMask) mask = both(mask, causalMask(query, query.shape[1]!, value.shape[1]!));
     const given = args.attentionMask;
     if (given instanceof SymbolicTensor) mask = both(given.dtype === 'bool' ? given : ops.notEqual(given, 0), mask);
@@ -158,7 +180,7 @@ abstract class HeadsAttention extends Layer {
       use_bias: this.useBias,
       ...weightConfig(this.fields),
       activity_regularizer: regularizerJson(this.activityRegularizer),
-      ...(keras3 ? { use_gate: false, sliding_window: null, seed: this.seed as Json } : {}),
+      ...(keras3 ? { use_gate: this.useGate, sliding_window: this.slidingWindow, seed: this.seed as Json } : {}),
     };
   }
 }
@@ -177,6 +199,7 @@ export interface MultiHeadAttentionConfig extends HeadsOptions {
   queryShape?: KerasShape | null;
   valueShape?: KerasShape | null;
   keyShape?: KerasShape | null;
+  /** Keras 2: masked scores are replaced, not lowered. */
   softmaxRobustMasking?: boolean;
 }
 
@@ -211,7 +234,7 @@ export class MultiHeadAttentionClass extends HeadsAttention {
     this.outputShape = o.outputShape ?? null;
     const axes = o.attentionAxes ?? null;
     this.attentionAxes = axes === null ? null : typeof axes === 'number' ? [axes] : axes;
-    if (o.softmaxRobustMasking) throw new UnsupportedError('MultiHeadAttention: the option softmaxRobustMasking is not supported');
+    this.robustMasking = o.softmaxRobustMasking ?? false;
   }
   override build(inputShape: InputShape): void {
     const [query, value, key] = this.shapes(inputShape);
@@ -227,6 +250,7 @@ export class MultiHeadAttentionClass extends HeadsAttention {
     this.projections = {
       query: this.projection('query', [this.features(query)], [numHeads, keyDim]),
       key: this.projection('key', [this.features(key)], [numHeads, keyDim]),
+      ...(this.useGate ? { gate: this.projection('gate', [this.features(query)], [numHeads, valueDim]) } : {}),
       value: this.projection('value', [this.features(value)], [numHeads, valueDim]),
       output: this.projection('attention_output', [numHeads, valueDim], outputs),
     };
@@ -244,7 +268,9 @@ export class MultiHeadAttentionClass extends HeadsAttention {
       const steps = axes.map((a) => x.shape[a]!).reduce<Dim>(mulDim, 1);
       return axes.length === 1 ? moved : ops.reshape(moved, [...moved.shape.slice(0, others.length + 1), steps, x.shape[heads + 1]!]);
     };
-    const [q, k, v] = [arranged(this.project(query, p.query)), arranged(this.project(key, p.key)), arranged(this.project(value, p.value))];
+    const part = (x: SymbolicTensor, by: Projection): SymbolicTensor => this.regularized(this.project(x, by));
+    const gate = p.gate && part(query, p.gate);
+    const [q, k, v] = [arranged(part(query, p.query)), arranged(part(key, p.key)), arranged(part(value, p.value))];
     const allowed = this.allowed([query, value, key], args, list.length > 2);
     const mask = allowed && this.fitted(allowed, query.rank, q, k);
     const { result, weights } = this.attend(q, k, v, mask, args.training ?? false);
@@ -252,14 +278,11 @@ export class MultiHeadAttentionClass extends HeadsAttention {
     const split = axes.length === 1 ? result : ops.reshape(result, [...result.shape.slice(0, others.length + 1), ...sizes, this.valueDim]);
     // back to (batch, …space, heads, size)
     const from = [...others, heads, ...axes, heads + 1];
-    const y = this.project(
-      ops.transpose(
-        split,
-        from.map((_, i) => from.indexOf(i)),
-      ),
-      p.output,
-      2,
+    const heads4 = ops.transpose(
+      split,
+      from.map((_, i) => from.indexOf(i)),
     );
+    const y = this.regularized(this.project(gate ? ops.multiply(heads4, gate) : heads4, p.output, 2));
     if (!args.returnAttentionScores) return y;
     const shape = [...weights.shape.slice(0, others.length + 1), ...sizes, ...axes.map((a) => key.shape[a]!)];
     return [y, ops.reshape(weights, shape)];
@@ -287,7 +310,7 @@ export class MultiHeadAttentionClass extends HeadsAttention {
             query_shape: (shapes?.[0] ?? null) as Json,
             key_shape: (shapes?.[2] ?? null) as Json,
             value_shape: (shapes?.[1] ?? null) as Json,
-            softmax_robust_masking: false,
+            softmax_robust_masking: this.robustMasking,
           }
         : {}),
     };
@@ -331,6 +354,7 @@ export class GroupQueryAttentionClass extends HeadsAttention {
     this.projections = {
       query: this.projection('query', [query], [numQueryHeads, headDim]),
       key: this.projection('key', [key], [numKeyValueHeads, headDim]),
+      ...(this.useGate ? { gate: this.projection('gate', [query], [numQueryHeads, headDim]) } : {}),
       value: this.projection('value', [value], [numKeyValueHeads, headDim]),
       output: this.projection('attention_output', [numQueryHeads, headDim], [query]),
     };
@@ -343,17 +367,28 @@ export class GroupQueryAttentionClass extends HeadsAttention {
     const repeats = this.numQueryHeads / this.numKeyValueHeads;
     const [batch, steps] = query.shape as readonly [Dim, Dim];
     // (batch, key heads, query heads of each, steps, size)
-    const q = ops.transpose(ops.reshape(this.project(query, p.query), [batch, steps, this.numKeyValueHeads, repeats, this.headDim]), [0, 2, 3, 1, 4]);
+    const gate = p.gate && this.regularized(this.project(query, p.gate));
+    const q = ops.transpose(
+      ops.reshape(this.regularized(this.project(query, p.query)), [batch, steps, this.numKeyValueHeads, repeats, this.headDim]),
+      [0, 2, 3, 1, 4],
+    );
     const shared = (x: SymbolicTensor, by: Projection): SymbolicTensor => {
-      const y = ops.expandDims(ops.transpose(this.project(x, by), [0, 2, 1, 3]), 2);
+      const y = ops.expandDims(ops.transpose(this.regularized(this.project(x, by)), [0, 2, 1, 3]), 2);
       return ops.broadcastTo(y, [y.shape[0]!, this.numKeyValueHeads, repeats, y.shape[3]!, this.headDim]);
     };
     const allowed = this.allowed(three, args, list.length > 2);
-    const mask = allowed && ops.reshape(allowed, [allowed.shape[0]!, 1, 1, ...allowed.shape.slice(-2)]);
+    const mask = allowed && this.byHead(allowed, repeats);
     const { result, weights } = this.attend(q, shared(key, p.key), shared(value, p.value), mask, args.training ?? false);
     const merged = ops.reshape(ops.transpose(result, [0, 3, 1, 2, 4]), [batch, steps, this.numQueryHeads, this.headDim]);
-    const y = this.project(merged, p.output, 2);
+    const y = this.regularized(this.project(gate ? ops.multiply(merged, gate) : merged, p.output, 2));
     return args.returnAttentionScores ? [y, ops.reshape(weights, [batch, this.numQueryHeads, ...weights.shape.slice(3)])] : y;
+  }
+  /** A mask (batch, queries, keys), or (batch, query heads, queries, keys), for scores (batch, key heads, query heads of each, queries, keys). */
+  private byHead(mask: SymbolicTensor, repeats: number): SymbolicTensor {
+    const [batch, heads] = mask.shape as readonly [Dim, Dim];
+    const steps = mask.shape.slice(-2);
+    if (mask.rank === 3 || heads === 1) return ops.reshape(mask, [batch, 1, 1, ...steps]);
+    return ops.reshape(mask, [batch, this.numKeyValueHeads, repeats, ...steps]);
   }
   override getConfig(): JsonObject {
     return {

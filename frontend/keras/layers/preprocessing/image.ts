@@ -163,13 +163,9 @@ export class ResizingClass extends ToSize {
       const i = axes.indexOf(axis);
       return i < 0 ? 0 : wanted[i]! - sizes[i]!;
     };
-    const low = x.shape.map((_, a) => Math.trunc(border(a) / 2));
-    return ops.pad(
-      x,
-      low,
-      x.shape.map((_, a) => border(a) - low[a]!),
-      this.fillValue,
-    );
+    // as Keras does it: the same on both sides, so that an odd border loses a row
+    const both = x.shape.map((_, a) => Math.trunc(border(a) / 2));
+    return ops.pad(x, both, both, this.fillValue);
   }
   override getConfig(): JsonObject {
     const keras3: JsonObject =

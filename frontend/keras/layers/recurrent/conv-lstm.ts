@@ -148,7 +148,9 @@ abstract class ConvLSTM extends RecurrentLayer {
     what: string,
     o: ConvLSTMConfig,
   ) {
-    super(o, new ConvLSTMCell(rank, what, { ...cellOptions<ConvLSTMCellConfig>(o, cellDefaults, 'filters', 'kernelSize'), name: 'cell' }), '');
+    const cell = new ConvLSTMCell(rank, what, { ...cellOptions<ConvLSTMCellConfig>(o, cellDefaults, 'filters', 'kernelSize'), name: 'conv_lstm_cell' });
+    // Keras 2 leaves the cell out of the weights' names
+    super(o, cell, o.semantics === 'keras2' ? '' : undefined);
   }
   protected override get inputRank(): number {
     return this.rank + 3;

@@ -25,7 +25,7 @@ export interface RecurrentOptions extends LayerOptions {
   goBackwards?: boolean;
   /** The states of one run are the initial states of the next; needs a fixed batch size. */
   stateful?: boolean;
-  /** Accepted: a scan is compiled either way. */
+  /** A scan is compiled either way. As in Keras it changes which steps `zeroOutputForMask` blanks where the layer goes backwards. */
   unroll?: boolean;
   /** Keras 2: input and output are (time, batch, …). */
   timeMajor?: boolean;
@@ -126,7 +126,7 @@ export abstract class RecurrentLayer extends Layer {
         const projected = hoisted ? now! : this.cell.project(now!, given);
         const s = this.cell.step(projected, old, given);
         if (!keep) return { carries: s.states, ys: this.returnSequences ? [s.output] : [] };
-        const last = this.zeroOutputForMask ? 0 : carries[initial.length]!;
+        const last = this.zeroOutputForMask && !this.masksUnrolled ? 0 : carries[initial.length]!;
         const output = ops.where(fitted(keep, s.output), s.output, last);
         return {
           carries: [...s.states.map((n, i) => ops.where(fitted(keep, n), n, old[i]!)), output],
@@ -142,9 +142,16 @@ export abstract class RecurrentLayer extends Layer {
     let output = this.returnSequences ? result.ys[0]! : steps ? result.carries[initial.length]! : this.cell.outputOfStates(states);
     if (this.returnSequences) {
       if (this.goBackwards) output = ops.reverse(output, [0]);
+      // Keras lays the mask of unrolled steps over the outputs in the order of the input, also where they went backwards
+      if (steps && this.masksUnrolled) output = ops.where(ops.reshape(steps, [...steps.shape, ...new Array<number>(output.rank - 2).fill(1)]), output, 0);
       if (!this.timeMajor) output = ops.transpose(output, swapped(output.rank));
     }
     return this.returnState ? [output, ...states] : output;
+  }
+
+  /** Whether the outputs of all steps are masked at the end, as Keras does it for unrolled steps. */
+  private get masksUnrolled(): boolean {
+    return this.zeroOutputForMask && this.unroll && this.returnSequences;
   }
 
   /** States given in the call, else those of the last run, else zeros. */
@@ -196,7 +203,8 @@ export abstract class RecurrentLayer extends Layer {
       go_backwards: this.goBackwards,
       stateful: this.stateful,
       unroll: this.unroll,
-      ...(this.configFor === 'keras2' ? { time_major: this.timeMajor } : { zero_output_for_mask: this.zeroOutputForMask }),
+      ...(this.configFor === 'keras2' ? { time_major: this.timeMajor } : {}),
+      ...(this.configFor === 'keras3' || this.zeroOutputForMask ? { zero_output_for_mask: this.zeroOutputForMask } : {}),
     };
   }
 }

@@ -39,7 +39,9 @@ export class SimpleRNNClass extends RecurrentLayer {
     super(o, new SimpleRNNCellClass({ ...cellOptions<SimpleRNNCellConfig>(o, gatedDefaults, 'units'), name: 'simple_rnn_cell' }));
   }
   override getConfig(): JsonObject {
-    return { ...this.recurrentConfig(), ...this.cell.cellConfig(), activity_regularizer: regularizerJson(this.activityRegularizer) };
+    // Keras 3 writes no seed for this one
+    const { seed: _, ...cell } = this.cell.cellConfig();
+    return { ...this.recurrentConfig(), ...cell, activity_regularizer: regularizerJson(this.activityRegularizer) };
   }
 }
 
