@@ -30,7 +30,7 @@ const kernels: Readonly<
   },
   lanczos3: { radius: 3, at: (x) => sinc(x) * sinc(x / 3) },
   lanczos5: { radius: 5, at: (x) => sinc(x) * sinc(x / 5) },
-  gaussian: { radius: 1.5, at: (x) => Math.exp((-x * x) / (2 * 0.5 ** 2)) },
+  gaussian: { radius: 1.5, at: (x) => (Math.abs(x) < 1.5 ? Math.exp((-x * x) / (2 * 0.5 ** 2)) : 0) },
   mitchellcubic: {
     radius: 2,
     at: (x) => {

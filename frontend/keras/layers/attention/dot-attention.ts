@@ -127,7 +127,8 @@ export class AdditiveAttentionClass extends DotAttention {
     );
   }
   override build(inputShape: InputShape): void {
-    const features = shapesOf(this, inputShape)[0]!.at(-1);
+    // Keras 2 counts the features of the value
+    const features = shapesOf(this, inputShape)[this.semantics === 'keras2' ? 1 : 0]!.at(-1);
     if (!this.useScale) return;
     if (typeof features !== 'number') throw new ShapeError(`${this.name}: the number of features must be known`);
     this.scale = this.addWeight('scale', [features], { initializer: 'glorot_uniform' });

@@ -10,7 +10,7 @@ import type { RegularizerIdentifier } from '../../regularizers.js';
 import { callable } from '../../utils/callable.js';
 import { positiveInteger, resolveOptions } from '../../utils/options.js';
 import type { Json, JsonObject } from '../../utils/serialization.js';
-import { maskedSoftmax, maskingOf } from '../activation-layers.js';
+import { type Masking, maskedSoftmax, maskingOf } from '../activation-layers.js';
 import { dropout } from '../core.js';
 import { type CallArguments, type InputShape, Layer, type LayerData, type LayerOptions, layerDefaults } from '../layer.js';
 import type { KerasTensor } from '../node.js';
@@ -144,15 +144,24 @@ abstract class HeadsAttention extends Layer {
     value: SymbolicTensor,
     mask: SymbolicTensor | null,
     training: boolean,
+    masking: Masking,
   ): { result: SymbolicTensor; weights: SymbolicTensor } {
     const rank = query.rank;
     const batch = Array.from({ length: rank - 2 }, (_, i) => i);
     const scaled = ops.multiply(query, 1 / Math.sqrt(query.shape[rank - 1] as number));
     const scores = ops.dot(scaled, key, { batchLeft: batch, batchRight: batch, contractLeft: [rank - 1], contractRight: [rank - 1] });
-    const weights = maskedSoftmax(scores, mask, maskingOf(this.semantics, this.robustMasking));
+    const weights = maskedSoftmax(scores, mask, masking);
     const dropped = training && this.dropout > 0 ? dropout(weights, this.dropout, this.name, this.seed) : weights;
     const result = ops.dot(dropped, value, { batchLeft: batch, batchRight: batch, contractLeft: [rank - 1], contractRight: [rank - 2] });
     return { result, weights };
+  }
+
+  /**
+   * Keras 3 has a fused kernel for inputs of rank 3 without dropout, unless the weights are asked for: rows without a key that may be looked at are then even, and 0 otherwise.
+   */
+  protected masking(query: SymbolicTensor, args: CallArguments): Masking {
+    const fused = this.dropout === 0 && !args.returnAttentionScores && query.rank === 3;
+    return fused && this.semantics === 'keras3' ? 'replace' : maskingOf(this.semantics, this.robustMasking);
   }
 
   /** Which keys each query may look at, (batch, queries, keys) or with 1 for an axis: from the argument, the inputs' masks and causality. */
@@ -273,7 +282,7 @@ export class MultiHeadAttentionClass extends HeadsAttention {
     const [q, k, v] = [arranged(part(query, p.query)), arranged(part(key, p.key)), arranged(part(value, p.value))];
     const allowed = this.allowed([query, value, key], args, list.length > 2);
     const mask = allowed && this.fitted(allowed, query.rank, q, k);
-    const { result, weights } = this.attend(q, k, v, mask, args.training ?? false);
+    const { result, weights } = this.attend(q, k, v, mask, args.training ?? false, this.masking(query, args));
     const sizes = axes.map((a) => query.shape[a]!);
     const split = axes.length === 1 ? result : ops.reshape(result, [...result.shape.slice(0, others.length + 1), ...sizes, this.valueDim]);
     // back to (batch, …space, heads, size)
@@ -378,7 +387,7 @@ export class GroupQueryAttentionClass extends HeadsAttention {
     };
     const allowed = this.allowed(three, args, list.length > 2);
     const mask = allowed && this.byHead(allowed, repeats);
-    const { result, weights } = this.attend(q, shared(key, p.key), shared(value, p.value), mask, args.training ?? false);
+    const { result, weights } = this.attend(q, shared(key, p.key), shared(value, p.value), mask, args.training ?? false, this.masking(query, args));
     const merged = ops.reshape(ops.transpose(result, [0, 3, 1, 2, 4]), [batch, steps, this.numQueryHeads, this.headDim]);
     const y = this.regularized(this.project(gate ? ops.multiply(merged, gate) : merged, p.output, 2));
     return args.returnAttentionScores ? [y, ops.reshape(weights, [batch, this.numQueryHeads, ...weights.shape.slice(3)])] : y;
