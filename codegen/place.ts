@@ -50,8 +50,9 @@ function readsInPlace(r: Region, old: Value, update: Value): boolean {
       .join();
   for (const n of r.nodes) {
     for (const input of n.inputs) {
+      // a free node reads as its own way says: from its result, so that what it reverses or transposes is seen
       const reached = traceBack(
-        input,
+        isFree(n) ? n.outputs[0]! : input,
         n.outputs[0]!.shape.map((d, i) => (d === 1 ? null : i)),
       ).filter((x) => x.value === old);
       for (const x of reached) {
