@@ -9,6 +9,7 @@ import { type DType, isFloat, numberAt, numbersOf } from '../../ir/dtype.js';
 import { evaluate } from '../../ir/evaluate.js';
 import type { Graph, Value } from '../../ir/graph.js';
 import { type NumberData, sizeOf, type TensorData } from '../../ir/tensor-data.js';
+import { subgraphsOf } from '../../ir/transform.js';
 
 /** A small deterministic generator (mulberry32), uniform in [0, 1). */
 export function generator(seed: number): () => number {
@@ -76,6 +77,17 @@ function build(f: Build, data: readonly TensorData[], withGradient: boolean): { 
   return { graph: b.build(), outputs };
 }
 
+/** Ops, and the functions of those that have several, that have been checked in this process. */
+export const checkedOps = new Set<string>();
+
+function note(graph: Graph): void {
+  for (const n of graph.nodes) {
+    checkedOps.add(n.op);
+    if ('fn' in n.attrs) checkedOps.add(`${n.op} ${String(n.attrs.fn)}`);
+    for (const inner of subgraphsOf(n)) note(inner);
+  }
+}
+
 export interface CheckOptions {
   readonly seed?: number;
   readonly epsilon?: number;
@@ -96,6 +108,7 @@ export function checkGradient(f: Build, data: readonly TensorData[], options: Ch
   const moved = (sign: number): TensorData[] =>
     data.map((d, i) => (isReal(d) ? { ...d, data: Float64Array.from(numbersOf(d.data), (x, j) => x + sign * epsilon * numberAt(directions[i]!.data, j)) } : d));
   const forward = build(f, data, false).graph;
+  note(forward);
   const at = (sign: number): Record<string, TensorData> => evaluate(forward, { inputs: named(moved(sign), 'x') }).outputs;
   const [plus, minus] = [at(1), at(-1)];
   let expected = 0;

@@ -7,7 +7,22 @@ import { addDim, symbol } from '../../ir/dim.js';
 import { ShapeError } from '../../ir/errors.js';
 import type { Value } from '../../ir/graph.js';
 import { convolution } from '../../ir/math.js';
+import { ops } from '../../ir/ops/index.js';
 import { scan, subgraph } from '../../ir/subgraph.js';
+
+/** Primitives whose inference has refused something in this process. */
+const refusing = new Set<string>();
+for (const def of Object.values(ops) as { infer: (...args: unknown[]) => unknown; readonly name: string }[]) {
+  const { infer } = def;
+  def.infer = (...args) => {
+    try {
+      return infer(...args);
+    } catch (e) {
+      refusing.add(def.name);
+      throw e;
+    }
+  };
+}
 
 const b = new GraphBuilder();
 let names = 0;
@@ -68,6 +83,48 @@ const cases: readonly (readonly [name: string, build: () => unknown, message: Re
     },
     /^if: the condition must be a bool scalar, found float32\[\]/,
   ],
+  [
+    'constant with an input',
+    () => b.emit('constant', [f(2)], { value: { dtype: 'float32', shape: [], data: new Float32Array(1) } }),
+    /^constant: expected 0 inputs, found 1/,
+  ],
+  ['iota of bools', () => b.emit('iota', [], { shape: [3], axis: 0, dtype: 'bool' }), /^iota: dtype must be numeric, found bool/],
+  ['iota over a missing axis', () => b.emit('iota', [], { shape: [3], axis: 1, dtype: 'int32' }), /^iota: axis 1/],
+  ['dim_size with an input', () => b.emit('dim_size', [f(2)], { dim: n }), /^dim_size: expected 0 inputs, found 1/],
+  ['compare', () => b.emit('compare', [f(2), f(3)], { fn: 'lt' }), /^compare lt: operands must have the same type, found float32\[2\] and float32\[3\]/],
+  ['cast of two values', () => b.emit('cast', [f(2), f(2)], { dtype: 'int32' }), /^cast: expected 1 input, found 2/],
+  ['reverse', () => b.emit('reverse', [f(2, 3)], { axes: [0, 0] }), /^reverse: axes \[0,0\] must be ascending and distinct/],
+  ['argmax of nothing', () => b.emit('arg_reduce', [f(2, 0)], { fn: 'argmax', axis: 1 }), /^argmax: axis 1 is empty/],
+  ['argmin over a missing axis', () => b.emit('arg_reduce', [f(2)], { fn: 'argmin', axis: 1 }), /^argmin: axis 1 is not an axis of a tensor of rank 1/],
+  ['cumulative', () => b.emit('cumulative', [f(2)], { fn: 'sum', axis: 2, exclusive: false, reverse: false }), /^cumulative sum: axis 2/],
+  [
+    'a window of another rank',
+    () => b.emit('reduce_window', [f(3, 3)], { fn: 'max', window: [2], strides: [1], padding: [[0, 0]], baseDilation: [1], windowDilation: [1] }),
+    /^reduce_window: /,
+  ],
+  [
+    'select_and_scatter',
+    () => b.emit('select_and_scatter', [f(4), f(3)], { fn: 'max', window: [2], strides: [2], padding: [[0, 0]] }),
+    /^select_and_scatter: the windows of \[4\] have shape \[2\], their cotangent \[3\]/,
+  ],
+  [
+    'while',
+    () => {
+      const x = [{ dtype: 'float32' as const, shape: [2] }];
+      const cond = subgraph(b, 'go', { x }, (s, { x: [v] }) => [s.compare('gt', s.sum(v!), 0)]);
+      const body = subgraph(b, 'step', { x }, (s, { x: [v] }) => [s.sum(v!)]);
+      return b.emit('while', [f(2)], { cond, body, carries: 1 });
+    },
+    /^while: carry 0 \('\w+'\) is float32\[2\], after a step float32\[\]/,
+  ],
+  [
+    'composite',
+    () => {
+      const body = subgraph(b, 'twice', { x: [{ dtype: 'float32', shape: [2] }] }, (s, { x: [v] }) => [s.add(v!, v!)]);
+      return b.emit('composite', [f(3)], { name: 'twice', attributes: {}, body });
+    },
+    /^composite twice: .*float32\[3\]/,
+  ],
   ['gradient of a vector', () => gradients(b, f(3), []), /^gradients: the loss must be a float scalar, found float32\[3\]/],
   ['gradient with respect to an integer', () => gradients(b, f(), [i(2)]), /^gradients: no gradient with respect to %\d+, it is int32\[2\]/],
 ];
@@ -80,6 +137,13 @@ test('messages carry the origin, once', () => {
   assert.throws(
     () => b.withOrigin('model', () => b.withOrigin('dense_1', () => b.matmul(f(2, 3), f(4, 5)))),
     (e: unknown) => e instanceof ShapeError && e.message.startsWith('model/dense_1: dot: contracted axis'),
+  );
+});
+
+test('every primitive has refused something here', () => {
+  assert.equal(
+    Object.keys(ops).filter((op) => !refusing.has(op)),
+    [],
   );
 });
 

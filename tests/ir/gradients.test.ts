@@ -1,8 +1,10 @@
 /** Every primitive's gradient against central differences, over generated shapes and attributes. */
 import fc from 'fast-check';
 import { test } from 'uvu';
-import type { BinaryFunction, OpAttrs, UnaryFunction } from '../../ir/op-attrs.js';
-import { checkGradient, distinct, floats, generator, ints } from './check-gradient.js';
+import * as assert from 'uvu/assert';
+import { type BinaryFunction, binaryFunctions, type OpAttrs, type UnaryFunction, unaryFunctions } from '../../ir/op-attrs.js';
+import { ops } from '../../ir/ops/index.js';
+import { checkedOps, checkGradient, distinct, floats, generator, ints } from './check-gradient.js';
 
 const seeds = fc.integer({ min: 0, max: 1 << 20 });
 const dims = (maxRank: number, maxSize = 4, minRank = 0): fc.Arbitrary<number[]> =>
@@ -339,5 +341,21 @@ check(
   },
   60,
 );
+
+test('every primitive that has a gradient has been checked, with each of its functions; control flow is in scan-gradient.test.ts', () => {
+  const control = ['scan', 'if', 'composite'];
+  const missing = Object.values(ops).filter((def) => typeof def.gradient === 'function' && !checkedOps.has(def.name) && !control.includes(def.name));
+  assert.equal(
+    missing.map((def) => def.name),
+    [],
+  );
+  // of bools and integers
+  const discrete = ['not', 'bitwise_not', 'is_nan', 'is_inf', 'and', 'or', 'xor', 'shift_left', 'shift_right'];
+  const functions = [...unaryFunctions.map((f) => `unary ${f}`), ...binaryFunctions.map((f) => `binary ${f}`)];
+  assert.equal(
+    functions.filter((f) => !checkedOps.has(f) && !discrete.includes(f.split(' ')[1]!)),
+    [],
+  );
+});
 
 test.run();

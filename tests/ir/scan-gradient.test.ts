@@ -9,7 +9,7 @@ import { evaluate } from '../../ir/evaluate.js';
 import type { NodeOf, Value } from '../../ir/graph.js';
 import { composite, scan, subgraph } from '../../ir/subgraph.js';
 import { removeDead } from '../../ir/transform.js';
-import { checkGradient, floats, generator } from './check-gradient.js';
+import { checkedOps, checkGradient, floats, generator } from './check-gradient.js';
 
 const [T, B, I, U] = [4, 2, 3, 2];
 
@@ -200,6 +200,13 @@ test('while has no gradient, and says why and where', () => {
   assert.throws(
     () => gradients(b, y, [x]),
     (e: unknown) => e instanceof UnsupportedError && /loop_1: while has no gradient: .*use scan/.test(e.message),
+  );
+});
+
+test('every kind of control flow that has a gradient has been checked', () => {
+  assert.equal(
+    ['scan', 'if', 'composite'].filter((op) => !checkedOps.has(op)),
+    [],
   );
 });
 
