@@ -1,7 +1,7 @@
 /** Models: order of layers and weights, configurations of both generations of Keras, summary, programs. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Input, layers, Model, modelFromConfig, Sequential, utils } from '../../frontend/keras/index.js';
+import { Input, layers, Model, modelFromConfig, Sequential, tensor, utils } from '../../frontend/keras/index.js';
 import { verify } from '../../ir/verify.js';
 
 const twoInputs = () => {
@@ -186,6 +186,29 @@ test('mistakes in models are errors', () => {
   assert.throws(() => m.compile({ loss: 'mse', lossWeight: 1 } as object), /unknown option 'lossWeight'. Did you mean 'lossWeights'\?/);
   assert.throws(() => m.compile({ loss: { nope: 'mse' } }), /names the output 'nope'/);
   assert.throws(() => m.getLayer('nope'), /has no layer "nope"/);
+});
+
+test('layers of nested models may have the names of outer ones: each trains for itself', async () => {
+  const x = tensor(
+    Float32Array.from({ length: 30 }, (_, i) => Math.sin(i)),
+    [10, 3],
+  );
+  const y = tensor(
+    Float32Array.from({ length: 10 }, (_, i) => Math.cos(i)),
+    [10, 1],
+  );
+  const train = async (inside: string, outside: string, how: object): Promise<number[]> => {
+    utils.setRandomSeed(1);
+    const inner = Sequential([Input([3]), layers.Dense(4, { name: inside, activation: 'tanh' }), layers.BatchNormalization({ name: `${inside}_norm` })]);
+    const input = Input([3]);
+    const model = Model({ inputs: input, outputs: layers.Dense(1, { name: outside })(layers.BatchNormalization({ name: `${outside}_norm` })(inner(input))) });
+    model.compile({ optimizer: 'adam', loss: 'mse', ...how });
+    const { history } = await model.fit(x, y, { epochs: 2, verbose: 0, shuffle: false, batchSize: 5 });
+    const weights = await model.getWeights();
+    model.dispose();
+    return [...history.loss!, ...weights.flatMap((t) => [...t.data])];
+  };
+  for (const how of [{ device: 'wasm' }, { device: 'reference' }, { runEagerly: true }]) assert.equal(await train('d', 'd', how), await train('d', 'e', how));
 });
 
 test.run();

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { Input, layers, losses, Model, metrics, ops, optimizers, Sequential, type SymbolicTensor, tensor, utils } from '../../frontend/keras/index.js';
 import type { CompileOptions } from '../../frontend/keras/models/compiled.js';
 import type { StepData, StepLogs } from '../../frontend/keras/models/index.js';
+import { openSoftwareDevice } from '../support/webgpu.js';
 
 const close = (a: ArrayLike<number>, b: ArrayLike<number>, tolerance = 1e-5) => {
   assert.is(a.length, b.length);
@@ -257,6 +258,23 @@ test('metrics and losses on arrays, outside of models', () => {
     [0.5, 0.5],
   );
   close(losses.MeanSquaredError()([[0], [2]], [[1], [2]]).data, [0.5]);
+});
+
+test("steps of one's own on WebGPU give the numbers of WebAssembly", async () => {
+  const gpu = await openSoftwareDevice();
+  if (!gpu) return;
+  const run = async (device: CompileOptions['device']): Promise<number[]> => {
+    const adam = await trained(network(CustomModel as never), { device, optimizer: optimizers.Adam(0.05, { clipnorm: 0.1 }) }, { sampleWeight: w });
+    const model = new LowLevel();
+    model.compile({ optimizer: optimizers.SGD(0.1), device });
+    const { history } = await model.fit(x, y, { ...silent, validationData: [x, y] });
+    const evaluated = (await model.evaluate(x, y, { verbose: 0 })) as number;
+    const predicted = await model.predictAll(x);
+    model.dispose();
+    return [...adam, ...Object.values(history).flat(), evaluated, ...predicted.flatMap((t) => [...t.data])] as number[];
+  };
+  close(await run(gpu), await run('wasm'), 1e-4);
+  gpu.dispose();
 });
 
 test.run();

@@ -171,12 +171,23 @@ export class Trace {
     return new SymbolicTensor(this, value);
   }
 
+  /** Where a variable lies; a slot of its own is numbered where another variable has its name (layers of nested models may have one name). */
+  private placeOf(v: Variable): Place {
+    const place = this.layout.place(v);
+    if (place.flat) return place;
+    let { slot } = place;
+    for (let n = 1; (this.slots.get(slot) ?? v) !== v; n++) slot = `${place.slot}_${n}`;
+    this.slots.set(slot, v);
+    return { slot, flat: null };
+  }
+  private readonly slots = new Map<string, Variable>();
+
   /** The value of a variable at this point of the run. */
   read(v: Variable): SymbolicTensor {
     let value = this.current.get(v);
     if (!value) {
       value = this.b.withExactOrigin(v.path, () => {
-        const place = this.layout.place(v);
+        const place = this.placeOf(v);
         if (!place.flat) return this.b.stateSlot(place.slot, v.dtype, v.shape, { trainable: v.trainable });
         const { offset, size, views } = place.flat;
         const all = this.b.stateSlot(place.slot, v.dtype, [size], { trainable: v.trainable, views });
@@ -198,7 +209,7 @@ export class Trace {
    * the new value, with the gradient with respect to it.
    */
   assign(v: Variable, x: SymbolicTensor): void {
-    const place = this.layout.place(v);
+    const place = this.placeOf(v);
     this.read(v);
     if (place.flat) this.replaced.add(v);
     else this.b.update(place.slot, x.value);

@@ -5,6 +5,7 @@
 import type { Layout, Place } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { FlatParameters } from '../optimizers/optimizer.js';
+import { uniqueNames } from '../utils/naming.js';
 
 export const parametersSlot = 'params';
 
@@ -23,7 +24,8 @@ export class ModelLayout implements Layout {
       size += variable.size;
       return { variable, offset };
     });
-    const views = parts.map(({ variable, offset }) => ({ name: variable.path, offset, shape: variable.shape }));
+    const names = uniqueNames(parts.map((p) => p.variable.path));
+    const views = parts.map(({ variable, offset }, i) => ({ name: names[i]!, offset, shape: variable.shape }));
     this.flat = { slot: parametersSlot, size, parts, views };
     for (const { variable, offset } of parts) this.places.set(variable, { slot: parametersSlot, flat: { offset, size, views } });
     for (const v of others) this.places.set(v, { slot: this.newSlot(v.path), flat: null });

@@ -5,11 +5,12 @@ import { iterationSlot } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { Layer } from '../layers/layer.js';
 import type { ModelBase } from '../models/base.js';
+import { uniqueNames } from '../utils/naming.js';
 import { matchTracked, trackedOptimizer } from './apply-tracked.js';
 import { keras1Weights } from './keras1-weights.js';
 import { type ModelObject, objectsOf, ownWeightsOf } from './objects.js';
 import { optimizerVariables } from './optimizer-variables.js';
-import { type ExtraState, type SavedArray, type SavedModel, type SavedWeights, uniqueNames } from './saved-model.js';
+import type { ExtraState, SavedArray, SavedModel, SavedWeights } from './saved-model.js';
 
 export interface ApplyOptions {
   readonly byName?: boolean;

@@ -7,7 +7,8 @@ import { bytesOf, elementsOf, writtenType } from '../../formats/elements.js';
 import { openNpz, writeNpz } from '../../formats/npz.js';
 import { writeFile } from '../../formats/sink.js';
 import type { OpenFile } from '../../formats/source.js';
-import { type ArrayContents, type ModelContents, type ModelFormat, type SavedArray, type SavedModel, type SavedWeights, uniqueNames } from './saved-model.js';
+import { uniqueNames } from '../utils/naming.js';
+import type { ArrayContents, ModelContents, ModelFormat, SavedArray, SavedModel, SavedWeights } from './saved-model.js';
 
 function weightsAlone(source: string, weights: SavedWeights): SavedModel {
   return { source, generation: null, config: null, weights, training: null, optimizer: null, extra: null, close: async () => undefined };

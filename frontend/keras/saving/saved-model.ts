@@ -65,17 +65,6 @@ export interface ExtraState {
   readonly states: readonly SavedArray[];
 }
 
-/** Names of arrays where two may be the same: the second `dense/kernel` is `dense/kernel_1`. */
-export function uniqueNames(names: readonly string[]): string[] {
-  const used = new Set<string>();
-  return names.map((name) => {
-    let own = name;
-    for (let n = 1; used.has(own); n++) own = `${name}_${n}`;
-    used.add(own);
-    return own;
-  });
-}
-
 /** A model as a file holds it. What the file lacks is null. */
 export interface SavedModel {
   /** For messages. */

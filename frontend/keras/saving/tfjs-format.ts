@@ -8,12 +8,13 @@ import { bytesOf, bytesOfShape, elementsOf, writtenType } from '../../formats/el
 import { besideTarget, type FileTarget, writeFiles } from '../../formats/sink.js';
 import { isNode, type OpenFile, readAll } from '../../formats/source.js';
 import { parseJson } from '../../formats/text.js';
+import { uniqueNames } from '../utils/naming.js';
 import { isPlainObject } from '../utils/options.js';
 import type { Json, JsonObject, SerializedObject } from '../utils/serialization.js';
 import { withoutModules } from './contents.js';
 import { trainingForH5, trainingOfH5 } from './file-training.js';
 import { kerasVersion } from './h5-format.js';
-import { type ArrayContents, type ModelContents, type ModelFormat, type SavedArray, type SavedModel, uniqueNames } from './saved-model.js';
+import type { ArrayContents, ModelContents, ModelFormat, SavedArray, SavedModel } from './saved-model.js';
 
 const largest = 256 << 20;
 /** Bytes of a shard that is written. */

@@ -30,3 +30,14 @@ export function resetNames(): void {
   numbers.clear();
   clearSession();
 }
+
+/** Names of arrays where two may be the same: the second `dense/kernel` is `dense/kernel_1`. */
+export function uniqueNames(names: readonly string[]): string[] {
+  const used = new Set<string>();
+  return names.map((name) => {
+    let own = name;
+    for (let n = 1; used.has(own); n++) own = `${name}_${n}`;
+    used.add(own);
+    return own;
+  });
+}
