@@ -119,7 +119,7 @@ export function columnsOnWasm(f: Frame, p: RowPlan, split: ColumnsPart | null = 
       });
       storeFull(f, p, 0, body);
     });
-    block.push(...(split ? split.loops(part, [over(c, body)]) : reducedLoops(p, [over(c, body)], false, inBlocks ? blocks : null)));
+    block.push(...(split ? split.loops(part, [over(c, body)]) : reducedLoops(p, [over(c, body)], false, inBlocks ? blocks : undefined)));
   }
   if (split) {
     const c = column();

@@ -169,7 +169,7 @@ export function at(axes: readonly Axis[], linear: Expr, body: readonly Stmt[]): 
 /**
  * A loop nest over the reduced axes, merged where possible. Every nest has variables of its own. `inBlocks` makes the innermost loop from a loop over a part of its range.
  */
-export function reducedLoops(p: RowPlan, body: readonly Stmt[], parallel = false, inBlocks: Blocks | null = null): readonly Stmt[] {
+export function reducedLoops(p: RowPlan, body: readonly Stmt[], parallel = false, inBlocks?: Blocks): readonly Stmt[] {
   const merged = mergeAxes(
     p.reduced.map((a) => p.domain[a]!),
     body,

@@ -1,7 +1,7 @@
 /** Rows whose last axis is reduced: walked by one thread (WASM, short rows on WebGPU) or by a workgroup that meets in workgroup memory. */
 import type { Value } from '../../ir/graph.js';
 import { add, compare, type Expr, i32, load, min, mul, type Scalar, select, sub, variable } from '../kernel/expr.js';
-import { barrier, forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
+import { assign, barrier, forLoop, ifThen, letVar, type Memory, type Stmt, store } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { beats, combine } from '../lower/reduction.js';
 import { delinearize, exprSize, sizeCeilDiv } from '../lower/space.js';
@@ -9,6 +9,7 @@ import { rowThread, rowWalk, rowWorkgroup } from '../schedule-families.js';
 import { groupThreads, linearGrid } from './grid.js';
 import {
   at,
+  type Blocks,
   bindFinished,
   declare,
   indexOf,
@@ -51,6 +52,9 @@ function keptValues(f: RowEnv, p: RowPlan): Map<number, Value[]> {
   return out;
 }
 
+/** Elements of a long row that are added up before a thread goes on with new sums, so that rounding does not grow with the length. */
+const walkedBlock = 256;
+
 /** Longest row whose costly values are kept. */
 const keptLength = 8192;
 
@@ -58,7 +62,13 @@ const keptLength = 8192;
  * All passes over one row, walked by one thread. `keep`: costly values that several passes need (the exponentials of a softmax) are computed once, in a loop of their own, and wait in
  * scratch memory.
  */
-function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stmt[], parallel?: boolean) => readonly Stmt[], keep = false): void {
+function walkRow(
+  f: RowEnv,
+  p: RowPlan,
+  block: Stmt[],
+  loop: (body: readonly Stmt[], parallel?: boolean, blocks?: Blocks) => readonly Stmt[],
+  keep = false,
+): void {
   const length = product(p.reduced.map((a) => (p.domain[a]!.extent.kind === 'const' ? p.domain[a]! : { ...p.domain[a]!, extent: i32(keptLength + 1) })));
   const kept = keep && maxOf(length) <= keptLength ? keptValues(f, p) : new Map<number, Value[]>();
   for (let l = 0; l <= p.levels.length; l++) {
@@ -76,15 +86,31 @@ function walkRow(f: RowEnv, p: RowPlan, block: Stmt[], loop: (body: readonly Stm
       f.em.bind(v, (index) => load(memory, place(index)));
     }
     const accs = declare(level, block);
+    const sums = level.flatMap((n) => (n.op === 'reduce' ? [n] : []));
+    const long = maxOf(p.domain[Math.max(...p.reduced)]!.extent) >= 4 * walkedBlock;
+    if (long && sums.length === level.length && sums.some((n) => n.attrs.fn === 'sum')) {
+      const partial: Stmt[] = [];
+      const parts = declare(level, partial);
+      const body = stepOf(parts, l);
+      const blocks: Blocks = (range, part) => {
+        const from = variable('block', 'loop', 'i32', [0, maxOf(range)]);
+        const added = sums.map((n, i) => assign(accs[i]!.value, combine(n.attrs.fn, accs[i]!.value, parts[i]!.value)));
+        return [forLoop(from, i32(0), range, [...partial, part(from, min(add(from, i32(walkedBlock)), range)), ...added], { step: walkedBlock })];
+      };
+      block.push(...loop(body, false, blocks));
+    } else block.push(...loop(stepOf(accs, l)));
+    bindFinished(f, accs);
+  }
+  storeRow(f, p, block);
+
+  function stepOf(accs: ReturnType<typeof declare>, l: number): Stmt[] {
     const body: Stmt[] = [];
     f.em.within(body, () => {
       step(f, p, accs, body);
       storeFull(f, p, l, body);
     });
-    block.push(...loop(body));
-    bindFinished(f, accs);
+    return body;
   }
-  storeRow(f, p, block);
 }
 
 export function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
@@ -95,7 +121,7 @@ export function rowsOnWasm(f: Frame, p: RowPlan): LoweredKernel {
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const row = variable('row', 'loop', 'i32', [0, Math.max(0, maxOf(count) - 1)]);
   const block: Stmt[] = [];
-  walkRow(f, p, block, (body, parallel) => reducedLoops(p, body, parallel), true);
+  walkRow(f, p, block, (body, parallel, blocks) => reducedLoops(p, body, parallel, blocks), true);
   const rowAt = delinearize(
     row,
     keptAxes.map((a) => a.extent),
