@@ -1,7 +1,8 @@
 /** What can be said about a model before any shape is known: unknown ops and versions, types of tensors, recursion in functions; one error lists everything. */
 import { UnsupportedError } from '../../ir/errors.js';
 import { elementName, isSupportedType } from './element-types.js';
-import { type ModelData, nodeName, opsetsOf, resolveOp, unsupportedNodes } from './import.js';
+import { type ModelData, opsetsOf } from './model-data.js';
+import { nodeName, resolveOp, unsupportedNodes } from './nodes.js';
 import { FormatError } from './schema/codec.js';
 import type { FunctionProto, GraphProto, NodeProto, TypeProto } from './schema/types.js';
 

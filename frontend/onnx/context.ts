@@ -6,9 +6,10 @@ import { ShapeError, UnsupportedError, ValueError } from '../../ir/errors.js';
 import type { Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { dtypeOf } from './element-types.js';
-import type { Importer, Scope } from './import.js';
+import type { Importer } from './import.js';
 import { type Item, isValue, Nothing, Sequence } from './registry.js';
 import type { NodeProto } from './schema/types.js';
+import type { Scope } from './scope.js';
 
 /** A value whose axis is longer than its data: only the first `count` (int32 scalar) entries along `axis` count. */
 export interface Padding {

@@ -10,12 +10,13 @@ import { type Graph, maxBindings, type Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { NodeContext, type Padding } from './context.js';
 import { dtypeOf } from './element-types.js';
-import { findOp } from './ops/index.js';
-import { type Attr, type Item, isValue, Nothing, type OpEntry, Sequence } from './registry.js';
-import { FormatError, intOf } from './schema/codec.js';
-import type { AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto } from './schema/types.js';
+import { domainOf, functionKey, type ModelData, opsetsOf } from './model-data.js';
+import { nodeName, readAttributes, resolveAttribute, resolveOp, unsupportedNodes } from './nodes.js';
+import { type Item, isValue, Nothing, type OpEntry } from './registry.js';
+import { FormatError } from './schema/codec.js';
+import type { AttributeProto, FunctionProto, GraphProto, NodeProto, SparseTensorProto, TensorProto } from './schema/types.js';
+import { Broken, Scope, Skipped } from './scope.js';
 import { NeedsValue, type Source, StaticEvaluator } from './static.js';
-import { readSparse, readTensor } from './tensors.js';
 
 /** What a graph input is bound to: a shape, or its contents. */
 export interface InputBinding {
@@ -72,118 +73,6 @@ export interface ImportedOutput {
 export interface Imported {
   readonly graph: Graph;
   readonly outputs: readonly ImportedOutput[];
-}
-
-export const domainOf = (d: string | null | undefined): string => (!d || d === 'ai.onnx' ? '' : d);
-const functionKey = (domain: string, name: string, overload: string): string => `${domain}\u0000${name}\u0000${overload}`;
-
-/** The value of a node that could not be lowered; why is recorded elsewhere. */
-class Broken {}
-/** Thrown where a broken value is met: the node is skipped. */
-class Skipped extends Error {}
-
-/** A model as the importer uses it: tensors decoded once, functions and opsets by name. */
-export class ModelData {
-  readonly functions = new Map<string, FunctionProto>();
-  readonly opsets: ReadonlyMap<string, number>;
-  readonly initializers = new Map<string, TensorProto | SparseTensorProto>();
-  private readonly tensors = new Map<TensorProto | SparseTensorProto, TensorData>();
-
-  constructor(
-    readonly proto: ModelProto,
-    readonly customOps: readonly OpEntry[] = [],
-  ) {
-    this.opsets = opsetsOf(proto.opset_import, 'the model');
-    for (const f of proto.functions ?? []) this.functions.set(functionKey(domainOf(f.domain), f.name ?? '', f.overload ?? ''), f);
-    for (const t of this.graph.initializer ?? []) this.declare(t.name ?? '', t);
-    for (const s of this.graph.sparse_initializer ?? []) this.declare(s.values?.name ?? '', s);
-  }
-
-  get graph(): GraphProto {
-    return this.proto.graph!;
-  }
-
-  private declare(name: string, t: TensorProto | SparseTensorProto): void {
-    if (name === '' || this.initializers.has(name)) throw new FormatError(`ONNX model: two initializers are named '${name}', or one has no name`);
-    this.initializers.set(name, t);
-  }
-
-  tensor(t: TensorProto | SparseTensorProto, where: string): TensorData {
-    const old = this.tensors.get(t);
-    if (old) return old;
-    const data = 'values' in t || 'indices' in t ? readSparse(t as SparseTensorProto, where) : readTensor(t as TensorProto, where);
-    this.tensors.set(t, data);
-    return data;
-  }
-
-  functionOf(node: NodeProto): FunctionProto | undefined {
-    return this.functions.get(functionKey(domainOf(node.domain), node.op_type ?? '', node.overload ?? ''));
-  }
-}
-
-export function opsetsOf(list: ModelProto['opset_import'], what: string): Map<string, number> {
-  const map = new Map<string, number>();
-  for (const o of list ?? []) {
-    const domain = domainOf(o.domain);
-    const version = intOf(o.version);
-    if (map.has(domain) && map.get(domain) !== version) throw new FormatError(`ONNX: ${what} imports domain '${domain}' twice`);
-    map.set(domain, version);
-  }
-  return map;
-}
-
-/** Names and what they stand for. A body of If, Loop or Scan has a builder of its own; what it takes from outside becomes an operand. */
-export class Scope {
-  private readonly names = new Map<string, Item | Broken>();
-  /** Values of outer builders and the inputs of this builder that stand for them, in order. */
-  readonly captured: { readonly outer: Value; readonly inner: Value }[] = [];
-  private readonly captures = new Map<Value, Value>();
-
-  constructor(
-    readonly importer: Importer,
-    readonly builder: GraphBuilder,
-    readonly parent: Scope | null,
-    readonly opsets: ReadonlyMap<string, number>,
-    /** Attributes of the function call that this is the body of. */
-    readonly attributes: ReadonlyMap<string, AttributeProto> | null,
-    readonly calls: readonly string[],
-  ) {}
-
-  /** A scope for a subgraph, in this builder or in one of its own. */
-  child(builder: GraphBuilder = this.builder): Scope {
-    return new Scope(this.importer, builder, this, this.opsets, this.attributes, this.calls);
-  }
-
-  define(name: string, item: Item | Broken, where: string): void {
-    if (this.names.has(name)) throw new FormatError(`${where}: the name '${name}' is defined twice`);
-    this.names.set(name, item);
-  }
-
-  find(name: string): Item | Broken | undefined {
-    const own = this.names.get(name);
-    if (own !== undefined || !this.parent) return own;
-    const outer = this.parent.find(name);
-    if (outer === undefined || outer instanceof Broken || outer instanceof Nothing || this.builder === this.parent.builder) return outer;
-    return outer instanceof Sequence ? new Sequence(outer.items.map((v) => this.capture(v))) : this.capture(outer);
-  }
-
-  /** The value of this builder that stands for one of the parent's. */
-  capture(outer: Value): Value {
-    const old = this.captures.get(outer);
-    if (old) return old;
-    const p = outer.producer;
-    let inner: Value;
-    if (p?.op === 'constant') inner = this.builder.constant(p.attrs.value);
-    else if (p?.op === 'dim_size') inner = this.builder.emit('dim_size', [], p.attrs);
-    else {
-      if (this.importer.padding.has(outer)) throw new UnsupportedError('a subgraph uses a tensor whose size depends on the data');
-      inner = this.builder.input(`captured${this.captured.length}`, outer.dtype, outer.shape);
-      this.captured.push({ outer, inner });
-      this.importer.outerOf.set(inner, outer);
-    }
-    this.captures.set(outer, inner);
-    return inner;
-  }
 }
 
 export class Importer {
@@ -431,58 +320,6 @@ function checkSizes(graph: Graph): void {
       if (!(size <= maxElements))
         throw new UnsupportedError(`${n.origin || n.op}: a tensor of shape [${v.shape.join(',')}] has more than ${maxElements} elements`);
     }
-}
-
-export const nodeName = (n: NodeProto): string => `${n.op_type ?? 'node'} '${n.name || n.output?.find((o) => o) || ''}'`;
-
-export const unsupportedNodes = (problems: readonly string[]): UnsupportedError =>
-  new UnsupportedError(`${problems.length} node${problems.length === 1 ? ' is' : 's are'} not supported:\n${problems.map((p) => `  ${p}`).join('\n')}`);
-
-/** The entry and version for a node; throws UnsupportedError where there is none. */
-export function resolveOp(node: NodeProto, opsets: ReadonlyMap<string, number>, customOps: readonly OpEntry[] = []): { entry: OpEntry; version: number } {
-  const domain = domainOf(node.domain);
-  const name = node.op_type ?? '';
-  const entry = customOps.find((e) => e.name === name && e.domain === domain) ?? findOp(domain, name);
-  if (!entry) throw new UnsupportedError(`the op ${domain ? `${domain}.` : ''}${name} is not supported`);
-  const opset = opsets.get(domain) ?? (domain === '' ? undefined : Math.max(...entry.versions));
-  if (opset === undefined) throw new FormatError(`${nodeName(node)}: the model does not import an opset of the default domain`);
-  const version = Math.max(...entry.versions.filter((v) => v <= opset));
-  if (!Number.isFinite(version) || (entry.until !== null && opset > entry.until))
-    throw new UnsupportedError(
-      `${name} is not an op of opset ${opset}${entry.until !== null ? ` (it was removed after opset ${entry.until})` : ` (it came with opset ${Math.min(...entry.versions)})`}`,
-    );
-  return { entry, version };
-}
-
-function resolveAttribute(a: AttributeProto, scope: Scope): AttributeProto | null {
-  if (!a.ref_attr_name) return a;
-  const given = scope.attributes?.get(a.ref_attr_name);
-  return given ? { ...given, name: a.name } : null;
-}
-
-function readAttributes(entry: OpEntry, node: NodeProto, scope: Scope, where: string): Record<string, unknown> {
-  const result: Record<string, unknown> = {};
-  const given = new Map<string, AttributeProto>();
-  for (const a of node.attribute ?? []) {
-    const name = a.name ?? '';
-    if (!Object.hasOwn(entry.attributes, name))
-      throw new ValueError(`${where}: ${entry.name} has no attribute '${name}'; it has ${Object.keys(entry.attributes).join(', ') || 'none'}`);
-    if (given.has(name)) throw new FormatError(`${where}: attribute '${name}' is given twice`);
-    const resolved = resolveAttribute(a, scope);
-    if (resolved) given.set(name, resolved);
-  }
-  for (const [name, spec] of Object.entries(entry.attributes)) {
-    const a = given.get(name);
-    if (a) result[name] = readAttribute(name, spec, a, where);
-    else if (spec.required) throw new ValueError(`${where}: attribute '${name}' (${spec.kind}) is missing`);
-    else result[name] = spec.fallback;
-  }
-  return result;
-}
-
-function readAttribute(name: string, spec: Attr<unknown>, a: AttributeProto, where: string): unknown {
-  if (a.type && a.type !== spec.type) throw new ValueError(`${where}: attribute '${name}' has type ${a.type}, expected ${spec.type} (${spec.kind})`);
-  return spec.read(a, where);
 }
 
 /** Whether every dimension is a number. */

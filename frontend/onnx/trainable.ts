@@ -11,7 +11,8 @@ import { type CallArguments, Layer } from '../keras/layers/layer.js';
 import type { KerasTensor } from '../keras/layers/node.js';
 import type { ModelBase } from '../keras/models/base.js';
 import { FunctionalClass } from '../keras/models/functional.js';
-import { Importer, type ModelData } from './import.js';
+import { Importer } from './import.js';
+import type { ModelData } from './model-data.js';
 import type { GraphProto } from './schema/types.js';
 import { NeedsValue } from './static.js';
 

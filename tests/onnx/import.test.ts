@@ -2,8 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkSupport } from '../../frontend/onnx/check.js';
-import { ModelData } from '../../frontend/onnx/import.js';
 import { OnnxModel } from '../../frontend/onnx/model.js';
+import { ModelData } from '../../frontend/onnx/model-data.js';
 import { FormatError } from '../../frontend/onnx/schema/codec.js';
 import { ShapeError, UnsupportedError, ValueError } from '../../ir/errors.js';
 import { f32, floats, type GraphParts, graph, info, longs, model, node, numbers, ramp, run } from './build.js';

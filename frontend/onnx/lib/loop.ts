@@ -7,9 +7,9 @@ import type { GraphBuilder } from '../../../ir/builder.js';
 import { equalShape, isStatic } from '../../../ir/dim.js';
 import type { Graph, Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
-import type { Scope } from '../import.js';
 import { type Item, isValue, Sequence } from '../registry.js';
 import type { GraphProto } from '../schema/types.js';
+import type { Scope } from '../scope.js';
 
 /** Steps that are unrolled at most. */
 const maxUnrolled = 1024;

@@ -3,7 +3,8 @@ import { isStatic, type Shape, symbol } from '../../../ir/dim.js';
 import { numbersOf } from '../../../ir/dtype.js';
 import { UnsupportedError } from '../../../ir/errors.js';
 import type { Graph, Value } from '../../../ir/graph.js';
-import { type Call, Importer, type ModelData } from '../import.js';
+import { type Call, Importer } from '../import.js';
+import type { ModelData } from '../model-data.js';
 import { NeedsValue } from '../static.js';
 
 /** What the model says of an input or output. */
