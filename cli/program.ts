@@ -33,11 +33,16 @@ function build(io: CliIo): Command {
     .option('--program <list>', 'programs to show (default: all)')
     .option('--target <target>', 'webgpu or wasm', 'webgpu')
     .option('--batch-size <n>', 'batch that figures are for')
+    .option('--shape <name=sizes...>', 'of an .onnx file: the shape of an input with open sizes, as x=1,3,224,224')
+    .option('--value <name=numbers...>', 'of an .onnx file: contents of an input that decide shapes, as length=16')
     .option('--print-ir-after <pass>', 'print the graph after a pass, or after all')
     .option('--verify', 'check the graph after every pass')
     .option('--json', 'print JSON')
     .action((file: string, flags) => inspectCommand(file, flags, io));
-  command('convert <from> <to>', 'write a Keras model in another format: .h5, .keras, .weights.h5, .json, .yaml, .onnx')
+  command(
+    'convert <from> <to>',
+    'write a Keras model, or an ONNX model that is made of layers, in another format: .h5, .keras, .weights.h5, .json, .yaml, .onnx',
+  )
     .option('--keras <version>', 'which Keras the file is for, 2 or 3 (default: 2; .keras and .weights.h5: that of the model)')
     .option('--weights <file>', 'file with the weights, where the model is an architecture alone')
     .option('--custom <module>', 'module that exports the classes which the file names and Keras does not have')

@@ -13,6 +13,8 @@ export interface InspectFlags {
   readonly program?: string;
   readonly target: string;
   readonly batchSize?: string;
+  readonly shape?: readonly string[];
+  readonly value?: readonly string[];
   readonly printIrAfter?: string;
   readonly verify?: boolean;
   readonly json?: boolean;
@@ -26,6 +28,7 @@ export async function inspectCommand(file: string, flags: InspectFlags, io: CliI
     await inspectOnnx(file, flags, batchSize ?? 1, io);
     return;
   }
+  for (const option of ['shape', 'value'] as const) if (flags[option]) throw new UsageError(`--${option}: ${file} is not an .onnx file`);
   const wanted = flags.printIrAfter;
   if (wanted !== undefined && wanted !== 'all' && !passNames.includes(wanted))
     throw new UsageError(`--print-ir-after: unknown pass '${wanted}'; expected all or one of ${passNames.join(', ')}.${didYouMean(wanted, passNames)}`);

@@ -153,7 +153,8 @@ export class Importer {
     const scope = new Scope(this, b, null, model.opsets, null, []);
     for (const info of model.graph.input ?? []) {
       const name = info.name ?? '';
-      if (model.initializers.has(name)) continue;
+      // the default of an input that is given does not count
+      if (model.initializers.has(name) && !Object.hasOwn(this.options.inputs, name)) continue;
       const given = this.embedding?.inputs.get(name);
       if (given) {
         this.inputNames.set(given, name);
@@ -169,7 +170,8 @@ export class Importer {
         scope.define(name, v, `input '${name}'`);
       }
     }
-    for (const [name, t] of model.initializers) scope.define(name, this.initializer(b, name, t), `initializer '${name}'`);
+    for (const [name, t] of model.initializers)
+      if (!Object.hasOwn(this.options.inputs, name)) scope.define(name, this.initializer(b, name, t), `initializer '${name}'`);
     this.lowerNodes(model.graph.node ?? [], scope);
     const outputs = (model.graph.output ?? []).map((o) => ({ name: o.name ?? '', item: scope.find(o.name ?? '') }));
     this.report();

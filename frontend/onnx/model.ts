@@ -89,6 +89,8 @@ export async function load(source: OnnxSource, options: LoadOptions = {}): Promi
 
 export class OnnxModel {
   readonly inputs: readonly TensorInfo[];
+  /** Inputs that need not be given: initializers of the same names are their defaults, as the states of stateful layers are. */
+  readonly optionalInputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   private readonly plans = new Map<string, LoadedGraph>();
   /** Inputs whose contents decide shapes, as far as they are known by now. */
@@ -103,7 +105,10 @@ export class OnnxModel {
     private readonly maxPlans: number,
     private readonly compileOptions: Pick<CompileOptions, 'float64' | 'onWarning'>,
   ) {
-    this.inputs = (data.graph.input ?? []).filter((i) => !data.initializers.has(i.name ?? '')).map((i) => infoOf(i, 'input'));
+    const ports = data.graph.input ?? [];
+    this.inputs = ports.filter((i) => !data.initializers.has(i.name ?? '')).map((i) => infoOf(i, 'input'));
+    // before IR version 4 every initializer had to be an input, too
+    this.optionalInputs = ports.filter((i) => intOf(data.proto.ir_version) >= 4 && data.initializers.has(i.name ?? '')).map((i) => infoOf(i, 'input'));
     this.outputs = (data.graph.output ?? []).map((o) => infoOf(o, 'output'));
   }
 
@@ -192,10 +197,12 @@ export class OnnxModel {
 
   private accept(feeds: Readonly<Record<string, OnnxInput>>): Record<string, TensorData> {
     for (const name of Object.keys(feeds))
-      if (!this.inputs.some((i) => i.name === name))
-        throw new ValueError(`the model has no input '${name}'; it has ${this.inputs.map((i) => `'${i.name}'`).join(', ') || 'none'}`);
+      if (![...this.inputs, ...this.optionalInputs].some((i) => i.name === name))
+        throw new ValueError(
+          `the model has no input '${name}'; it has ${[...this.inputs, ...this.optionalInputs].map((i) => `'${i.name}'`).join(', ') || 'none'}`,
+        );
     return Object.fromEntries(
-      this.inputs.map((info) => {
+      [...this.inputs, ...this.optionalInputs.filter((i) => Object.hasOwn(feeds, i.name))].map((info) => {
         const given = Object.hasOwn(feeds, info.name) ? feeds[info.name] : undefined;
         if (given === undefined) throw new ValueError(`input '${info.name}' (${info.dtype}[${info.shape?.join(',') ?? '...'}]) is missing`);
         return [info.name, tensorFor(info, given)];

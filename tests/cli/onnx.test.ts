@@ -1,5 +1,5 @@
 /** The command line on ONNX files: convert writes them, inspect reads them. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'uvu';
@@ -7,6 +7,8 @@ import * as assert from 'uvu/assert';
 import { runCli } from '../../cli/program.js';
 import { Input, layers as L, loadModel, Model, Sequential, tensor } from '../../frontend/keras/index.js';
 import { load } from '../../frontend/onnx/index.js';
+import { encodeModel } from '../../frontend/onnx/schema/codec.js';
+import { floats, info, model, node } from '../onnx/build.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tenon-cli-onnx-'));
 test.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,9 +23,9 @@ test('convert writes ONNX of an opset, inspect tells what is in it', async () =>
   await Sequential([Input({ shape: [4], name: 'x' }), L.Dense(3, { activation: 'relu' }), L.Dense(2, { name: 'y' })]).save(at('m.keras'));
   const made = await tenon('convert', at('m.keras'), at('m.onnx'), '--opset', '21');
   assert.is(made.code, 0, made.err);
-  const model = await load(at('m.onnx'), { device: 'reference' });
-  assert.is(model.info.opsets[''], 21);
-  model.dispose();
+  const made21 = await load(at('m.onnx'), { device: 'reference' });
+  assert.is(made21.info.opsets[''], 21);
+  made21.dispose();
   const { code, out, err } = await tenon('inspect', at('m.onnx'), '--target', 'wasm', '--json');
   assert.is(code, 0, err);
   const report = JSON.parse(out) as Record<string, unknown>;
@@ -33,6 +35,42 @@ test('convert writes ONNX of an opset, inspect tells what is in it', async () =>
   assert.equal(report.unsupported, []);
   assert.equal(report.inputs, [{ name: 'x', dtype: 'float32', shape: ['batch', 4] }]);
   assert.match((await tenon('inspect', at('m.onnx'))).out, /ops: Gemm ×2, Relu\nIR version 10, opset 21, written by tenon/);
+});
+
+test('inspect finds sizes for open axes, takes them from the command line, and says why a model is not compiled', async () => {
+  // a valid convolution from size 5 on
+  const conv = model({
+    inputs: [info('x', 'float32', ['n', 2, 'h', 'w'])],
+    initializers: [floats('k', [1, 2, 5, 5], new Array(50).fill(0.1))],
+    nodes: [node('Conv', ['x', 'k'], ['y'])],
+    outputs: ['y'],
+  });
+  writeFileSync(at('open.onnx'), encodeModel(conv));
+  const figures = async (...argv: string[]) => {
+    const { code, out, err } = await tenon('inspect', ...argv, '--target', 'wasm', '--json');
+    assert.is(code, 0, err);
+    return JSON.parse(out) as { sizes: object | null; kernels: number | null; notCompiled: string | null };
+  };
+  assert.equal((await figures(at('open.onnx'))).sizes, { x: [1, 2, 8, 8] });
+  assert.equal((await figures(at('open.onnx'), '--batch-size', '3', '--shape', 'x=2,2,6,9')).sizes, { x: [2, 2, 6, 9] });
+  const small = await figures(at('open.onnx'), '--shape', 'x=1,2,3,3');
+  assert.equal([small.sizes, small.kernels], [null, null]);
+  assert.match(small.notCompiled!, /Conv/);
+  assert.match((await tenon('inspect', at('open.onnx'), '--shape', 'x=1,2,3,3')).out, /not compiled; give the sizes of the inputs with --shape/);
+  for (const [argv, pattern] of [
+    [['--shape', 'z=1'], /no input 'z'; it has 'x'/],
+    [['--shape', 'x=1,3,8,8'], /input 'x' is float32\[n, 2, h, w\], got \[1, 3, 8, 8\]/],
+    [['--shape', 'x'], /expected NAME=1,2,3, got 'x'/],
+  ] as const) {
+    const r = await tenon('inspect', at('open.onnx'), ...argv);
+    assert.is(r.code, 2);
+    assert.match(r.err, pattern);
+  }
+  // the target of a Reshape is an input: its contents are ones, or as given
+  const shape = model({ inputs: [info('x', 'float32', [4]), info('to', 'int64', [2])], nodes: [node('Reshape', ['x', 'to'], ['y'])], outputs: ['y'] });
+  writeFileSync(at('shape.onnx'), encodeModel(shape));
+  assert.match((await figures(at('shape.onnx'))).notCompiled!, /contents of the inputs 'to' decide shapes/);
+  assert.is((await figures(at('shape.onnx'), '--value', 'to=2,2')).notCompiled, null);
 });
 
 test('convert makes layers of ONNX nodes again', async () => {

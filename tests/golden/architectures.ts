@@ -5,7 +5,7 @@ import { Model, modelFromConfig, tensor } from '../../frontend/keras/index.js';
 import type { SerializedObject } from '../../frontend/keras/utils/serialization.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, Skip, type Target } from './cases.js';
 
-interface ArchitectureCase extends CaseHeader {
+export interface ArchitectureCase extends CaseHeader {
   readonly architecture: string;
   readonly gain: number;
   readonly input: { readonly index: number; readonly shape: readonly number[]; readonly offset: number; readonly scale: number };
@@ -43,6 +43,22 @@ function weightValues(i: number, name: string, shape: readonly number[], gain: n
   return Float32Array.from({ length: size }, (_, j) => value(hashed(i, j)));
 }
 
+/** The network of a case with the weights of the case, and its input. */
+export function architectureModel(c: ArchitectureCase, folder: string) {
+  const config = JSON.parse(readFileSync(path.join(folder, c.architecture), 'utf8')) as SerializedObject;
+  const model = available(() => modelFromConfig(config, { semantics: c.semantics }));
+  const assign = (): void =>
+    model.weights.forEach((w, i) => {
+      w.assign(weightValues(i, c.weights[i]!.name, w.shape, c.gain));
+    });
+  const { index, shape, offset, scale } = c.input;
+  const input = tensor(
+    Float32Array.from({ length: shape.reduce((a, d) => a * d, 1) }, (_, j) => offset + scale * hashed(index, j)),
+    shape,
+  );
+  return { model, assign, input };
+}
+
 export async function runArchitectureCase(json: CaseHeader, check: Checker, target: Target, folder: string): Promise<void> {
   const c = json as ArchitectureCase;
   if (target.device === 'reference') throw new Skip('whole networks take minutes in the reference evaluation');
@@ -52,28 +68,20 @@ export async function runArchitectureCase(json: CaseHeader, check: Checker, targ
       numbers.map((_, j) => hashed(Number(i), j)),
       numbers,
     );
-  const config = JSON.parse(readFileSync(path.join(folder, c.architecture), 'utf8')) as SerializedObject;
-  const model = available(() => modelFromConfig(config, { semantics: c.semantics }));
+  const { model, assign, input } = architectureModel(c, folder);
   check.truth(
     'weights',
     model.weights.map((w) => [w.path, w.shape]),
     c.weights.map((w) => [w.name.replace(/:0$/, ''), w.shape]),
   );
   check.truth('number of parameters', model.countParams(), c.parameters);
-  model.weights.forEach((w, i) => {
-    w.assign(weightValues(i, c.weights[i]!.name, w.shape, c.gain));
-  });
-  const { index, shape, offset, scale } = c.input;
-  const input = tensor(
-    Float32Array.from({ length: shape.reduce((a, d) => a * d, 1) }, (_, j) => offset + scale * hashed(index, j)),
-    shape,
-  );
+  assign();
   const outputs = c.intermediate.map(({ layer }) => model.getLayer(layer).inboundNodes[0]!.outputs[0]!);
   const last = model.layers.at(-1)!.inboundNodes[0]!.outputs[0]!;
   const first = model.layers[0]!.inboundNodes[0]!.outputs[0]!;
   const whole = Model({ inputs: first, outputs: [...outputs, last], semantics: c.semantics });
   whole.compile({ optimizer: 'sgd', loss: 'mse', device: target.device });
-  const list = await whole.predictAll(input, { batchSize: shape[0]! });
+  const list = await whole.predictAll(input, { batchSize: c.input.shape[0]! });
   c.intermediate.forEach((want, i) => {
     const data = Float64Array.from(list[i]!.data);
     const mean = data.reduce((a, v) => a + v, 0) / data.length;

@@ -10,6 +10,8 @@ export interface Family {
   readonly batch?: number;
   /** The lowest opset that can say it; default 13. */
   readonly since?: number;
+  /** Why onnx's reference evaluator cannot run it: it is not asked to, at the opset that onnxruntime does not know. */
+  readonly unevaluated?: string;
   readonly build: (...x: KerasTensor[]) => KerasTensor | readonly KerasTensor[];
 }
 
@@ -97,6 +99,7 @@ export const families: readonly Family[] = [
   one('conv2d-transpose-valid', image, () => L.Conv2DTranspose(4, 2, { strides: 3, activation: 'relu' })),
   one('conv2d-transpose-dilated', image, () => L.Conv2DTranspose(4, 3, { dilationRate: 2 })),
   one('conv3d-transpose', volume, () => L.Conv3DTranspose(3, 3, { strides: 2 })),
+  one('locally-connected-2d', [[5, 6, 2]], () => L.LocallyConnected2D(3, 2)),
   one('locally-connected', [[8, 3]], () => L.LocallyConnected1D(4, 3)),
   one('max-pool1d', [[12, 3]], () => L.MaxPooling1D(2)),
   one('max-pool2d', image, () => L.MaxPooling2D(2, { padding: 'same' })),
@@ -110,6 +113,7 @@ export const families: readonly Family[] = [
   one('global-average3d', volume, () => L.GlobalAveragePooling3D()),
   one('global-max1d', sequence, () => L.GlobalMaxPooling1D()),
   one('global-max2d', image, () => L.GlobalMaxPooling2D()),
+  one('global-max3d', volume, () => L.GlobalMaxPooling3D()),
   one('batch-norm', image, () => L.BatchNormalization({ betaInitializer: 'uniform', movingMeanInitializer: 'uniform' })),
   one('batch-norm-vector', vector, () => L.BatchNormalization({ center: false })),
   one('batch-norm-axis', image, () => L.BatchNormalization({ axis: 2 })),
@@ -140,6 +144,9 @@ export const families: readonly Family[] = [
   one('bidirectional-sum', sequence, () => L.Bidirectional(L.GRU(4), { mergeMode: 'sum' })),
   one('rnn-cells', sequence, () => L.RNN([L.GRUCell(4), L.LSTMCell(3)])),
   one('conv-lstm', [[3, 6, 5, 2]], () => L.ConvLSTM2D(3, 3, { padding: 'same', returnSequences: true })),
+  one('conv-lstm-1d', [[3, 6, 2]], () => L.ConvLSTM1D(3, 3)),
+  one('conv-lstm-3d', [[2, 4, 3, 3, 2]], () => L.ConvLSTM3D(2, 2, { padding: 'same' })),
+  one('masking', sequence, () => L.Masking({ maskValue: 0 })),
   one('time-distributed', [[3, 6, 5, 2]], () => L.TimeDistributed(L.Conv2D(3, 3))),
   family(
     'attention',
@@ -189,6 +196,10 @@ export const families: readonly Family[] = [
   one('reshape', sequence, () => L.Reshape([2, -1])),
   one('permute', sequence, () => L.Permute([2, 1])),
   one('repeat-vector', vector, () => L.RepeatVector(3)),
+  one('cropping1d', sequence, () => L.Cropping1D([1, 2])),
+  one('cropping3d', volume, () => L.Cropping3D(1)),
+  one('zero-padding1d', sequence, () => L.ZeroPadding1D([1, 2])),
+  one('zero-padding3d', volume, () => L.ZeroPadding3D([1, 0, 2])),
   one('cropping2d', image, () =>
     L.Cropping2D([
       [1, 2],
@@ -202,6 +213,7 @@ export const families: readonly Family[] = [
     ]),
   ),
   one('up-sampling1d', sequence, () => L.UpSampling1D(2)),
+  one('up-sampling3d', volume, () => L.UpSampling3D([2, 1, 2])),
   one('up-sampling2d', image, () => L.UpSampling2D([2, 3])),
   one('up-sampling2d-bilinear', image, () => L.UpSampling2D(2, { interpolation: 'bilinear' })),
   one('up-sampling2d-bicubic', image, () => L.UpSampling2D(2, { interpolation: 'bicubic' })),
@@ -213,6 +225,23 @@ export const families: readonly Family[] = [
   one('category-encoding', [[4]], () => L.CategoryEncoding({ numTokens: 6, outputMode: 'multi_hot' }), { dtype: 'int32', ids: 6 }),
   one('dropout', vector, () => L.Dropout(0.4)),
   one('noise', vector, () => L.GaussianNoise(0.4)),
+  family('dropouts', [[5, 4]], ((x) => L.AlphaDropout(0.3)(L.GaussianDropout(0.3)(L.SpatialDropout1D(0.3)(x) as KerasTensor) as KerasTensor)) as Build),
+  one('spatial-dropout2d', image, () => L.SpatialDropout2D(0.3)),
+  one('spatial-dropout3d', volume, () => L.SpatialDropout3D(0.3)),
+  one('activity-regularization', vector, () => L.ActivityRegularization({ l2: 0.1 })),
+  one('lambda', vector, () => L.Lambda((x: SymbolicTensor) => ops.multiply(ops.tanh(x), 3))),
+  one('thresholded-relu', vector, () => L.ThresholdedReLU({ theta: 0.3 })),
+  ...Object.entries({
+    brightness: () => L.RandomBrightness(0.2),
+    contrast: () => L.RandomContrast(0.2),
+    crop: () => L.RandomCrop(5, 6),
+    height: () => L.RandomHeight(0.2),
+    width: () => L.RandomWidth(0.2),
+    flip: () => L.RandomFlip(),
+    rotation: () => L.RandomRotation(0.1),
+    translation: () => L.RandomTranslation(0.1, 0.1),
+    zoom: () => L.RandomZoom(0.1),
+  }).map(([name, layer]) => one(`random-${name}`, image, layer)),
   one('spectral-norm', vector, () => L.SpectralNormalization(L.Dense(5))),
   one('identity', vector, () => L.Identity()),
   one('custom', vector, () => new Gate()),
@@ -236,6 +265,7 @@ export function familyModel(f: Family): ModelBase {
 export const noLayers: Readonly<Record<string, { readonly pattern: RegExp; readonly from?: number }>> = {
   'activation-sparsemax': { pattern: /Greater '.*': it is no layer/ },
   'relu-layer': { pattern: /GreaterOrEqual '.*': it is no layer/ },
+  'locally-connected-2d': { pattern: /Slice '.*': elements are taken with a step/ },
   'locally-connected': { pattern: /Einsum '.*': the batch is not the first axis/ },
   'group-norm': { pattern: /Sqrt '.*': it is no layer/, from: 21 },
   'embedding-masked': { pattern: /Equal '.*': it is no layer/ },
@@ -244,6 +274,10 @@ export const noLayers: Readonly<Record<string, { readonly pattern: RegExp; reado
   'lstm-stateful': { pattern: /a constant that differs along the batch/ },
   'rnn-cells': { pattern: /Scan '.*': it is no layer/ },
   'conv-lstm': { pattern: /mixes the batch/ },
+  'conv-lstm-1d': { pattern: /mixes the batch/ },
+  'conv-lstm-3d': { pattern: /mixes the batch/ },
+  masking: { pattern: /Equal '.*': it is no layer/ },
+  'random-crop': { pattern: /entries of an axis are taken/ },
   'time-distributed': { pattern: /mixes the batch/ },
   'multi-head': { pattern: /a Dot layer has rank 3/ },
   'multi-head-causal': { pattern: /a Dot layer has rank 3/ },
@@ -253,4 +287,13 @@ export const noLayers: Readonly<Record<string, { readonly pattern: RegExp; reado
   'category-encoding': { pattern: /Equal '.*': it is no layer/ },
   custom: { pattern: /Greater '.*': it is no layer\n.*Abs '.*': it is no layer/ },
   'custom-loops': { pattern: /a reduction over the batch/ },
+};
+
+/** Layer classes that cannot be written as ONNX, and why. */
+export const notWritten: Readonly<Record<string, string>> = {
+  IntegerLookup: 'tables of vocabularies are looked up on the host, before the model',
+  StringLookup: 'strings become numbers on the host, before the model',
+  TextVectorization: 'text becomes numbers on the host, before the model',
+  Hashing: 'hashes are computed on the host, before the model',
+  HashedCrossing: 'hashes are computed on the host, before the model',
 };

@@ -6,10 +6,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { uniform } from '../../bench/workloads.js';
-import { type ModelBase, modelFromConfig, tensor, utils } from '../../frontend/keras/index.js';
+import { type ModelBase, tensor, utils } from '../../frontend/keras/index.js';
 import { load } from '../../frontend/onnx/index.js';
 import { openDevice } from '../../runtime/open.js';
-import { families, familyModel } from './onnx-families.js';
+import { type ArchitectureCase, architectureModel } from '../golden/architectures.js';
+import { readNpz } from '../golden/npz.js';
+import { type Family, families, familyModel } from './onnx-families.js';
 import { difference, type NamedArray, writeArrays } from './safetensors.js';
 
 type Check = (name: string, fault: string | null) => void;
@@ -23,33 +25,44 @@ interface Case {
   /** Data for each input: ids below this, else numbers in ±1. */
   readonly ids: number | null;
   readonly batch: number;
+  /** Of keras.applications: the input and what Keras gives for it. */
+  readonly golden?: { readonly input: NamedArray; readonly output: NamedArray };
 }
 
-const opsets = [13, 17, 23, 28] as const;
+/** Every family in the lowest, the usual and the two newest opsets (onnxruntime knows the first three), and in one of those between. */
+const always = [13, 17, 26, 28] as const;
+const between = [15, 18, 20, 21, 23] as const;
+const opsetsFor = (f: Family, at: number): number[] =>
+  [...always, between[at % between.length]!].filter((o) => o >= (f.since ?? 13) && !(o === 28 && f.unevaluated)).sort((a, b) => a - b);
 
-/** Whole networks of keras.applications, from their configurations, where they are. */
+/** Whole networks of keras.applications with the weights and inputs of the golden cases, where they are. */
 function architectures(): Case[] {
   const folder = path.join(process.env.TENON_SHARED ?? path.join(here, '../../../shared'), 'golden/architectures');
   if (!existsSync(folder)) {
     console.log(`skip whole networks: ${folder} is not there`);
     return [];
   }
-  return ['mobilenet_v2', 'resnet50'].map((name): Case => {
-    const { architecture, semantics } = JSON.parse(readFileSync(path.join(folder, `${name}.json`), 'utf8')) as { architecture: string; semantics: 'keras2' };
+  return ['mobilenet', 'mobilenet_v2', 'resnet50', 'inception_v3'].map((name): Case => {
+    const c = JSON.parse(readFileSync(path.join(folder, `${name}.json`), 'utf8')) as ArchitectureCase;
+    const { model, assign, input } = architectureModel(c, folder);
+    assign();
+    const output = readNpz(path.join(folder, `${name}.npz`)).get(c.output.key)!;
     return {
       name,
       opsets: [17],
       ids: null,
-      batch: 1,
-      model: () => modelFromConfig(JSON.parse(readFileSync(path.join(folder, architecture), 'utf8')) as never, { semantics }),
+      batch: c.input.shape[0]!,
+      model: () => model,
+      golden: {
+        input: { shape: input.shape, data: input.data as Float32Array },
+        output: { shape: c.output.shape, data: Float32Array.from(output.data as ArrayLike<number>) },
+      },
     };
   });
 }
 
 const cases = (): readonly Case[] => [
-  ...families.map(
-    (f): Case => ({ name: f.name, opsets: opsets.filter((o) => o >= (f.since ?? 13)), model: () => familyModel(f), ids: f.ids ?? null, batch: f.batch ?? 3 }),
-  ),
+  ...families.map((f, i): Case => ({ name: f.name, opsets: opsetsFor(f, i), model: () => familyModel(f), ids: f.ids ?? null, batch: f.batch ?? 3 })),
   ...architectures(),
 ];
 
@@ -72,11 +85,12 @@ export async function writeOnnx(dir: string, check: Check, only?: string): Promi
         utils.clearSession();
         utils.setRandomSeed(5);
         const model = c.model();
-        stir(model);
+        if (!c.golden) stir(model);
         const file = path.join(dir, `${name}.onnx`);
         // one of them with its weights in a second file
         await model.export(file, { opset, externalData: c.name === 'conv2d' ? 'beside' : 'auto' });
         const inputs = model.inputSpecs.map((s, i): NamedArray => {
+          if (c.golden) return c.golden.input;
           const shape = s.shape.map((d) => d ?? c.batch);
           const numbers = uniform(
             shape.reduce((a, b) => a * b, 1),
@@ -91,9 +105,10 @@ export async function writeOnnx(dir: string, check: Check, only?: string): Promi
         writeArrays(`${file}.safetensors`, {
           ...Object.fromEntries(Object.entries(given).map(([n, a]) => [`in:${n}`, a])),
           ...Object.fromEntries(model.outputNames.map((n, i) => [`out:${n}`, expected[i]!])),
+          ...(c.golden ? { [`golden:${model.outputNames[0]}`]: c.golden.output } : {}),
         });
         jobs.push(name);
-        if (opset !== c.opsets.at(-1) && opset !== 17) continue;
+        if (opset !== c.opsets.at(-1) && opset !== 17 && opset !== 28) continue;
         const imported = await load(file, { device });
         const results = await imported.run(given);
         imported.dispose();
@@ -113,6 +128,16 @@ export async function writeOnnx(dir: string, check: Check, only?: string): Promi
   writeFileSync(path.join(dir, 'onnx.json'), JSON.stringify(jobs));
 }
 
+interface Found {
+  /** The newest opset that onnxruntime loads. */
+  readonly newest: number;
+  readonly runners: Readonly<Record<string, number>>;
+  readonly models: Readonly<Record<string, string | null>>;
+}
 /** What onnx.py found, by model: null where all is well. */
-export const onnxResults = (dir: string): [string, string | null][] =>
-  Object.entries(JSON.parse(readFileSync(path.join(dir, 'onnx-results.json'), 'utf8')) as Record<string, string | null>);
+export function onnxResults(dir: string): [string, string | null][] {
+  const { newest, runners, models } = JSON.parse(readFileSync(path.join(dir, 'onnx-results.json'), 'utf8')) as Found;
+  const counts = Object.entries(runners).map(([who, n]) => `${n} by ${who}`);
+  console.log(`${Object.keys(models).length} models: ${counts.join(', ')}; onnxruntime loads opsets to ${newest}`);
+  return Object.entries(models);
+}

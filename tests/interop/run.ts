@@ -155,7 +155,7 @@ async function main(): Promise<void> {
   await writeOnnx(dir, check);
   const fault = await oracle(python, dir, 3, 'onnx.py');
   if (fault !== null) check('onnx and onnxruntime read models', fault);
-  else for (const [name, why] of onnxResults(dir)) check(`${name}: onnx.checker and onnxruntime`, why);
+  else for (const [name, why] of onnxResults(dir)) check(`${name}: onnx.checker, and the same outputs`, why);
   writePreprocessing(dir);
   for (const version of [2, 3] as const) {
     const fault = await oracle(python, dir, version, 'preprocessing.py');

@@ -5,9 +5,10 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Input, inMemory, layers as L, Layer, Model, type ModelBase, ops, Sequential, type SymbolicTensor, tensor } from '../../frontend/keras/index.js';
+import { layerClasses } from '../../frontend/keras/layers/registry.js';
 import { exportModel, load, save } from '../../frontend/onnx/index.js';
 import type { ModelProto } from '../../frontend/onnx/schema/types.js';
-import { families, familyModel } from '../interop/onnx-families.js';
+import { families, familyModel, notWritten } from '../interop/onnx-families.js';
 
 const opsOf = (m: ModelProto): Record<string, number> => {
   const counts: Record<string, number> = {};
@@ -109,6 +110,104 @@ test('every family of layers can be written in its lowest and in the newest opse
       for (const t of [...m.graph!.input!, ...m.graph!.initializer!]) given.add(t.name!);
       for (const n of m.graph!.node!) for (const o of n.output!) assert.ok(o === '' || !given.has(o) || !given.add(o), `${f.name}: ${o} is defined once`);
     }
+});
+
+test('every class of layers is in a family, or has a reason why it cannot be written', () => {
+  const written = new Set<string>();
+  const visit = (l: Layer): void => {
+    written.add(l.className);
+    for (const inner of l.sublayers) visit(inner);
+  };
+  for (const f of families) for (const l of familyModel(f).layers) visit(l);
+  const missing = Object.entries(layerClasses).filter(([, c]) => {
+    const { className } = c as unknown as typeof Layer;
+    return !written.has(className) && !Object.hasOwn(notWritten, className);
+  });
+  assert.equal(
+    missing.map(([name]) => name),
+    [],
+  );
+});
+
+test('one op for each layer that ONNX has an op for', async () => {
+  const one = async (name: string, opset: number): Promise<string> => {
+    const m = await exportModel(familyModel(families.find((f) => f.name === name)!), { opset });
+    return Object.entries(opsOf(m))
+      .filter(([op]) => !['Transpose', 'Squeeze', 'Unsqueeze', 'Identity', 'Reshape', 'Slice', 'Flatten'].includes(op))
+      .map(([op, n]) => (n === 1 ? op : `${op}*${n}`))
+      .sort()
+      .join(' ');
+  };
+  for (const [opset, list] of [
+    [
+      13,
+      {
+        dense: 'Gemm Relu',
+        'einsum-dense': 'Add MatMul',
+        conv1d: 'Conv',
+        'conv2d-groups': 'Conv',
+        conv3d: 'Conv',
+        depthwise2d: 'Conv',
+        separable2d: 'Conv*2 Elu',
+        'conv2d-transpose': 'ConvTranspose',
+        'max-pool2d': 'MaxPool',
+        'average-pool2d': 'AveragePool',
+        'global-average2d': 'GlobalAveragePool',
+        'global-max1d': 'GlobalMaxPool',
+        'batch-norm': 'BatchNormalization',
+        'layer-norm': 'Add*2 Div Mul*2 ReduceMean*2 Sqrt Sub',
+        'unit-norm': 'LpNormalization',
+        embedding: 'Gather',
+        lstm: 'LSTM',
+        'lstm-sequences': 'LSTM',
+        'lstm-backwards': 'LSTM',
+        gru: 'GRU',
+        'gru-before': 'GRU',
+        'simple-rnn': 'RNN',
+        bidirectional: 'LSTM',
+        'softmax-layer': 'Softmax',
+        prelu: 'PRelu',
+        'up-sampling2d': 'Resize',
+        'zero-padding2d': 'Pad',
+        'merge-concatenate': 'Concat',
+        'activation-selu': 'Selu',
+        'activation-softplus': 'Softplus',
+        'activation-hard_sigmoid': 'HardSigmoid',
+      },
+    ],
+    [17, { 'layer-norm': 'LayerNormalization', resizing: 'Concat Gather Resize Shape' }],
+    [18, { 'activation-mish': 'Mish' }],
+    [23, { 'rms-norm': 'RMSNormalization', 'group-norm': 'GroupNormalization' }],
+  ] as const)
+    for (const [name, expected] of Object.entries(list)) assert.is(await one(name, opset), expected, `${name}@${opset}`);
+});
+
+test('states of stateful layers are inputs with defaults: carried by hand they give what the layer gives over two runs', async () => {
+  const model = familyModel(families.find((f) => f.name === 'lstm-stateful')!);
+  model.compile({ device: 'reference', loss: 'mse' });
+  const t = inMemory('m.onnx');
+  await model.export(t);
+  const [a, b] = [wave(60), wave(60).map((x) => x / 2)];
+  const run = async (x: Float32Array) => (await model.predict(tensor(x, [3, 5, 4]), { batchSize: 3 })).data;
+  const expected = [await run(a), await run(b)];
+  const onnx = await load(t.bytes(), { device: 'reference' });
+  assert.is(onnx.optionalInputs.length, 2);
+  const x = onnx.inputs[0]!.name;
+  const result = onnx.outputs[0]!.name;
+  const first = await onnx.run({ [x]: { shape: [3, 5, 4], data: a } });
+  const states = Object.fromEntries(onnx.optionalInputs.map((i) => [i.name, first[`${i.name}/next`]!]));
+  const second = await onnx.run({ [x]: { shape: [3, 5, 4], data: b }, ...states });
+  [first, second].forEach((r, i) => {
+    expected[i]!.forEach((v, k) => {
+      assert.ok(Math.abs(v - Number(r[result]!.data[k])) < 1e-6, `run ${i}`);
+    });
+  });
+  try {
+    await onnx.run({ [x]: { shape: [3, 5, 4], data: a }, other: 1 });
+    assert.unreachable();
+  } catch (e) {
+    assert.match((e as Error).message, /no input 'other'; it has 'input_0', '.*'/);
+  }
 });
 
 test('what ONNX cannot say is an error with the layer', async () => {

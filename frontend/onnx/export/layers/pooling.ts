@@ -67,9 +67,6 @@ export function resizing(w: Writer, call: LayerCall): boolean {
   if (layer.interpolation !== 'bilinear' || layer.antialias || layer.cropToAspectRatio || x.shape.length !== 4) return false;
   const form: Form = layer.dataFormat === 'channels_last' ? 'channelsFirst' : 'plain';
   const attrs: Attrs = { mode: 'linear', coordinate_transformation_mode: 'half_pixel' };
-  const input = w.name(x, form);
-  // since opset 18 the batch need not be said
-  if (w.opset >= 18) w.emit(y, 'Resize', [input, '', '', w.int64([layer.height, layer.width], 'sizes')], { ...attrs, axes: [2, 3] }, form);
-  else w.emit(y, 'Resize', [input, '', '', w.shape(shapeIn(form, y.shape))], attrs, form);
+  w.emit(y, 'Resize', [w.name(x, form), '', '', w.shape(shapeIn(form, y.shape))], attrs, form);
   return true;
 }
