@@ -5,9 +5,9 @@
 import { isStatic, sizeAt } from '../ir/dim.js';
 import { storageBytes } from '../ir/dtype.js';
 import { InternalError, UnsupportedError } from '../ir/errors.js';
-import { maxBindings, type Value } from '../ir/graph.js';
+import { maxBindings, type Node, type Value } from '../ir/graph.js';
 import { sizeOf } from '../ir/tensor-data.js';
-import { mapsOnto, traceBack } from '../passes/axis-trace.js';
+import { mapsOnto, sourceNodes, traceBack } from '../passes/axis-trace.js';
 import { type OrderItem, orderItems } from '../passes/order.js';
 import { type MemoryItem, type MemoryTensor, planMemory } from '../passes/plan-memory.js';
 import { type FusedGraph, isElementwise, isFree, type Region } from '../passes/regions.js';
@@ -40,6 +40,20 @@ const alignment = 64;
 /** Stored size of a value at the symbols' maximum. */
 export const bytesOf = (v: Value | Temp, max: Readonly<Record<string, number>>): number => Math.ceil((sizeAt(v.shape, max) * storedBytes(v)) / 4) * 4;
 
+/** The nodes of a region that the operands of its product or convolution are computed by. */
+function beforeHeavy(r: Region): ReadonlySet<Node> {
+  const inside = new Set(r.nodes);
+  const found = new Set<Node>();
+  // reshapes and the like belong to no region: they are looked through
+  const open = r.nodes.filter((n) => n.op === 'conv' || n.op === 'dot').flatMap(sourceNodes);
+  for (let n = open.pop(); n; n = open.pop()) {
+    if (found.has(n) || !inside.has(n)) continue;
+    found.add(n);
+    open.push(...sourceNodes(n));
+  }
+  return found;
+}
+
 /** Reads of `old` in region `r` happen only at the element that is then written. */
 function readsInPlace(r: Region, old: Value, update: Value): boolean {
   if (r.kind !== 'map' && r.kind !== 'row' && r.kind !== 'contraction') return false;
@@ -48,6 +62,7 @@ function readsInPlace(r: Region, old: Value, update: Value): boolean {
       .filter((d) => d !== 1)
       .map(String)
       .join();
+  const before = r.kind === 'contraction' ? beforeHeavy(r) : new Set<Node>();
   for (const n of r.nodes) {
     for (const input of n.inputs) {
       // a free node reads as its own way says: from its result, so that what it reverses or transposes is seen
@@ -56,6 +71,8 @@ function readsInPlace(r: Region, old: Value, update: Value): boolean {
         n.outputs[0]!.shape.map((d, i) => (d === 1 ? null : i)),
       ).filter((x) => x.value === old);
       for (const x of reached) {
+        // what a product is made of is read for every element of its rows and columns
+        if (before.has(n)) return false;
         if (!isElementwise(n) && !(r.kind === 'map' && isFree(n))) return false;
         if (size(n.outputs[0]!) !== size(old) || size(update) !== size(old)) return false;
         const axes = n.outputs[0]!.shape.map((_, i) => i);

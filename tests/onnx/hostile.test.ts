@@ -1,10 +1,16 @@
 /** Hostile files: thousands of damaged models end in an error of ours or load, soon and without taking the process down. */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { inMemory } from '../../frontend/keras/index.js';
 import { OnnxModel } from '../../frontend/onnx/model.js';
+import { readModel } from '../../frontend/onnx/read.js';
 import { decodeModel, encodeModel } from '../../frontend/onnx/schema/codec.js';
 import { NeedsValue } from '../../frontend/onnx/static.js';
 import { TenonError } from '../../ir/errors.js';
+import { families, familyModel } from '../interop/onnx-families.js';
 import { random } from '../support/random-graph.js';
 import { f32, floats, type GraphParts, graph, info, longs, model, node } from './build.js';
 
@@ -133,6 +139,43 @@ test('2000 damaged models: errors of ours, each soon, memory bounded', async () 
   assert.ok(process.memoryUsage().rss - before < 1e9, 'memory is bounded');
 });
 
+/** Whole files: networks that are written here, and a published one where it is. Damage is in the structure, not in weights. */
+test('2000 damaged copies of real files: read, traced, made into layers', async () => {
+  const shared = path.join(
+    process.env.TENON_SHARED ?? path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../shared'),
+    'onnx/light/light_squeezenet.onnx',
+  );
+  const files: [string, Uint8Array, number][] = [];
+  for (const name of ['block', 'lstm-sequences', 'custom-loops', 'conv-lstm', 'multi-head']) {
+    const target = inMemory('m.onnx');
+    await familyModel(families.find((f) => f.name === name)!).export(target);
+    files.push([name, target.bytes(), 380]);
+  }
+  if (existsSync(shared)) files.push(['squeezenet', new Uint8Array(readFileSync(shared)), 100]);
+  else console.log(`skip a published file: ${shared} is not there`);
+  const r = random(7);
+  const before = process.memoryUsage().rss;
+  let [failed, layers, slowest] = [0, 0, 0];
+  for (const [name, bytes, times] of files)
+    for (let i = 0; i < times; i++) {
+      const start = performance.now();
+      try {
+        const m = await OnnxModel.create(await readModel(damage(bytes, r)), { device: 'reference' });
+        m.trace(Object.fromEntries(m.inputs.map((x) => [x.name, { shape: (x.shape ?? []).map((d) => (typeof d === 'number' ? d : 2)) }])));
+        m.asLayers();
+        layers++;
+      } catch (e) {
+        failed++;
+        assert.ok(e instanceof TenonError && !/internal:/i.test(e.message), `${name}, mutation ${i}: ${(e as Error).stack}`);
+        assert.ok(e.message.length < 20_000, `${name}, mutation ${i}: the message has ${e.message.length} characters`);
+      }
+      slowest = Math.max(slowest, performance.now() - start);
+    }
+  assert.ok(failed > 500 && layers > 20, `${failed} refused, ${layers} made into layers`);
+  assert.ok(slowest < 5000, `the slowest took ${slowest.toFixed(0)} ms`);
+  assert.ok(process.memoryUsage().rss - before < 1e9, 'memory is bounded');
+});
+
 const refused = async (p: GraphParts, pattern: RegExp): Promise<void> => {
   const e = await attempt(encodeModel(model(p)));
   assert.ok(e instanceof TenonError, String(e));
@@ -160,7 +203,6 @@ test('sizes that a file only claims', async () => {
 });
 
 test('subgraphs nested without end', async () => {
-  const { readModel } = await import('../../frontend/onnx/read.js');
   let g = graph({ nodes: [node('Relu', ['x'], ['y'])], outputs: ['y'] });
   for (let i = 0; i < 20; i++)
     g = graph({

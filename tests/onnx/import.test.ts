@@ -229,4 +229,28 @@ test('recursion in functions is found without running them', () => {
   assert.throws(() => checkSupport(data), /calls itself/);
 });
 
+test('on WebAssembly a convolution of one position does not write over what its other groups still read', async () => {
+  const wave = (n: number, k: number): number[] => Array.from({ length: n }, (_, i) => Math.sin(k * i + k) / 8);
+  const proto = model({
+    inputs: [info('x', 'float32', ['n', 64, 2, 2])],
+    initializers: [floats('k1', [64, 64, 1, 1], wave(4096, 3)), floats('k2', [64, 64, 3, 3], wave(36864, 5)), floats('b', [64], wave(64, 7))],
+    nodes: [
+      node('Conv', ['x', 'k1', 'b'], ['a'], { strides: [2, 2] }),
+      node('Relu', ['a'], ['r']),
+      node('Conv', ['r', 'k2', 'b'], ['y'], { pads: [1, 1, 1, 1], kernel_shape: [3, 3] }),
+    ],
+    outputs: ['y'],
+  });
+  const x = { shape: [1, 64, 2, 2], data: Float32Array.from(wave(256, 11)) };
+  const results: (readonly number[])[] = [];
+  for (const device of ['wasm', 'reference'] as const) {
+    const m = await OnnxModel.create(proto, { device });
+    results.push(Array.from((await m.run({ x })).y!.data as Float32Array));
+    m.dispose();
+  }
+  results[0]!.forEach((v, i) => {
+    assert.ok(Math.abs(v - results[1]![i]!) < 1e-5, `element ${i}: ${v} and ${results[1]![i]}`);
+  });
+});
+
 test.run();
