@@ -61,6 +61,8 @@ export const winogradSums = family(
   (p, t) =>
     multiple(p.cBlock, 4, 'split(m)') ?? multiple(p.nBlock, 8, 'split(n)') ?? tooLarge(4 * 16 * (p.block * (p.cBlock + p.nBlock) + p.cBlock * p.nBlock), t),
 );
+/** Bytes of the two operands' tiles in workgroup memory. */
+export const tileBytes = (tile: number, depth: number): number => 2 * 4 * (depth / 4) * (4 * tile + 8);
 /** WebGPU: a workgroup stages a tile of both operands and each thread keeps a square of sums. */
 export const matmulTiles = family(
   'matmul-tiles',
@@ -76,7 +78,7 @@ export const matmulTiles = family(
     (p.mThreads === 8 && p.nThreads === 8 ? null : 'bind(m) and bind(n) must be 8') ??
     (p.mTile === p.nTile && [32, 64].includes(p.mTile) ? null : 'split(m) and split(n) must be equal, 32 or 64') ??
     multiple(p.depth, 4, 'split(k)') ??
-    tooLarge(2 * 4 * (p.depth / 4) * (4 * p.mTile + 8), t),
+    tooLarge(tileBytes(p.mTile, p.depth), t),
 );
 /** WebGPU adapters on the CPU: a thread keeps so many rows and columns of sums and loads its operands where they lie. */
 export const matmulDirect = family(

@@ -10,7 +10,7 @@ import { add, and, compare, constant, div, type Expr, extract, i32, load, mad, m
 import { assign, barrier, forLoop, ifThen, letVar, type Memory, mutable, type Stmt, store } from '../kernel/ir.js';
 import type { Frame, LoweredKernel } from '../lower/frame.js';
 import { delinearize, dimExpr, exprSize, maxSize, sizeCeilDiv, sizeMul } from '../lower/space.js';
-import { matmulFewRows, matmulTiles } from '../schedule-families.js';
+import { matmulFewRows, matmulTiles, tileBytes } from '../schedule-families.js';
 import type { ContractionSpec } from './contraction-spec.js';
 import { lowerGemmDirect } from './gemm-direct.js';
 import { groupThreads, linearGrid } from './grid.js';
@@ -29,8 +29,10 @@ const threads = groupThreads;
 function tiled(f: Frame, s: ContractionSpec, p: Product): LoweredKernel {
   const groups64 = Math.ceil(p.m / 64) * Math.ceil(p.n / 64) * maxSize(s.batch, p.max);
   const { mTile: tile, depth } = f.schedule(matmulTiles, () => {
-    const size = p.m > 32 && p.n > 32 && groups64 >= 64 ? 64 : 32;
-    return { mTile: size, nTile: size, depth: 16, mThreads: side, nThreads: side };
+    const depth = 16;
+    const large = p.m > 32 && p.n > 32 && groups64 >= 64 && tileBytes(64, depth) <= f.ctx.target.maxWorkgroupStorage;
+    const size = large ? 64 : 32;
+    return { mTile: size, nTile: size, depth, mThreads: side, nThreads: side };
   });
   const span = 4 * side;
   const left = f.local('left_tile', 'workgroup', 'f32', (depth / 4) * quadStride(tile, depth));

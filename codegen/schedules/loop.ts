@@ -182,7 +182,7 @@ function inOneKernel(region: Region, n: NodeOf<'scan'>, ctx: LowerContext): Lowe
   let schedule: string;
   let phase: number | undefined;
   if (gpu) {
-    const { p, text } = scheduleFor(region, ctx, recurrentWorkgroup, () => ({ threads: 256 }));
+    const { p, text } = scheduleFor(region, ctx, recurrentWorkgroup, () => ({ threads: Math.min(256, ctx.target.maxWorkgroupSize) }));
     threads = p.threads;
     schedule = text;
     const { grid: g, id } = linearGrid(dimSize(rows.size), evalDim(rows.size, ctx.symbols), ctx.target);
