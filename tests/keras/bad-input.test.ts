@@ -145,6 +145,18 @@ const makers: readonly [string, () => unknown, RegExp][] = [
 
 for (const [name, run, pattern] of makers) test(`objects: ${name}`, async () => assert.match(await message(run), pattern));
 
+test('a batch that memory cannot hold is refused before it is uploaded, and smaller ones run', async () => {
+  const large = keras.Sequential([keras.Input([1]), keras.layers.Dense(65536, { activation: 'relu' }), keras.layers.Dense(1)]);
+  large.compile({ optimizer: 'sgd', loss: 'mse', device: 'wasm' });
+  const many = keras.tensor(new Float32Array(32768), [32768, 1]);
+  assert.match(
+    await message(() => large.fit(many, many, { batchSize: 32768, verbose: 0 })),
+    /the arena needs \d+ bytes; .*use a smaller batch or a smaller model/,
+  );
+  assert.equal((await large.predict(many.rows(0, 4))).shape, [4, 1]);
+  large.dispose();
+});
+
 test('classes stand for what they make without arguments; Model takes its parts one by one', async () => {
   const net = classifier({ optimizer: keras.optimizers.Adam, loss: losses.SparseCategoricalCrossentropy, metrics: [metrics.SparseCategoricalAccuracy] });
   const { history } = await net.fit(x, y, { verbose: 0 });
