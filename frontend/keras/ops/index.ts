@@ -3,9 +3,11 @@
  * functional model; on arrays and tensors of the host it is computed at once by the reference evaluation. docs/ops.md lists all.
  */
 export * from './control.js';
+export * from './fourier.js';
 export * from './linalg.js';
 export * from './math.js';
 export * from './nn.js';
+export * from './numpy.js';
 export * as random from './random.js';
 export * from './shape.js';
 export * from './solving.js';
