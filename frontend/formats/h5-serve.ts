@@ -91,6 +91,8 @@ export interface H5Module {
   readonly HEAPU8: Uint8Array;
   readonly H5G_GROUP: number;
   readonly H5G_DATASET: number;
+  UTF8ToString(pointer: number): string;
+  AsciiToString(pointer: number): string;
   _malloc(n: number): number;
   _free(p: number): void;
   activate_throwing_error_handler(): void;
@@ -120,8 +122,16 @@ export async function serveH5(port: Port, load: () => Promise<H5Library>, files:
     if (this.buffer.byteLength + pages * 65536 > heapLimit) throw new RangeError('limit of memory');
     return grow.call(this, pages);
   };
+  // h5py marks all texts as ASCII, and writes UTF-8
+  const Decoder = TextDecoder;
+  globalThis.TextDecoder = class extends Decoder {
+    constructor(label = 'utf-8', options: TextDecoderOptions = {}) {
+      super(label === 'ascii' ? 'utf-8' : label, options);
+    }
+  };
   const library = await load();
   const M = await library.ready;
+  M.AsciiToString = M.UTF8ToString;
   M.activate_throwing_error_handler();
   let file = -1n;
   let fd = -1;

@@ -11,6 +11,9 @@ export type LayerConstructor = new (options: never) => Layer;
 /** All layer classes by the names of Keras. */
 export const layerClasses: Record<string, LayerConstructor> = {};
 
+/** Models as inner layers (`TimeDistributed(model)`): the classes are entered by models/serialization.ts. */
+export const modelReaders: Record<string, (serialized: SerializedObject, options: DeserializeOptions) => Layer> = {};
+
 export interface DeserializeOptions {
   /** Default keras3, or keras2 where the config says so. */
   readonly semantics?: Semantics;
@@ -59,6 +62,7 @@ export function classOf(
 export function deserialize(serialized: SerializedObject, options: DeserializeOptions = {}): Layer {
   const name = bareName(serialized.class_name);
   const found = classOf(serialized, options.customObjects);
+  if (!found && Object.hasOwn(modelReaders, name)) return modelReaders[name]!(serialized, options);
   if (!found) {
     const known = Object.keys(layerClasses);
     const layer = typeof serialized.config?.name === 'string' ? `layer '${serialized.config.name}': ` : '';

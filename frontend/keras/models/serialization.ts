@@ -5,12 +5,13 @@
 import { UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { Layer } from '../layers/layer.js';
 import type { KerasTensor } from '../layers/node.js';
-import { classOf } from '../layers/registry.js';
+import { classOf, modelReaders } from '../layers/registry.js';
 import { type DeserializeOptions, deserialize } from '../layers/serialization.js';
 import { isPlainObject, toCamel } from '../utils/options.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
 import type { ModelBase } from './base.js';
 import { FunctionalClass, ownNodes } from './functional.js';
+import { withoutMaskOperations } from './mask-operations.js';
 import { upgraded } from './old-configs.js';
 import { SequentialClass } from './sequential.js';
 
@@ -59,7 +60,7 @@ export function modelFromConfig(config: string | SerializedObject, options: Dese
     const found = isPlainObject(given) ? JSON.stringify(given.class_name) : 'nothing';
     throw new ValueError(`not the configuration of a Sequential or functional model: class_name is ${found}`);
   }
-  const model = upgraded(given as unknown as SerializedObject);
+  const model = withoutMaskOperations(upgraded(given as unknown as SerializedObject));
   if (!isPlainObject(model.config)) throw new ValueError(`the configuration of a ${model.class_name} has no config`);
   const missing = missingLayers([model], options);
   if (missing.length > 0) {
@@ -87,6 +88,12 @@ type BuildOptions = DeserializeOptions & { readonly written: Semantics };
 function build(model: SerializedObject, options: BuildOptions): ModelBase {
   return model.class_name === 'Sequential' ? sequential(model.config, options) : functional(model.config, options);
 }
+
+for (const name of modelClasses)
+  modelReaders[name] = (serialized, options) => {
+    const written = semanticsOf(serialized);
+    return build(serialized, { ...options, semantics: options.semantics ?? written, written });
+  };
 
 function layerFrom(config: SerializedObject, options: BuildOptions): Layer {
   return modelClasses.includes(config.class_name) ? build(config, options) : deserialize(config, options);

@@ -84,7 +84,8 @@ function byObjects(model: ModelBase, source: string, saved: Extract<SavedWeights
   const out: Assignment[] = [];
   for (const x of objectsFor(model, saved)) {
     if (x.variables.length === 0) continue;
-    const stored = saved.objects.get(x.path);
+    // early Keras 3 knew the private names alone
+    const stored = saved.objects.get(x.path) ?? saved.objects.get(x.path.replace(/(^|\/)(?=[a-z]+_dense$)/, '$1_'));
     const arrays = [...(stored ?? new Map<string, SavedArray>())].sort(([a], [b]) => Number(a) - Number(b)).map(([, a]) => a);
     const fits = paired(`'${x.title}' (${x.path})`, source, x.variables, arrays);
     if (typeof fits !== 'string') out.push(...fits);

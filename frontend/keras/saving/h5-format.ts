@@ -102,7 +102,8 @@ async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
     const version = h5.text('/', 'keras_version') ?? h5.text(weights, 'keras_version');
     const layers = h5.texts(weights, 'layer_names');
     const objects = layers ? null : objectsIn(h5);
-    if (!layers && objects?.size === 0)
+    // a model without weights has groups, and no arrays
+    if (!layers && objects?.size === 0 && !['/layers', '/vars', '/_layer_checkpoint_dependencies'].some((g) => h5.hasGroup(g)))
       throw new ModelFormatError(`${file.name}: is an HDF5 file, but none of Keras: it has neither layer_names nor layers/…/vars`);
     const generation = generationOf(version) ?? (objects ? 'keras3' : null);
     const parsed = config === null ? null : (parseJson(`${file.name}: model_config`, config) as SerializedObject & { keras_version?: string });

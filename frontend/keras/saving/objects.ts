@@ -15,6 +15,10 @@ export interface ModelObject {
   readonly variables: readonly Variable[];
 }
 
+/** Keras 3 visits public attributes first, and since 3.4 the dense layers of MultiHeadAttention have public names, too: `query_dense` beside `_query_dense`. */
+const innerName = (layer: Layer, inner: string, generation: Semantics): string =>
+  generation === 'keras3' && layer.className === 'MultiHeadAttention' ? inner.replace(/^_/, '') : inner;
+
 const join = (a: string, b: string): string => (a === '' ? b : `${a}/${b}`);
 
 /** Attributes in the order in which Keras visits them: private ones last, or first. */
@@ -47,7 +51,11 @@ export function objectsOf(model: ModelBase, generation: Semantics): ModelObject[
       return;
     }
     for (const [inner, variables] of Object.entries({ '': [], ...layer.trackedWeights })) {
-      out.push({ path: inner === '' ? path : join(path, inner), title: inner === '' ? layer.name : inner.replace(/^_|_dense$/g, ''), variables });
+      out.push({
+        path: inner === '' ? path : join(path, innerName(layer, inner, generation)),
+        title: inner === '' ? layer.name : inner.replace(/^_|_dense$/g, ''),
+        variables,
+      });
     }
     const attributes: Record<string, Layer | readonly Layer[]> =
       layer instanceof ModelBase ? { ...layer.trackedLayers, layers: layer.layers } : layer.trackedLayers;
