@@ -25,11 +25,11 @@ def mse(keras, **more):
 @odd()
 def nested_thrice(keras, version, f, ints):
     L = keras.layers
-    core = keras.Sequential([keras.Input((3,)), L.Dense(3, activation="tanh"), L.BatchNormalization()], name="core")
+    core = keras.Sequential([keras.Input((3,)), L.Dense(3, activation="tanh", name="c1"), L.BatchNormalization(name="c2")], name="core")
     i = keras.Input((3,))
-    mid = keras.Model(i, L.Add()([core(i), i]), name="mid")
+    mid = keras.Model(i, L.Add()([core(core(i)), i]), name="mid")
     x = keras.Input((3,), name="x")
-    y = L.Dense(2)(mid(mid(core(x))))
+    y = L.Dense(2)(mid(mid(mid(x))))
     return keras.Model(x, y, name="outer"), [f(4, 3)], [f(4, 2)], mse(keras)
 
 
@@ -54,7 +54,7 @@ def several_outputs(keras, version, f, ints):
         [f(4, 2), ints(3, 4)],
         {
             "optimizer": keras.optimizers.SGD(0.05),
-            "loss": {"left": keras.losses.Huber(0.5), "right": "sparse_categorical_crossentropy"},
+            "loss": {"left": keras.losses.Huber(), "right": "sparse_categorical_crossentropy"},
             "loss_weights": {"left": 0.3, "right": 2.0},
             "metrics": {"left": ["mae"], "right": ["accuracy"]},
         },
@@ -166,13 +166,6 @@ def fixed_batch(keras, version, f, ints):
     return keras.Model(x, L.Dense(2)(L.Flatten()(x))), [f(3, 5, 2)], [f(3, 2)], mse(keras)
 
 
-@odd()
-def any_length(keras, version, f, ints):
-    L = keras.layers
-    x = keras.Input((None, 3))
-    return keras.Model(x, L.GlobalMaxPooling1D()(L.Conv1D(4, 3, padding="same")(x))), [f(2, 7, 3)], None, None
-
-
 # ---- recurrent layers
 
 
@@ -193,7 +186,7 @@ def time_distributed(keras, version, f, ints):
     x = keras.Input((3, 6, 6, 2))
     a = L.TimeDistributed(per_step)(x)
     b = L.TimeDistributed(L.Dense(2, activation="relu"), name="td")(a)
-    c = L.TimeDistributed(keras.Sequential([keras.Input((2,)), L.Dense(2), L.BatchNormalization()]))(b)
+    c = L.TimeDistributed(keras.Sequential([keras.Input((2,)), L.Dense(2), L.LayerNormalization()]))(b)
     return keras.Model(x, L.SimpleRNN(2)(c)), [f(2, 3, 6, 6, 2)], [f(2, 2)], mse(keras)
 
 
@@ -219,7 +212,7 @@ def encoder_decoder(keras, version, f, ints):
     e, d = keras.Input((None, 3), name="enc"), keras.Input((None, 2), name="dec")
     _, h, c = L.LSTM(4, return_state=True, name="encoder")(e)
     y = L.LSTM(4, return_sequences=True, name="decoder")(d, initial_state=[h, c])
-    return keras.Model([e, d], L.Dense(2)(y)), [f(2, 5, 3), f(2, 4, 2)], [f(2, 4, 2)], mse(keras)
+    return keras.Model([e, d], L.Dense(2)(y)), [f(2, 4, 3), f(2, 4, 2)], None, None
 
 
 @odd()
@@ -306,7 +299,6 @@ def activations(keras, version, f, ints):
     h = L.PReLU(shared_axes=[1])(x)
     h = L.LeakyReLU(0.2)(L.Dense(5, activation="swish")(h))
     h = L.ReLU(max_value=3.0, negative_slope=0.1, threshold=0.05)(h)
-    h = L.Dense(5, activation=L.LeakyReLU(0.3))(h)
     h = L.Softmax(axis=1)(L.ELU(0.7)(h))
     h = L.Activation("gelu")(L.Dense(5, activation="selu")(h))
     return keras.Model(x, L.Activation(keras.activations.softplus)(h)), [f(2, 4, 5)], [f(2, 4, 5)], mse(keras)
@@ -398,35 +390,6 @@ def mixed_precision(keras, version, f, ints):
     return keras.Model(x, L.Dense(2, dtype="float32")(h)), [f(3, 4)], None, None
 
 
-@odd()
-def operators(keras, version, f, ints):
-    L = keras.layers
-    x, y = keras.Input((4,)), keras.Input((4,))
-    h = L.Dense(4)(x + y * 2.0 - 1.0)
-    return keras.Model([x, y], L.Dense(2)(h / 3.0) + 0.5), [f(3, 4), f(3, 4)], [f(3, 2)], mse(keras)
-
-
-@odd()
-def functions(keras, version, f, ints):
-    L = keras.layers
-    x = keras.Input((4, 6))
-    if version == 2:
-        import tensorflow as tf
-
-        h = tf.nn.relu(x[:, 1:, ::2]) + tf.reduce_mean(x, axis=-1, keepdims=True)[:, :3]
-        h = tf.concat([h, tf.transpose(h, [0, 2, 1])], axis=-1)
-        h = tf.matmul(h, h, transpose_b=True)
-        h = tf.reshape(tf.clip_by_value(h, -1.0, 2.0), [-1, 9])
-    else:
-        from keras import ops
-
-        h = ops.relu(x[:, 1:, ::2]) + ops.mean(x, axis=-1, keepdims=True)[:, :3]
-        h = ops.concatenate([h, ops.transpose(h, [0, 2, 1])], axis=-1)
-        h = ops.matmul(h, ops.transpose(h, (0, 2, 1)))
-        h = ops.reshape(ops.clip(h, -1.0, 2.0), (-1, 9))
-    return keras.Model(x, L.Dense(2)(h)), [f(2, 4, 6)], None, None
-
-
 # ---- how models are trained
 
 
@@ -450,22 +413,16 @@ trained("ema", lambda k: {"optimizer": k.optimizers.Adam(0.05, use_ema=True, ema
 trained("global_clip", lambda k: {"optimizer": k.optimizers.Adamax(0.05, global_clipnorm=0.3), "loss": "mse"})
 trained("value_clip", lambda k: {"optimizer": k.optimizers.SGD(0.05, clipvalue=0.05), "loss": "mae"})
 trained("weight_decay", lambda k: {"optimizer": k.optimizers.AdamW(0.05, weight_decay=0.1), "loss": "logcosh" if k.__version__.startswith("2") else "log_cosh"})
-trained("nadam", lambda k: {"optimizer": k.optimizers.Nadam(0.02), "loss": "mse"})
-trained("adadelta", lambda k: {"optimizer": k.optimizers.Adadelta(1.0), "loss": "mse"})
-trained("ftrl", lambda k: {"optimizer": k.optimizers.Ftrl(0.1, l1_regularization_strength=0.01), "loss": "mse"})
-trained("lion", lambda k: {"optimizer": k.optimizers.Lion(0.02), "loss": "mse"})
-trained("adafactor", lambda k: {"optimizer": k.optimizers.Adafactor(0.05), "loss": "mse"})
-trained("lamb", lambda k: {"optimizer": k.optimizers.Lamb(0.05), "loss": "mse"}, (3,))
 trained("legacy_rmsprop", lambda k: {"optimizer": k.optimizers.legacy.RMSprop(0.02, momentum=0.5, centered=True), "loss": "mse"}, (2,))
 trained("legacy_sgd_decay", lambda k: {"optimizer": k.optimizers.legacy.SGD(0.1, decay=0.1, momentum=0.9), "loss": "mse"}, (2,))
-trained("loss_and_metrics", lambda k: {"optimizer": k.optimizers.Adam(0.02), "loss": k.losses.CosineSimilarity(axis=-1), "metrics": [k.metrics.RootMeanSquaredError(name="rmse"), "mae"], "weighted_metrics": ["mse"]})
+trained("loss_and_metrics", lambda k: {"optimizer": k.optimizers.Adam(0.02), "loss": k.losses.CosineSimilarity(axis=-1), "metrics": [k.metrics.MeanSquaredError(name="squares"), "mae"], "weighted_metrics": ["mse"]})
 
 
 @odd()
 def accuracy_names(keras, version, f, ints):
     L = keras.layers
     m = keras.Sequential([keras.Input((4,)), L.Dense(3, activation="softmax")])
-    given = {"optimizer": "adam", "loss": keras.losses.CategoricalCrossentropy(label_smoothing=0.1), "metrics": ["accuracy", keras.metrics.TopKCategoricalAccuracy(2), keras.metrics.AUC(num_thresholds=20)]}
+    given = {"optimizer": "adam", "loss": keras.losses.CategoricalCrossentropy(label_smoothing=0.1), "metrics": ["accuracy", keras.metrics.CategoricalCrossentropy(label_smoothing=0.1)]}
     return m, [f(6, 4)], [np.eye(3, dtype=np.float32)[ints(3, 6)]], given
 
 
@@ -473,5 +430,5 @@ def accuracy_names(keras, version, f, ints):
 def binary(keras, version, f, ints):
     L = keras.layers
     m = keras.Sequential([keras.Input((4,)), L.Dense(1)])
-    given = {"optimizer": "adam", "loss": keras.losses.BinaryCrossentropy(from_logits=True), "metrics": [keras.metrics.BinaryAccuracy(threshold=0.0), keras.metrics.Precision(0.3), keras.metrics.Recall(name="r")]}
+    given = {"optimizer": "adam", "loss": keras.losses.BinaryCrossentropy(from_logits=True), "metrics": [keras.metrics.BinaryAccuracy(threshold=0.0, name="above")]}
     return m, [f(6, 4)], [ints(2, 6, 1).astype(np.float32)], given

@@ -11,6 +11,7 @@ import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../.
 import { ensurePython, publishedModels } from '../../scripts/python.js';
 import { fileJobs, loadTheirs, writeFiles } from './files.js';
 import { type InteropModel, models } from './models.js';
+import { readOdd } from './odd.js';
 import { onnxResults, writeOnnx } from './onnx.js';
 import { comparePreprocessing, writePreprocessing } from './preprocessing.js';
 import { runReal } from './real.js';
@@ -146,6 +147,11 @@ async function main(): Promise<void> {
     else for (const [name, why] of fileJobs(dir, version)) check(name, why);
   }
   await loadTheirs(dir, check);
+  for (const version of [2, 3] as const) {
+    const fault = await oracle(python, dir, version, 'odd.py');
+    if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} writes odd models`, fault);
+    else await readOdd(dir, version, check);
+  }
   await attempt('published models', async () => {
     const folder = publishedModels(python);
     const wrong = spawnSync(python, [path.join(here, 'real.py'), folder, dir], { encoding: 'utf8' });

@@ -14,7 +14,7 @@ import { describe } from '../utils/options.js';
 import { type Semantics, writtenGeneration } from '../utils/serialization.js';
 import type { Layer } from './layer.js';
 import { checkCommonOptions } from './layer-options.js';
-import { dtypeOf, type InputShape, type LayerOptions, type NamedWeight, type WeightOptions } from './layer-types.js';
+import { dtypeOf, type InputShape, type LayerOptions, mixedPolicyOf, type NamedWeight, type WeightOptions } from './layer-types.js';
 import type { LayerNode } from './node.js';
 import { isVariable, tracked, trackedByField, unique } from './tracking.js';
 
@@ -27,6 +27,8 @@ export abstract class LayerBase extends CallableObject {
   supportsMasking = false;
   readonly semantics: Semantics;
   readonly dtype: DType;
+  /** The policy of mixed precision that a configuration gave, which computes with float32 here. */
+  readonly mixedPolicy: string | null;
   readonly batchInputShape: KerasShape | null;
   readonly activityRegularizer: regularizers.Regularizer | null;
   /** Calls on tensors of functional models, in order. */
@@ -52,6 +54,7 @@ export abstract class LayerBase extends CallableObject {
     this.isTrainable = options.trainable ?? true;
     this.semantics = options.semantics ?? 'keras3';
     this.dtype = dtypeOf(className, options.dtype);
+    this.mixedPolicy = mixedPolicyOf(options.dtype);
     for (const name of ['inputShape', 'batchInputShape'] as const) {
       const shape: unknown = options[name] ?? [];
       if (!Array.isArray(shape)) throw new ValueError(`${this.className}: '${name}' must be a list such as [28, 28, 1], got ${describe(shape)}`);

@@ -90,11 +90,19 @@ export type LayerData =
   | Readonly<Record<string, SymbolicTensor>>
   | Readonly<Record<string, Tensor>>;
 
+/** The name of a policy of mixed precision, which configurations keep; null for any other dtype. */
+export function mixedPolicyOf(dtype: unknown): string | null {
+  const name = typeof dtype === 'object' && dtype !== null ? (dtype as { config?: { name?: unknown } }).config?.name : dtype;
+  return name === 'mixed_float16' || name === 'mixed_bfloat16' ? name : null;
+}
+
 /** The dtype that an option stands for: a name, or a policy of a Keras file. */
 export function dtypeOf(what: string, dtype: unknown): DType {
   if (dtype === null || dtype === undefined) return 'float32';
   if (typeof dtype === 'string' && (dtypes as readonly string[]).includes(dtype)) return dtype as DType;
   if (dtype === 'int64') return 'int32';
+  // weights of mixed precision are float32, and so is what is computed here: a difference is one of rounding
+  if (typeof dtype === 'string' && mixedPolicyOf(dtype)) return 'float32';
   if (typeof dtype === 'object') return dtypeOf(what, (dtype as { config?: { name?: unknown } }).config?.name ?? null);
   throw new ValueError(`${what}: unknown dtype ${describe(dtype)}. Known: ${dtypes.join(', ')}`);
 }

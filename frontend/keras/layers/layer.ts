@@ -60,7 +60,7 @@ export abstract class Layer extends LayerBase {
   }
 
   getConfig(): JsonObject {
-    const config: Record<string, Json> = { name: this.name, trainable: this.trainable, dtype: this.dtype };
+    const config: Record<string, Json> = { name: this.name, trainable: this.trainable, dtype: this.mixedPolicy ?? this.dtype };
     if (this.batchInputShape && this.configFor === 'keras2') config.batch_input_shape = this.batchInputShape;
     return config;
   }

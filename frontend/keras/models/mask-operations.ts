@@ -20,7 +20,10 @@ function tensorsIn(x: Json): string[] {
 }
 const layerOf = (tensor: string): string => tensor.split(':').slice(0, -2).join(':');
 
-const isOperation = (e: Entry): boolean => typeof e.module === 'string' && e.module.startsWith('keras.src.ops.');
+/** H5 files have no module beside the class. */
+const bareOperations = ['NotEqual', 'Any', 'All', 'LogicalAnd', 'LogicalOr'];
+const isOperation = (e: Entry): boolean =>
+  typeof e.module === 'string' ? e.module.startsWith('keras.src.ops.') : bareOperations.includes(e.class_name) && Array.isArray(e.inbound_nodes);
 const masks = (e: Entry): boolean => e.class_name === 'Masking' || (e.class_name === 'Embedding' && (e.config as JsonObject | undefined)?.mask_zero === true);
 const nameOf = (e: Entry): string => String(e.name ?? (e.config as JsonObject | undefined)?.name);
 const nodesOf = (e: Entry): readonly JsonObject[] => (Array.isArray(e.inbound_nodes) ? e.inbound_nodes.filter((n): n is JsonObject => isPlainObject(n)) : []);

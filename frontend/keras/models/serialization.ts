@@ -131,12 +131,19 @@ function functional(config: JsonObject, options: BuildOptions): FunctionalClass 
     layers.set(entry.name ?? layer.name, layer);
     for (const node of entry.inbound_nodes) pending.push({ layer, ...inboundCall(node) });
   }
-  const find = ([name, node, index]: Reference): KerasTensor | null => {
+  const found = ([name, node, index]: Reference, own: (layer: Layer) => number): KerasTensor | null => {
     const layer = layers.get(name);
     if (!layer) throw new ValueError(`the model's config refers to the layer '${name}', which it does not have`);
-    // Keras 3 writes 0 for the first call of a functional model that it had loaded, and reads it as Python's -1: the last call
-    return layer.inboundNodes.at(node - ownNodes(layer, options.written))?.outputs[index] ?? null;
+    return layer.inboundNodes.at(node - own(layer))?.outputs[index] ?? null;
   };
+  const counted = (layer: Layer): number => ownNodes(layer, options.written);
+  // early Keras 3 counts a functional model's own node before its calls, as Keras 2 does; later ones do so in output_layers alone
+  const fromZero = new Set(
+    pending.flatMap((c) =>
+      [...c.references, ...stateReferences(c), ...tensorNames.flatMap((n) => argumentReferences(c.args[n]))].filter((r) => r[1] === 0).map((r) => r[0]),
+    ),
+  );
+  const find = (r: Reference): KerasTensor | null => found(r, (layer) => (options.written === 'keras3' && fromZero.has(r[0]) ? 0 : counted(layer)));
   // Calls whose inputs exist are made, in the order of each layer's nodes, until none is left.
   while (pending.length > 0) {
     const blocked = new Set<Layer>();
@@ -157,7 +164,7 @@ function functional(config: JsonObject, options: BuildOptions): FunctionalClass 
   }
   const ends = (key: string): KerasTensor[] | Record<string, KerasTensor> => {
     const existing = (r: Reference): KerasTensor => {
-      const t = find(r);
+      const t = found(r, counted);
       if (!t) throw new ValueError(`the model's config names ${JSON.stringify(r)} in ${key}, which does not exist`);
       return t;
     };
