@@ -258,8 +258,14 @@ export class FunctionalClass extends ModelBase {
     const keras2 = this.configFor === 'keras2';
     const nodeIndex = (node: LayerNode): number => ownNodes(node.layer, this.configFor) + node.layer.inboundNodes.filter((n) => inModel.has(n)).indexOf(node);
     const history = (t: KerasTensor): Json[] => [t.history.node.layer.name, nodeIndex(t.history.node), t.history.index];
+    // Keras 3 counts a model's own node in output_layers alone, not in calls
+    const inCall = (t: KerasTensor): Json[] => [
+      t.history.node.layer.name,
+      nodeIndex(t.history.node) - ownNodes(t.history.node.layer, 'keras3'),
+      t.history.index,
+    ];
     const reference = (t: KerasTensor): Json =>
-      keras2 ? history(t) : { class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: history(t) } };
+      keras2 ? history(t) : { class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: inCall(t) } };
     const inbound = (node: LayerNode): Json => {
       const plain = Object.entries(node.args).filter(([, v]) => typeof v === 'boolean');
       const { inputs: own, named } = node.split(node.inputs);

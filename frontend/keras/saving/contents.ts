@@ -114,9 +114,9 @@ function optimizerOf(
     return { name: v.name, shape: w.shape, data, slot: v.kerasSlot, weight: w.path, of: contentsOf(w) };
   });
   const { schedule } = o;
-  const step = Int32Array.of(iteration[0]!);
+  const step = Float32Array.of(iteration[0]!);
   const learningRate = schedule
-    ? runEagerly('schedule', false, (t) => Number(schedule.call(t.tensor(t.b.constant({ dtype: 'int32', shape: [], data: step }))).toTensor().data[0]))
+    ? runEagerly('schedule', false, (t) => Number(schedule.call(t.tensor(t.b.constant({ dtype: 'float32', shape: [], data: step }))).toTensor().data[0]))
     : o.learningRate;
   return { optimizer: { config: optimizerConfig(o, generation), legacy: api === 'legacy', learningRate, scheduled: schedule !== null, variables }, covered };
 }
