@@ -52,8 +52,8 @@ export function epilogueStmt(
 }
 
 /**
- * The epilogue for one row of a register tile, whose sums (`accs`, from `column` on) stay where they are. Null where it does much with each element (its code would be repeated for every
- * register), or not the same with neighbours.
+ * The epilogue for one row of a register tile, whose sums (`accs`, from `column` on) are in registers. Null where it is not the same with neighbours or, unless `heavy`, where it does much with each
+ * element: its code is repeated for every vector. All vectors are read before the first is stored, so that long chains of operations (GELU) run side by side.
  */
 export function epilogueOfRegisters(
   env: GemmEnv,
@@ -62,6 +62,7 @@ export function epilogueOfRegisters(
   row: Expr,
   column: Expr,
   accs: readonly VarExpr[],
+  heavy = false,
 ): Stmt[] | null {
   const out: Stmt[] = [];
   let offset = 0;
@@ -70,14 +71,14 @@ export function epilogueOfRegisters(
     offset += acc.lanes;
     if (acc.lanes === 1) {
       const body = epilogueAt(env, s, batch, row, start, acc);
-      if (!isLight(body)) return null;
+      if (!heavy && !isLight(body)) return null;
       out.push(...body);
       continue;
     }
     const lane = loopVar('n', 4);
     const one = variable('sum', 'let', 'f32');
     const body = epilogueAt(env, s, batch, row, add(start, lane), one);
-    const wide = isLight(body) ? vectorize(body, lane, 4, i32(0), true, new Map([[one, acc]])) : null;
+    const wide = heavy || isLight(body) ? vectorize(body, lane, 4, i32(0), true, new Map([[one, acc]])) : null;
     if (!wide) return null;
     out.push(...wide.body);
   }

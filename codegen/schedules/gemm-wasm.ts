@@ -305,7 +305,12 @@ export function emitGemmBlock(g: GemmShape, o: GemmBlock): Stmt[] {
     const r = loopVar('r', rows);
     const count = o.mEven ? i32(rows) : min(i32(rows), sub(mCount, mi));
     const row = add(mi, r);
-    out.push(forLoop(r, i32(0), count, [finish(add(m0, row), add(n0, ni), i32(span), (lane) => load(tile, add(mul(r, i32(width)), lane)), span)]));
+    const sums = lanes.map((l) => variable('sum', 'let', 'f32', undefined, l));
+    const wide = lanes.every((l) => l === 4) ? epilogueOfRegisters(env, s, batch, add(m0, row), add(n0, ni), sums, true) : null;
+    const each = wide
+      ? [...sums.map((v, j) => letVar(v, load(tile, add(mul(r, i32(width)), i32(offsets[j]!)), 4))), ...wide]
+      : [finish(add(m0, row), add(n0, ni), i32(span), (lane) => load(tile, add(mul(r, i32(width)), lane)), span)];
+    out.push(forLoop(r, i32(0), count, each));
     return out;
   };
 
@@ -407,12 +412,14 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
   const group = variable('group0', 'group', 'i32', [0, 2147483646]);
   const groupAt = delinearize(group, [...dimsOf(s.batch, env), i32(nBlocks), groupsOfRows]);
   const block: Stmt[] = g.batch.map((v, i) => letVar(v, groupAt[i]!));
-  const m0 = variable('m0', 'let', 'i32', [0, Math.max(0, g.mMax - 1)]);
-  const n0 = variable('n0', 'let', 'i32', [0, Math.max(0, g.nMax - 1)]);
-  block.push(letVar(n0, mul(groupAt.at(-2)!, i32(nBlock))));
+  // Blocks are named by their numbers, whose ranges are known: that they begin at multiples of their size takes divisions out of the operands' indices, so that the vectors of a tile share a pointer.
+  const nb = variable('nb', 'let', 'i32', [0, Math.max(0, nBlocks - 1)]);
+  const mb = variable('mb', 'let', 'i32', [0, Math.max(0, Math.ceil(g.mMax / step) - 1)]);
+  block.push(letVar(nb, groupAt.at(-2)!), letVar(mb, groupAt.at(-1)!));
+  const n0 = nBlocks === 1 ? i32(0) : mul(nb, i32(nBlock));
   // with a symbolic batch, too, the number of rows may be a multiple of the tile's or the block's (tokens, pixels)
   const mEven = mBlock % rows === 0 && isMultiple(g.mTotal, rows);
-  const at = (packedRight: Memory | null): Stmt[] =>
+  const at = (m0: Expr, packedRight: Memory | null): Stmt[] =>
     emitGemmBlock(g, {
       m0,
       n0,
@@ -424,15 +431,15 @@ export function lowerGemmWasm(f: Frame, s: ContractionSpec): LoweredKernel {
       packedRight,
       mCount: isMultiple(g.mTotal, mBlock) ? i32(mBlock) : min(i32(mBlock), sub(g.mTotal, m0)),
       nCount: g.nMax % nBlock === 0 ? i32(nBlock) : min(i32(nBlock), sub(g.nTotal, n0)),
-      lastPanel: nBlocks === 1 ? null : compare('eq', groupAt.at(-2)!, i32(nBlocks - 1)),
+      lastPanel: nBlocks === 1 ? null : compare('eq', nb, i32(nBlocks - 1)),
     });
   if (several > 1) {
     const packed = liesInPanels(env, s, width) ? null : env.local('right', 'f32', whole);
-    const first = mul(groupAt.at(-1)!, i32(step));
-    const mb = loopVar('mb', several);
+    const first = mul(mb, i32(step));
+    const each = loopVar('each', several);
     const left = min(i32(several), div(add(sub(g.mTotal, first), i32(mBlock - 1)), i32(mBlock)));
-    block.push(...(packed ? packWholeRight(g, packed, width) : []), forLoop(mb, i32(0), left, [letVar(m0, add(first, mul(mb, i32(mBlock)))), ...at(packed)]));
-  } else block.push(letVar(m0, mul(groupAt.at(-1)!, i32(mBlock))), ...at(null));
+    block.push(...(packed ? packWholeRight(g, packed, width) : []), forLoop(each, i32(0), left, at(add(first, mul(each, i32(mBlock))), packed)));
+  } else block.push(...at(mul(mb, i32(mBlock)), null));
   const groups: SizeExpr = sizeMul(
     sizeMul(
       dimsOf(s.batch, env)
