@@ -1,9 +1,17 @@
 /** Dense layers on WASM as inference compiles them: weights packed ahead, light and heavy epilogues, whole and partial row tiles, batches smaller than planned. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { finishKernel } from '../../codegen/finish.js';
+import { printKernel } from '../../codegen/kernel/print.js';
+import { lowerRegion } from '../../codegen/lower/region.js';
+import { wasmTarget } from '../../codegen/target.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import { symbol } from '../../ir/dim.js';
-import type { Graph } from '../../ir/graph.js';
+import { type Graph, maxBindings } from '../../ir/graph.js';
+import { defaultFuseOptions, fuse } from '../../passes/fuse.js';
+import { isolateRoots } from '../../passes/isolate-roots.js';
+import { runPasses } from '../../passes/pipeline.js';
+import { splitPrepared } from '../../passes/split-prepared.js';
 import { openWasmDevice } from '../../runtime/wasm/device.js';
 import { random, randomTensor } from '../support/random-graph.js';
 import { deviation, runOnDevice, runReference, targetFor } from '../support/run-graph.js';
@@ -58,5 +66,35 @@ for (const d of [
     });
   }
 }
+
+/** The text of the kernels of a graph's main part, on WASM. */
+function kernelTexts(graph: Graph): string[] {
+  const target = wasmTarget(2, false);
+  const { main } = splitPrepared(runPasses(graph, { target: 'wasm', training: false }));
+  const { regions } = fuse(isolateRoots(main), { ...defaultFuseOptions, maxBuffers: target.maxStorageBuffers });
+  return regions.flatMap((r) =>
+    lowerRegion(r, { target, symbols: maxBindings(main), bases: new Map() }).steps.flatMap((s) =>
+      s.kind === 'kernel' ? [printKernel(finishKernel(s.kernel.kernel, target))] : [],
+    ),
+  );
+}
+
+for (const n of [256, 1024]) {
+  test(`the vectors of a tile share a pointer into packed weights of ${n} columns, with a symbolic batch`, () => {
+    const [text] = kernelTexts(dense({ batch: 8, tokens: 128, k: 256, n, activation: 'none' }));
+    const [, first, second] = text!.match(/let b = in1\[(.*) : 4\]\n +let b2 = in1\[(.*) : 4\]/) ?? [];
+    assert.equal(second, `${first} + 4`, text);
+  });
+}
+
+test('a heavy epilogue reads all vectors of a row before it stores one', () => {
+  const [text] = kernelTexts(dense({ batch: 8, tokens: 128, k: 256, n: 256, activation: 'erf' }));
+  const lines = text!.split('\n').slice(text!.split('\n').findIndex((l) => l.includes('for r in')));
+  const reads = lines.flatMap((l, i) => (/= tile\[/.test(l) ? [i] : []));
+  const writes = lines.flatMap((l, i) => (/^ *out0\[/.test(l) ? [i] : []));
+  assert.is(reads.length, 2, text);
+  assert.is(writes.length, 2, text);
+  assert.ok(Math.max(...reads) < Math.min(...writes), text);
+});
 
 test.run();
