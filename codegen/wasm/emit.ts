@@ -4,8 +4,8 @@
  * The function's parameters are (block: address of the argument block, begin, end): it runs workgroups begin..end-1 of the grid, linearised with x fastest. The argument block
  * is u32 words: the byte address of each argument, the value of each symbol, and the group counts x, y, z. Values are in values.ts, addresses in addresses.ts.
  *
- * Loops run their test at the end, behind a guard where the trip count may be 0. A loop whose variable only forms addresses counts its trips down: V8 moves the addition of a pointer that
- * is tested in between the loads, and the product's register tile loses a tenth of its speed by that.
+ * Loops run their test at the end, behind a guard where the trip count may be 0. A loop whose variable only forms addresses has no counter: one of its pointers is compared
+ * with its last value.
  */
 import { InternalError, UnsupportedError } from '../../ir/errors.js';
 import * as E from '../kernel/expr.js';
@@ -275,12 +275,23 @@ class KernelEmitter extends Addresses {
   /** Writes the end of the body: pointers move, then the test. */
   private closeLoop(loop: Loop, body: Scope, end: Expr): void {
     const { preheader } = loop;
-    if (loop.counter === null && loop.inductions.length > 0) {
-      const trips = preheader.allocate('i32');
-      this.withScope(preheader, () => this.value(E.div(E.add(E.sub(end, loop.begin), E.i32(loop.step - 1)), E.i32(loop.step))));
-      preheader.code.set(trips);
-      this.moveInductions(loop, body);
-      body.code.get(trips).i32(1).op(op.i32Sub).tee(trips).brIf(0);
+    const last = loop.inductions.find((p) => typeof p.step === 'number' && p.step !== 0);
+    if (loop.counter === null && last) {
+      const trips = E.div(E.add(E.sub(end, loop.begin), E.i32(loop.step - 1)), E.i32(loop.step));
+      const stop = preheader.allocate('i32');
+      this.withScope(preheader, () => {
+        this.value(E.mul(trips, E.i32(last.step as number)));
+        preheader.code.get(last.local).op(op.i32Add).set(stop);
+      });
+      this.moveInductions(loop, body, last.local);
+      body.code
+        .get(last.local)
+        .i32(last.step as number)
+        .op(op.i32Add)
+        .tee(last.local)
+        .get(stop)
+        .op(op.i32Ne)
+        .brIf(0);
       return;
     }
     loop.counter ??= preheader.allocate('i32');
@@ -295,9 +306,10 @@ class KernelEmitter extends Addresses {
     body.code.op(op.i32LtS).brIf(0);
   }
 
-  /** Writes the steps of a loop's pointers at the end of its body. */
-  private moveInductions(loop: Loop, body: Scope): void {
+  /** Writes the steps of a loop's pointers, but one, at the end of its body. */
+  private moveInductions(loop: Loop, body: Scope, except = -1): void {
     for (const p of loop.inductions) {
+      if (p.local === except) continue;
       this.withScope(body, () => {
         body.code.get(p.local);
         if (typeof p.step === 'number') body.code.i32(p.step);
