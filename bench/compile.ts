@@ -48,7 +48,9 @@ function best(args: readonly string[], tries: number): CompileCell {
   const cells = Array.from({ length: tries }, () => {
     const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', ...args], { cwd: root, encoding: 'utf8', timeout: 120_000 });
     const line = stdout.split('\n').find((l) => l.startsWith('{"kind"'));
-    return line ? (JSON.parse(line) as CompileCell) : ({ kind: 'onnx', name: args[2]!, error: stderr.trim().split('\n').at(-1) ?? 'no output' } as CompileCell);
+    return line
+      ? (JSON.parse(line) as CompileCell)
+      : ({ kind: 'onnx', name: args[2]!, error: stderr.split('\n').find((l) => /Error\b/.test(l)) ?? 'no output' } as CompileCell);
   });
   return cells.sort((a, b) => (a.ms ?? Number.POSITIVE_INFINITY) - (b.ms ?? Number.POSITIVE_INFINITY))[0]!;
 }
