@@ -10,8 +10,6 @@ export interface Family {
   readonly batch?: number;
   /** The lowest opset that can say it; default 13. */
   readonly since?: number;
-  /** Why onnx's reference evaluator cannot run it: it is not asked to, at the opset that onnxruntime does not know. */
-  readonly unevaluated?: string;
   readonly build: (...x: KerasTensor[]) => KerasTensor | readonly KerasTensor[];
 }
 

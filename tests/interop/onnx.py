@@ -7,29 +7,23 @@ import json
 import pathlib
 import sys
 
-sys.path = [p for p in sys.path if pathlib.Path(p or ".").resolve() != pathlib.Path(__file__).resolve().parent]
+# this file has the name of the package that it needs
+here = pathlib.Path(__file__).resolve().parent
+sys.path = [p for p in sys.path if pathlib.Path(p or ".").resolve() != here]
 import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx.reference import ReferenceEvaluator
 
+sys.path.append(str(here))
+from onnx_arrays import load
+
 ort.set_default_logger_severity(3)
 root = pathlib.Path(sys.argv[1])
-DTYPES = {"F32": np.float32, "I32": np.int32}
 TOLERANCE = 1e-5
 # of keras.applications' outputs as Keras gives them, through some hundred layers
 GOLDEN = 2e-3
 runners = {"onnxruntime": 0, "reference evaluator": 0}
-
-
-def load(path):
-    raw = path.read_bytes()
-    n = int.from_bytes(raw[:8], "little")
-    out = {}
-    for name, t in json.loads(raw[8 : 8 + n]).items():
-        a, b = t["data_offsets"]
-        out[name] = np.frombuffer(raw[8 + n + a : 8 + n + b], DTYPES[t["dtype"]]).reshape(t["shape"])
-    return out
 
 
 def session(path):

@@ -12,7 +12,7 @@ import { ensurePython, publishedModels } from '../../scripts/python.js';
 import { fileJobs, loadTheirs, writeFiles } from './files.js';
 import { type InteropModel, models } from './models.js';
 import { readOdd } from './odd.js';
-import { onnxResults, writeOnnx } from './onnx.js';
+import { layerResults, onnxResults, writeOnnx } from './onnx.js';
 import { comparePreprocessing, writePreprocessing } from './preprocessing.js';
 import { runReal } from './real.js';
 import { difference, type NamedArray, numbered, readArrays, writeArrays } from './safetensors.js';
@@ -162,6 +162,9 @@ async function main(): Promise<void> {
   const fault = await oracle(python, dir, 3, 'onnx.py');
   if (fault !== null) check('onnx and onnxruntime read models', fault);
   else for (const [name, why] of onnxResults(dir)) check(`${name}: onnx.checker, and the same outputs`, why);
+  const unread = await oracle(python, dir, 3, 'onnx_layers.py');
+  if (unread !== null) check('keras 3 reads layers made of ONNX graphs', unread);
+  else for (const [name, why] of layerResults(dir)) check(`${name}: its layers in keras 3`, why);
   writePreprocessing(dir);
   for (const version of [2, 3] as const) {
     const fault = await oracle(python, dir, version, 'preprocessing.py');

@@ -20,7 +20,14 @@ const alphaOf = (call: Call): number => call.attributes.alpha as number;
 export const leakyRelu: LayerMaker = (c, call) => c.map(c.in(call, 0), LeakyReLU({ negativeSlope: alphaOf(call), name: c.layerName(call) }));
 export const elu: LayerMaker = (c, call) =>
   alphaOf(call) === 1 ? activate(c, call, 'elu') : c.map(c.in(call, 0), ELU({ alpha: alphaOf(call), name: c.layerName(call) }));
-export const thresholdedRelu: LayerMaker = (c, call) => c.map(c.in(call, 0), ThresholdedReLU({ theta: alphaOf(call), name: c.layerName(call) }));
+/** x > theta ? x : 0. Keras 3 has no such layer, but ReLU with a threshold that x may equal: the next number. */
+export const thresholdedRelu: LayerMaker = (c, call) => {
+  const theta = alphaOf(call);
+  if (theta < 0) return c.map(c.in(call, 0), ThresholdedReLU({ theta, name: c.layerName(call) }));
+  const bits = new Int32Array(Float32Array.of(theta).buffer);
+  bits[0] = bits[0]! + 1;
+  return c.map(c.in(call, 0), ReLU({ threshold: new Float32Array(bits.buffer)[0]!, name: c.layerName(call) }));
+};
 export const selu: LayerMaker = (c, call) => {
   if (!near(alphaOf(call), 1.6732632) || !near(call.attributes.gamma as number, 1.050701)) c.refuse('parameters that are not those of SELU');
   return activate(c, call, 'selu');
