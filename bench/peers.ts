@@ -34,7 +34,8 @@ export function ensurePeers(): Peers | null {
   }
   const lock = readFileSync(path.join(from, 'package-lock.json'), 'utf8');
   const stamp = path.join(dir, 'ready');
-  const wanted = `${python ?? ''}\n${lock}`;
+  // not the path of Python: every checkout has its own, and the set-up is the same
+  const wanted = `${python ? 'with' : 'without'} Python\n${lock}`;
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return { dir, python };
   console.error(`Setting up the peers in ${dir} ...`);
   mkdirSync(dir, { recursive: true });
