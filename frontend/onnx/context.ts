@@ -5,11 +5,12 @@ import { type DType, type HostArray, hostArray, numbersOf } from '../../ir/dtype
 import { ShapeError, UnsupportedError, ValueError } from '../../ir/errors.js';
 import type { Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
-import { dtypeOf } from './element-types.js';
+import { dtypeOf, elementName } from './element-types.js';
 import type { Importer } from './import.js';
 import { type Item, isValue, Nothing, Sequence } from './registry.js';
 import type { NodeProto } from './schema/types.js';
 import type { Scope } from './scope.js';
+import { isSmallType } from './small-types.js';
 
 /** A value whose axis is longer than its data: only the first `count` (int32 scalar) entries along `axis` count. */
 export interface Padding {
@@ -125,8 +126,19 @@ export class NodeContext {
     return v;
   }
 
-  /** The type of Tenon for an ONNX element type. */
+  /** ONNX's number of the small type that a value is of, undefined where its type is one of the IR. */
+  smallType(v: Value): number | undefined {
+    return this.importer.smallType(v);
+  }
+  /** Marks a result as one of a small type, whose values its elements are. */
+  ofSmallType(v: Value, elementType: number): Value {
+    this.importer.smallTypes.set(v, elementType);
+    return v;
+  }
+
+  /** The type of Tenon for an ONNX element type; refuses the small ones, which only casts and quantization make. */
   dtype(elementType: number): DType {
+    if (isSmallType(elementType)) this.unsupported(`results of ${elementName(elementType)}`);
     return dtypeOf(elementType, this.where);
   }
   constant(dtype: DType, shape: readonly number[], values: ArrayLike<number>): Value {

@@ -1,4 +1,4 @@
-/** The element types of ONNX, by number: name, and the type that Tenon computes with (null: not supported). */
+/** The element types of ONNX, by number: name, and the type that Tenon computes with (null: not supported). Those of small-types.ts are carried by wider ones. */
 import type { DType } from '../../ir/dtype.js';
 import { UnsupportedError } from '../../ir/errors.js';
 
@@ -26,16 +26,16 @@ const table: Readonly<Record<number, ElementType>> = {
   14: { name: 'complex64', dtype: null, bits: 64 },
   15: { name: 'complex128', dtype: null, bits: 128 },
   16: { name: 'bfloat16', dtype: 'bfloat16', bits: 16 },
-  17: { name: 'float8e4m3fn', dtype: null, bits: 8 },
-  18: { name: 'float8e4m3fnuz', dtype: null, bits: 8 },
-  19: { name: 'float8e5m2', dtype: null, bits: 8 },
-  20: { name: 'float8e5m2fnuz', dtype: null, bits: 8 },
-  21: { name: 'uint4', dtype: null, bits: 4 },
-  22: { name: 'int4', dtype: null, bits: 4 },
-  23: { name: 'float4e2m1', dtype: null, bits: 4 },
-  24: { name: 'float8e8m0', dtype: null, bits: 8 },
-  25: { name: 'uint2', dtype: null, bits: 2 },
-  26: { name: 'int2', dtype: null, bits: 2 },
+  17: { name: 'float8e4m3fn', dtype: 'float32', bits: 8 },
+  18: { name: 'float8e4m3fnuz', dtype: 'float32', bits: 8 },
+  19: { name: 'float8e5m2', dtype: 'float32', bits: 8 },
+  20: { name: 'float8e5m2fnuz', dtype: 'float32', bits: 8 },
+  21: { name: 'uint4', dtype: 'uint8', bits: 4 },
+  22: { name: 'int4', dtype: 'int8', bits: 4 },
+  23: { name: 'float4e2m1', dtype: 'float32', bits: 4 },
+  24: { name: 'float8e8m0', dtype: 'float32', bits: 8 },
+  25: { name: 'uint2', dtype: 'uint8', bits: 2 },
+  26: { name: 'int2', dtype: 'int8', bits: 2 },
   27: { name: 'float6e2m3', dtype: null, bits: 6 },
   28: { name: 'float6e3m2', dtype: null, bits: 6 },
 };
@@ -59,6 +59,8 @@ export const elementType = {
 } as const;
 
 export const elementName = (t: number): string => table[t]?.name ?? `element type ${t}`;
+/** ONNX's number for a name of the table. */
+export const elementNumber = (name: string): number => Number(Object.keys(table).find((k) => table[Number(k)]!.name === name));
 export const elementBits = (t: number): number => table[t]?.bits ?? 0;
 
 /** The type that Tenon computes with; throws UnsupportedError for types that it has not. */

@@ -9,13 +9,14 @@ import { TenonError, UnsupportedError, ValueError } from '../../ir/errors.js';
 import { type Graph, maxBindings, type Value } from '../../ir/graph.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { NodeContext, type Padding } from './context.js';
-import { dtypeOf } from './element-types.js';
+import { dtypeOf, elementName, elementTypeOf } from './element-types.js';
 import { domainOf, functionKey, type ModelData, opsetsOf } from './model-data.js';
 import { nodeName, readAttributes, resolveAttribute, resolveOp, unsupportedNodes } from './nodes.js';
 import { type Item, isValue, Nothing, type OpEntry } from './registry.js';
 import { FormatError } from './schema/codec.js';
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto, SparseTensorProto, TensorProto } from './schema/types.js';
 import { Broken, Scope, Skipped } from './scope.js';
+import { isSmallType, smallTypeOfData } from './small-types.js';
 import { NeedsValue, type Source, StaticEvaluator } from './static.js';
 
 /** What a graph input is bound to: a shape, or its contents. */
@@ -75,11 +76,30 @@ export interface Imported {
   readonly outputs: readonly ImportedOutput[];
 }
 
+/** Ops that take values of small types (small-types.ts), which they move or read. The first kind gives values of the type of its first input. */
+const movers: ReadonlySet<string> = new Set([
+  'Identity',
+  'Reshape',
+  'Flatten',
+  'Transpose',
+  'Squeeze',
+  'Unsqueeze',
+  'Slice',
+  'Gather',
+  'Concat',
+  'Expand',
+  'Split',
+  'ConstantOfShape',
+]);
+const readers: ReadonlySet<string> = new Set(['Cast', 'CastLike', 'QuantizeLinear', 'DequantizeLinear', 'Shape', 'Size', 'If']);
+
 export class Importer {
   /** Values whose axis is longer than their data. */
   readonly padding = new Map<Value, Padding>();
   /** Inputs of sub-graphs and the values outside that they stand for. */
   readonly outerOf = new Map<Value, Value>();
+  /** Values of the element types that others carry, by ONNX's number; see smallType. */
+  readonly smallTypes = new WeakMap<Value, number>();
   readonly statics: StaticEvaluator;
   private readonly inputNames = new Map<Value, string>();
   private readonly slots = new Map<Value, TensorData>();
@@ -105,6 +125,13 @@ export class Importer {
     return { kind: 'step', what: 'the step of a loop' };
   }
 
+  /** ONNX's number of the small type that a value is of. */
+  smallType(v: Value): number | undefined {
+    const own = this.smallTypes.get(v) ?? (v.producer?.op === 'constant' ? smallTypeOfData(v.producer.attrs.value) : undefined);
+    const outer = this.outerOf.get(v);
+    return own ?? (outer && this.smallType(outer));
+  }
+
   tryData(v: Value): TensorData | null {
     try {
       return this.statics.data(v);
@@ -127,6 +154,10 @@ export class Importer {
       if (item === undefined) throw new FormatError(`ONNX model: output '${name}' is not computed by any node`);
       if (item instanceof Broken || !isValue(item))
         throw new UnsupportedError(`ONNX model: output '${name}' is a sequence or an optional; only tensors can be outputs`);
+      const declared = this.model.graph.output?.find((o) => o.name === name)?.type?.tensor_type?.elem_type ?? 0;
+      const found = this.smallType(item);
+      if ((found !== undefined || isSmallType(declared)) && found !== declared)
+        throw new FormatError(`ONNX model: output '${name}' is declared as ${elementName(declared)} and is ${elementName(found ?? elementTypeOf(item.dtype))}`);
       const pad = this.padding.get(item);
       b.output(name, item);
       if (pad) b.output(`${name}#count`, pad.count);
@@ -163,9 +194,14 @@ export class Importer {
       }
       const binding = this.options.inputs[name];
       if (!binding) throw new ValueError(`ONNX model: no shape for input '${name}'`);
-      if (binding.data) scope.define(name, b.constant(binding.data), `input '${name}'`);
-      else {
-        const v = b.input(name, dtypeOf(info.type?.tensor_type?.elem_type ?? 0, `input '${name}'`), binding.shape);
+      const type = info.type?.tensor_type?.elem_type ?? 0;
+      if (binding.data) {
+        const v = b.constant(binding.data);
+        if (isSmallType(type)) this.smallTypes.set(v, type);
+        scope.define(name, v, `input '${name}'`);
+      } else {
+        const v = b.input(name, dtypeOf(type, `input '${name}'`), binding.shape);
+        if (isSmallType(type)) this.smallTypes.set(v, type);
         this.inputNames.set(v, name);
         scope.define(name, v, `input '${name}'`);
       }
@@ -199,6 +235,7 @@ export class Importer {
 
   private initializer(b: GraphBuilder, name: string, t: TensorProto | SparseTensorProto): Value {
     const data = this.model.tensor(t, `initializer '${name}'`);
+    if (smallTypeOfData(data) !== undefined) return b.constant(data);
     if (this.embedding) return this.embedding.weight(name) ?? b.constant(data);
     if (!isFloat(data.dtype) || data.data.length === 0 || sizeOf(data.shape) === 1) return b.constant(data);
     const v = b.stateSlot(name, data.dtype, data.shape, { initial: data });
@@ -250,8 +287,16 @@ export class Importer {
     const { entry, version } = resolveOp(node, scope.opsets, this.model.customOps);
     const c = new NodeContext(this, scope, node, version, inputs, where, entry.padded);
     const attributes = readAttributes(entry, node, scope, where);
+    const small = inputs.map((x) => (isValue(x) ? this.smallType(x) : undefined));
+    const type = small.find((t) => t !== undefined);
+    if (type !== undefined && (entry.domain !== '' || !(movers.has(entry.name) || readers.has(entry.name))))
+      throw new UnsupportedError(`${where}: inputs of ${elementName(type)} are not supported`);
     const result = entry.lower(c, attributes);
     const outputs = Array.isArray(result) ? (result as readonly (Item | null)[]) : [result as Item];
+    if (movers.has(entry.name)) {
+      if (entry.name === 'Concat' && new Set(small).size > 1) throw new ValueError(`${where}: its inputs are of different element types`);
+      for (const v of valuesOf(outputs)) if (v && small[0] !== undefined) this.smallTypes.set(v, small[0]);
+    }
     if (this.options.onCall && scope.builder === this.main)
       this.options.onCall({
         op: entry.name,

@@ -13,13 +13,14 @@ import type { Device, LoadedPlan, Session } from '../../runtime/device.js';
 import { type DeviceName, openDevice } from '../../runtime/open.js';
 import type { ModelBase } from '../keras/models/base.js';
 import { checkSupport } from './check.js';
-import { dtypeOf } from './element-types.js';
+import { dtypeOf, elementName, elementNumber } from './element-types.js';
 import { type Imported, Importer, type InputBinding } from './import.js';
 import { ModelData } from './model-data.js';
 import { type OnnxSource, type ReadOptions, readModel } from './read.js';
 import type { OpEntry } from './registry.js';
 import { bigOf, intOf } from './schema/codec.js';
 import type { ModelProto, ValueInfoProto } from './schema/types.js';
+import { isSmallType, strangerIn } from './small-types.js';
 import { NeedsValue } from './static.js';
 import { dimsOf } from './tensors.js';
 import { type KerasOptions, kerasModel } from './to-keras/index.js';
@@ -46,6 +47,8 @@ export interface TensorInfo {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly (number | string | null)[] | null;
+  /** ONNX's name of the type where it is one that `dtype` carries (float8e4m3fn, int4, ...): elements must be values of it. */
+  readonly elementType?: string;
 }
 
 /** Data for an input: a tensor, or its elements alone where the model says the shape. */
@@ -69,6 +72,7 @@ function infoOf(info: ValueInfoProto, what: string): TensorInfo {
   return {
     name,
     dtype: dtypeOf(type?.elem_type ?? 0, `${what} '${name}'`),
+    ...(isSmallType(type?.elem_type ?? 0) ? { elementType: elementName(type!.elem_type!) } : {}),
     shape: dims
       ? dims.map((d) =>
           d.dim_param
@@ -327,5 +331,7 @@ function tensorFor(info: TensorInfo, given: OnnxInput): TensorData {
     ArrayBuffer.isView(data) && data.constructor === hostArray(dtype, 0).constructor && isWide(dtype) === isBigArray(data as HostArray)
       ? (data as HostArray)
       : (hostArray(dtype, data as ArrayLike<number>) as HostArray);
+  const strange = info.elementType === undefined ? null : strangerIn(elementNumber(info.elementType), host);
+  if (strange !== null) throw new ValueError(`input '${name}': ${strange} is not a value of ${info.elementType}`);
   return { dtype, shape, data: host };
 }

@@ -1,10 +1,11 @@
 /** TensorProto in every encoding to host tensors, exact; and back. Sizes are checked before anything is allocated. */
-import { type DType, type HostArray, hostArray } from '../../ir/dtype.js';
+import { type HostArray, hostArray } from '../../ir/dtype.js';
 import { UnsupportedError } from '../../ir/errors.js';
 import { sizeOf, type TensorData } from '../../ir/tensor-data.js';
 import { dtypeOf, elementBits, elementName, elementType } from './element-types.js';
 import { bigOf, FormatError, intOf } from './schema/codec.js';
 import type { Int64, SparseTensorProto, TensorProto } from './schema/types.js';
+import { decodeSmall, markData, smallInteger } from './small-types.js';
 
 /** Largest number of elements of one tensor: what a typed array can index with 32-bit arithmetic. */
 const maxElements = 2 ** 31 - 1;
@@ -92,12 +93,22 @@ function fromRaw(type: number, n: number, raw: Uint8Array): HostArray | null {
       return brain(new Uint16Array(copy()));
     case elementType.int64:
       return new BigInt64Array(copy());
+    case 17:
+    case 18:
+    case 19:
+    case 20:
+    case 24:
+      return Float32Array.from(raw, (code) => decodeSmall(type, code));
+    case 23:
+      return Float32Array.from(unpack(raw, n, 4, false), (code) => decodeSmall(type, code));
     case 21:
-    case 25:
-      return Uint8Array.from(unpack(raw, n, type === 21 ? 4 : 2, false));
     case 22:
-    case 26:
-      return Int8Array.from(unpack(raw, n, type === 22 ? 4 : 2, true));
+    case 25:
+    case 26: {
+      const { bits, signed } = smallInteger(type)!;
+      const values = unpack(raw, n, bits, signed);
+      return signed ? Int8Array.from(values) : Uint8Array.from(values);
+    }
     case elementType.uint16:
       return new Uint16Array(copy());
     case elementType.int16:
@@ -130,11 +141,17 @@ function fromField(type: number, n: number, t: TensorProto, where: string): Host
     case elementType.uint32:
       need(t.uint64_data, 'uint64_data');
       return Uint32Array.from(t.uint64_data ?? [], intOf);
+    case 17:
+    case 18:
+    case 19:
+    case 20:
     case 21:
     case 22:
+    case 23:
+    case 24:
     case 25:
     case 26: {
-      const per = type < 25 ? 2 : 4;
+      const per = 8 / elementBits(type);
       need(t.int32_data, 'int32_data', Math.ceil(n / per));
       return fromRaw(type, n, Uint8Array.from(t.int32_data ?? []));
     }
@@ -166,10 +183,6 @@ function fromField(type: number, n: number, t: TensorProto, where: string): Host
   }
 }
 
-/** The type that a stored tensor has once read: 2- and 4-bit integers are held in 8 bits. */
-export const storedType = (t: number, where: string): DType =>
-  dtypeOf(t === 21 || t === 25 ? elementType.uint8 : t === 22 || t === 26 ? elementType.int8 : t, where);
-
 /** A tensor as host data. `where` names it in errors. External data must have been put into raw_data (read.ts). */
 export function readTensor(t: TensorProto, where: string): TensorData {
   const type = t.data_type ?? 0;
@@ -177,7 +190,7 @@ export function readTensor(t: TensorProto, where: string): TensorData {
   const n = sizeOf(shape);
   if (t.segment) throw new UnsupportedError(`${where}: tensors in segments are not supported`);
   if (t.data_location === 1) throw new FormatError(`${where}: its data is in an external file that was not given`);
-  const dtype = storedType(type, where);
+  const dtype = dtypeOf(type, where);
   let data: HostArray | null;
   if (t.raw_data && t.raw_data.length > 0) {
     const bytes = Math.ceil((n * elementBits(type)) / 8);
@@ -186,7 +199,7 @@ export function readTensor(t: TensorProto, where: string): TensorData {
     data = fromRaw(type, n, t.raw_data);
   } else data = fromField(type, n, t, where);
   if (!data) throw new UnsupportedError(`${where}: tensors of ${elementName(type)} are not supported`);
-  return { dtype, shape, data };
+  return markData({ dtype, shape, data }, type);
 }
 
 /** A sparse tensor (COO) as dense data. */
@@ -215,5 +228,5 @@ export function readSparse(s: SparseTensorProto, where: string): TensorData {
     if (at < 0 || at >= n) throw new FormatError(`${where}: index ${at} is outside of ${n} elements`);
     data[at] = values.data[i]!;
   }
-  return { dtype: values.dtype, shape, data };
+  return markData({ dtype: values.dtype, shape, data }, s.values?.data_type ?? 0);
 }

@@ -14,6 +14,7 @@ import { FunctionalClass } from '../keras/models/functional.js';
 import { Importer } from './import.js';
 import type { ModelData } from './model-data.js';
 import type { GraphProto } from './schema/types.js';
+import { smallTypeOfData } from './small-types.js';
 import { NeedsValue } from './static.js';
 
 export interface TrainableOptions {
@@ -78,7 +79,7 @@ class OnnxGraphLayer extends Layer {
     for (const [name, proto] of this.data.initializers) {
       const data = this.data.tensor(proto, `initializer '${name}'`);
       const asked = this.options.trainable?.(name);
-      if (data.dtype !== 'float32' || data.data.length === 0 || (fixed.has(name) && !asked)) continue;
+      if (data.dtype !== 'float32' || smallTypeOfData(data) !== undefined || data.data.length === 0 || (fixed.has(name) && !asked)) continue;
       if (asked === undefined && !moving.has(name) && (data.shape.length === 0 || isConstant(name))) continue;
       const weight = this.addWeight(name, data.shape, { initializer: 'zeros', trainable: asked ?? !moving.has(name) });
       weight.assign(data.data as Float32Array);

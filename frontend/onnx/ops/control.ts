@@ -27,7 +27,13 @@ function bothBranches(c: NodeContext, condition: Value, then: GraphProto, otherw
     const g = s.build();
     return { ...g, inputs: inner.map((v) => g.inputs.find((p) => p.value === v)!) };
   });
-  return [...b.emitAll('if', [b.reshape(condition, []), ...operands], { then: thenGraph!, else: elseGraph! })];
+  const results = [...b.emitAll('if', [b.reshape(condition, []), ...operands], { then: thenGraph!, else: elseGraph! })];
+  for (const [i, [v, w]] of pairs.entries()) {
+    const small = c.smallType(v as Value);
+    if (small !== c.smallType(w as Value)) c.fail(`output ${i} has different element types in its branches`);
+    if (small !== undefined) c.ofSmallType(results[i]!, small);
+  }
+  return results;
 }
 
 function branch(c: NodeContext, then: GraphProto, otherwise: GraphProto): Item[] {

@@ -3,6 +3,7 @@ import { isFloat, isInteger, isUnsigned, storageBytes } from '../../../ir/dtype.
 import type { Value } from '../../../ir/graph.js';
 import type { BinaryFunction, CompareFunction, UnaryFunction } from '../../../ir/op-attrs.js';
 import type { NodeContext, Padding } from '../context.js';
+import { elementTypeOf } from '../element-types.js';
 import { legacyBroadcast, operands } from '../lib/broadcast.js';
 import { castTo } from '../lib/cast.js';
 import { int, type OpEntry, op, opt, text } from '../registry.js';
@@ -177,10 +178,12 @@ export const elementwiseOps: readonly OpEntry[] = [
     'Cast',
     [1, 6, 9, 13, 19, 21, 23, 24, 25, 28],
     { to: int(), saturate: int(1), round_mode: text('up') },
-    (c, a) => follow(c, castTo(c, c.in(0), c.dtype(a.to)), [c.in(0)]),
+    (c, a) => follow(c, castTo(c, c.in(0), a.to, { saturate: a.saturate !== 0, mode: a.round_mode }), [c.in(0)]),
     { padded: true },
   ),
-  op('CastLike', [15, 19, 21, 23, 24, 25], { saturate: int(1), round_mode: text('up') }, (c) => castTo(c, c.in(0), c.in(1).dtype)),
+  op('CastLike', [15, 19, 21, 23, 24, 25], { saturate: int(1), round_mode: text('up') }, (c, a) =>
+    castTo(c, c.in(0), c.smallType(c.in(1)) ?? elementTypeOf(c.in(1).dtype), { saturate: a.saturate !== 0, mode: a.round_mode }),
+  ),
   op('BitCast', [26], { to: int() }, (c, a) => {
     const { b } = c;
     const to = c.dtype(a.to);

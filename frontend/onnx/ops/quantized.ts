@@ -2,9 +2,12 @@
 import { type DType, isFloat, limitsOf } from '../../../ir/dtype.js';
 import type { Value } from '../../../ir/graph.js';
 import type { NodeContext } from '../context.js';
+import { dtypeOf, elementName, elementType, elementTypeOf } from '../element-types.js';
+import { roundedTo } from '../lib/cast.js';
 import { matmul } from '../lib/matmul.js';
 import { windowAttributes } from '../lib/window.js';
 import { int, type OpEntry, op } from '../registry.js';
+import { isSmallType, smallFloat, smallInteger, smallLimits } from '../small-types.js';
 import { centred, convolve } from './convolution.js';
 
 /** A scale or zero point shaped to broadcast with a tensor of `shape`: a scalar, along one axis, or repeated over blocks of one axis. */
@@ -34,9 +37,22 @@ function saturated(c: NodeContext, scaled: Value, zero: Value | null, dtype: DTy
   const { b } = c;
   const rounded = b.unary('round', scaled);
   const moved = zero ? b.add(rounded, b.cast(zero, rounded.dtype)) : rounded;
-  if (isFloat(dtype)) return b.cast(moved, dtype);
   const { lowest, highest } = limitsOf(dtype);
   return b.cast(b.max(b.min(moved, highest), lowest), dtype);
+}
+
+/** The quotients as elements of a small type. Floats are rounded once, and saturate where `saturate` says so. */
+function quantizedSmall(c: NodeContext, scaled: Value, zero: Value | null, type: number, saturate: boolean): Value {
+  const { b } = c;
+  const float = smallFloat(type);
+  const integer = smallInteger(type);
+  if (!float && !integer) c.unsupported(`results of ${elementName(type)}`);
+  const x = b.cast(scaled, 'float32');
+  const z = zero && b.cast(zero, 'float32');
+  if (float) return c.ofSmallType(roundedTo(c, z ? b.add(x, z) : x, float, saturate), type);
+  const { lowest, highest } = smallLimits(integer!);
+  const moved = z ? b.add(b.unary('round', x), z) : b.unary('round', x);
+  return c.ofSmallType(b.cast(b.max(b.min(moved, highest), lowest), dtypeOf(type, c.where)), type);
 }
 
 const wide = (c: NodeContext, v: Value): Value => (v.dtype === 'float16' || v.dtype === 'bfloat16' ? c.b.cast(v, 'float32') : v);
@@ -60,19 +76,22 @@ export const quantizedOps: readonly OpEntry[] = [
     (c, a) => {
       const { b } = c;
       const [x, scale, zero] = [c.in(0), c.in(1), c.opt(2)];
-      const dtype = zero ? zero.dtype : a.output_dtype ? c.dtype(a.output_dtype) : 'uint8';
+      const type = zero ? (c.smallType(zero) ?? elementTypeOf(zero.dtype)) : a.output_dtype || elementType.uint8;
+      if (a.output_dtype && a.output_dtype !== type) c.fail(`output_dtype is ${elementName(a.output_dtype)}, its zero point is ${elementName(type)}`);
       const compute = a.precision ? c.dtype(a.precision) : isFloat(x.dtype) ? wide(c, x).dtype : wide(c, scale).dtype;
       const s = along(c, b.cast(scale, compute), x, a.axis, a.block_size);
       const z = zero && along(c, b.cast(zero, compute), x, a.axis, a.block_size);
-      return saturated(c, b.div(b.cast(x, compute), s), z, dtype);
+      const scaled = b.div(b.cast(x, compute), s);
+      return isSmallType(type) ? quantizedSmall(c, scaled, z, type, a.saturate !== 0) : saturated(c, scaled, z, c.dtype(type));
     },
   ),
   op('DequantizeLinear', [10, 13, 19, 21, 23, 24, 25, 28], { axis: int(1), block_size: int(0), output_dtype: int(0) }, (c, a) => {
     const { b } = c;
     const [x, scale, zero] = [c.in(0), c.in(1), c.opt(2)];
     const dtype = a.output_dtype ? c.dtype(a.output_dtype) : scale.dtype;
-    const integer = b.cast(x, 'int32');
-    const moved = zero ? b.sub(integer, along(c, b.cast(zero, 'int32'), x, a.axis, a.block_size)) : integer;
+    // Elements of float8 and float4 are numbers already.
+    const integer = isFloat(x.dtype) ? x : b.cast(x, 'int32');
+    const moved = zero ? b.sub(integer, along(c, b.cast(zero, integer.dtype), x, a.axis, a.block_size)) : integer;
     const compute = wide(c, scale).dtype;
     return b.cast(b.mul(b.cast(moved, compute), along(c, b.cast(scale, compute), x, a.axis, a.block_size)), dtype);
   }),

@@ -7,6 +7,7 @@ import type { NodeContext } from '../context.js';
 import { axesOf } from '../lib/axes.js';
 import { padTensor } from '../lib/pad.js';
 import { int, Nothing, type OpEntry, op, opt, text } from '../registry.js';
+import { smallTypeOfData } from '../small-types.js';
 
 const clampIndex = (i: number, low: number, high: number): number => Math.min(Math.max(i, low), high);
 
@@ -238,7 +239,9 @@ export const shapeOps: readonly OpEntry[] = [
     const value = a.value ?? { dtype: 'float32', shape: [1], data: hostArray('float32', [0]) };
     if (value.data.length !== 1) c.fail('its value must have one element');
     const dims = c.dims(c.in(0));
-    return c.b.broadcastTo(c.b.constant({ ...value, shape: [] }), dims);
+    const filled = c.b.broadcastTo(c.b.constant({ ...value, shape: [] }), dims);
+    const small = smallTypeOfData(value);
+    return small === undefined ? filled : c.ofSmallType(filled, small);
   }),
   op('EyeLike', [9, 22], { dtype: opt.int, k: int(0) }, (c, a) => {
     const { b } = c;
