@@ -53,9 +53,27 @@ def run(case):
     result = {"config": plain(layer.get_config()), "output": plain(np.array(output)), "shape": list(output.shape)}
     if hasattr(layer, "get_vocabulary"):
         result["vocabulary"] = plain(layer.get_vocabulary())
+    if "shape" in case:
+        files(case, layer, inputs, result)
     if case["class"] == "Discretization":
         result["boundaries"] = plain(layer.bin_boundaries)
     return result
+
+
+def files(case, layer, inputs, result):
+    """The layer's file for Tenon, in a model; and what the layer of Tenon's file gives here."""
+    x = keras.Input(case["shape"], dtype=inputs[0].dtype)
+    model = keras.Model(x, layer(x))
+    try:
+        model.save(root / f"{case['name']}.{version}.keras")
+        keras.models.load_model(root / f"{case['name']}.{version}.keras")
+    except Exception as error:
+        result["not_saved"] = f"{type(error).__name__}: {str(error)[:200]}"
+    try:
+        loaded = keras.models.load_model(root / f"{case['name']}.tenon{version}.keras").layers[-1]
+        result["of_tenon"] = {"output": plain(np.array(loaded(inputs[0]))), "vocabulary": plain(loaded.get_vocabulary())}
+    except Exception as error:
+        result["of_tenon"] = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
 
 
 results = {}

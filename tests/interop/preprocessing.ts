@@ -1,9 +1,10 @@
 /** Preprocessing layers against the real Keras: vocabularies that adapt learns, encodings, hashes, quantiles, and augmentation with factors that leave nothing to chance. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { uniform } from '../../bench/workloads.js';
-import { StringTensor, tensor } from '../../frontend/keras/index.js';
+import { Input, type KerasTensor, loadModel, Model, StringTensor, tensor } from '../../frontend/keras/index.js';
 import { deserialize } from '../../frontend/keras/layers/serialization.js';
+import type { HostArray } from '../../frontend/keras/strings.js';
 import type { JsonObject } from '../../frontend/keras/utils/serialization.js';
 
 type Nested = number | string | readonly Nested[];
@@ -17,6 +18,8 @@ export interface PreprocessingCase {
   readonly adapt?: Nested;
   readonly inputs: readonly Nested[];
   readonly training?: boolean;
+  /** Of layers that learn a vocabulary: the shape of a sample in the model whose files go both ways. */
+  readonly shape?: readonly number[];
   readonly keras: readonly (2 | 3)[];
 }
 
@@ -80,7 +83,12 @@ const add = (
   cls: string,
   config: JsonObject,
   rest: Omit<PreprocessingCase, 'name' | 'class' | 'config' | 'keras'> & { keras?: readonly (2 | 3)[] },
-) => cases.push({ name, class: cls, config, keras: both, ...rest });
+) => {
+  const learns = rest.adapt !== undefined && ['StringLookup', 'IntegerLookup', 'TextVectorization'].includes(cls);
+  const row = rest.inputs[0];
+  const width = cls !== 'TextVectorization' && Array.isArray(row) && Array.isArray(row[0]) ? row[0].length : 1;
+  cases.push({ name: name.replace(/\W+/g, '_'), class: cls, config, keras: both, ...(learns ? { shape: [width] } : {}), ...rest });
+};
 
 for (const output_mode of ['int', 'one_hot', 'multi_hot', 'count', 'tf_idf'])
   for (const extra of [{}, { num_oov_indices: 3 }, { mask_token: 'red' }, { max_tokens: 4 }, { max_tokens: 9, pad_to_max_tokens: true }] as JsonObject[]) {
@@ -275,7 +283,7 @@ for (const fill_mode of ['reflect', 'wrap', 'constant', 'nearest'])
 const photo = { dtype: 'float' as const, inputs: [image(2, 6, 7, 3)] };
 add('random_rotation_one_image', 'RandomRotation', { factor: [0.1, 0.1] }, { dtype: 'float', inputs: [image(6, 7, 3)], training: true });
 add('random_rotation_still', 'RandomRotation', { factor: 0.2, seed: 4 }, { ...photo, training: false });
-for (const size of [4, 9]) add(`random_crop_still_${size}`, 'RandomCrop', { height: size, width: 5, seed: 3 }, { ...photo, training: false, keras: [2] });
+for (const size of [4, 9]) add(`random_crop_still_${size}`, 'RandomCrop', { height: size, width: 5, seed: 3 }, { ...photo, training: false });
 add('random_flip_still', 'RandomFlip', { mode: 'vertical' }, { ...photo, training: false });
 add('random_brightness', 'RandomBrightness', { factor: [0.3, 0.3] }, { ...photo, training: true });
 add('random_brightness_range', 'RandomBrightness', { factor: [-0.2, -0.2], value_range: [10, 200] }, { ...photo, training: true });
@@ -310,7 +318,6 @@ for (const interpolation of ['bilinear', 'bicubic', 'lanczos3', 'lanczos5', 'nea
     add(`resizing_antialias_${interpolation}_${height}_${width}`, 'Resizing', { height, width, interpolation, antialias: true }, { ...photo, keras: [3] });
 
 export const preprocessingCases: readonly PreprocessingCase[] = cases;
-export const writePreprocessing = (dir: string): void => writeFileSync(path.join(dir, 'preprocessing.json'), JSON.stringify(cases));
 
 interface Result {
   readonly error?: string;
@@ -319,6 +326,43 @@ interface Result {
   readonly shape: readonly number[];
   readonly vocabulary?: readonly unknown[];
   readonly boundaries?: readonly number[];
+  /** Why Keras cannot save the layer, or not load what it saved. */
+  readonly not_saved?: string;
+  /** What the layer of our file gives in Keras. */
+  readonly of_tenon?: { readonly error?: string; readonly output: Nested; readonly vocabulary: readonly unknown[] };
+}
+
+/** A layer as its class-specific methods are used here. */
+interface AnyLayer {
+  (x: unknown, args: object): { readonly data: ArrayLike<number | string>; readonly shape: readonly number[] };
+  (x: KerasTensor): KerasTensor;
+  adapt(data: unknown): void;
+  getVocabulary?(): unknown[];
+  readonly binBoundaries?: readonly number[];
+  getConfig(): Record<string, unknown>;
+}
+
+function array(x: Nested, dtype: string): HostArray {
+  const shape: number[] = [];
+  for (let at: Nested = x; Array.isArray(at); at = at[0] as Nested) shape.push(at.length);
+  return dtype === 'string' ? new StringTensor(flat(x) as string[], shape) : tensor(flat(x) as number[], shape, dtype === 'int' ? 'int32' : 'float32');
+}
+
+function layerOf(c: PreprocessingCase, version: 2 | 3): AnyLayer {
+  const layer = deserialize({ class_name: c.class, config: c.config }, { semantics: version === 2 ? 'keras2' : 'keras3' }) as unknown as AnyLayer;
+  if (c.adapt !== undefined) layer.adapt(array(c.adapt, c.dtype));
+  return layer;
+}
+
+/** The cases, and files of the layers that learn. */
+export async function writePreprocessing(dir: string): Promise<void> {
+  writeFileSync(path.join(dir, 'preprocessing.json'), JSON.stringify(cases));
+  for (const c of cases.filter((x) => x.shape))
+    for (const version of c.keras) {
+      const semantics = version === 2 ? 'keras2' : 'keras3';
+      const x = Input(c.shape!, { dtype: c.dtype === 'string' ? 'string' : 'int32', semantics });
+      await Model({ inputs: x, outputs: layerOf(c, version)(x), semantics }).save(path.join(dir, `${c.name}.tenon${version}.keras`));
+    }
 }
 
 const flat = (x: Nested): (number | string)[] => (Array.isArray(x) ? x.flatMap(flat) : [x as number | string]);
@@ -334,33 +378,48 @@ function comparable(x: unknown): unknown {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, comparable(v)]));
 }
 
+const near = (a: unknown, b: unknown) => a === b || (typeof a === 'number' && typeof b === 'number' && Math.abs(a - b) <= 2e-4 * (1 + Math.abs(b)));
+
+function unequal(actual: ArrayLike<number | string>, expected: Nested): string | null {
+  const wanted = flat(expected);
+  const bad = wanted.findIndex((v, i) => !near(actual[i], v));
+  return bad < 0 ? null : `element ${bad} is ${actual[bad]}, expected ${wanted[bad]}`;
+}
+
+/** What goes wrong with the files of a layer that learned its vocabulary: Keras' here, ours in Keras. */
+async function fileFaults(dir: string, c: PreprocessingCase, version: 2 | 3, expected: Result): Promise<[name: string, fault: string | null][]> {
+  const of = `keras ${version} ${c.name}`;
+  const vocabulary = JSON.stringify(expected.vocabulary);
+  const { of_tenon: back } = expected;
+  const words = JSON.stringify(back?.vocabulary);
+  const out: [string, string | null][] = [
+    [
+      `${of}: our file there`,
+      !back || back.error ? `Keras: ${back?.error}` : words === vocabulary ? unequal(flat(back.output), expected.output) : `${words}, expected ${vocabulary}`,
+    ],
+  ];
+  // the file is there even where Keras itself cannot read it
+  const file = path.join(dir, `${c.name}.${version}.keras`);
+  if (!existsSync(file)) return [...out, [`${of}: its file here`, `Keras: ${expected.not_saved}`]];
+  const layer = (await loadModel(file)).layers.at(-1)! as unknown as AnyLayer;
+  const mine = JSON.stringify(layer.getVocabulary?.());
+  const fault = mine === vocabulary ? unequal(layer(array(c.inputs[0]!, c.dtype), {}).data, expected.output) : `${mine}, expected ${vocabulary}`;
+  return [...out, [`${of}: its file here`, fault]];
+}
+
 /** What differs from the real Keras, or null. */
 function fault(c: PreprocessingCase, version: 2 | 3, expected: Result): string | null {
   if (expected.error) return `Keras: ${expected.error}`;
-  const layer = deserialize({ class_name: c.class, config: c.config }, { semantics: version === 2 ? 'keras2' : 'keras3' }) as unknown as {
-    (x: unknown, args: object): { readonly data: ArrayLike<number | string>; readonly shape: readonly number[] };
-    adapt(data: unknown): void;
-    getVocabulary?(): unknown[];
-    readonly binBoundaries?: readonly number[];
-    getConfig(): Record<string, unknown>;
-  };
-  const array = (x: Nested, dtype: string) => {
-    const shape: number[] = [];
-    for (let at: Nested = x; Array.isArray(at); at = at[0] as Nested) shape.push(at.length);
-    return dtype === 'string' ? new StringTensor(flat(x) as string[], shape) : tensor(flat(x) as number[], shape, dtype === 'int' ? 'int32' : 'float32');
-  };
-  if (c.adapt !== undefined) layer.adapt(array(c.adapt, c.dtype));
+  const layer = layerOf(c, version);
   const inputs = c.inputs.map((x, i) => array(x, c.dtypes?.[i] ?? c.dtype));
   const out = layer(inputs.length > 1 ? inputs : inputs[0]!, c.training === undefined ? {} : { training: c.training });
   if (expected.vocabulary && JSON.stringify(layer.getVocabulary?.()) !== JSON.stringify(expected.vocabulary))
     return `vocabulary ${JSON.stringify(layer.getVocabulary?.())}, expected ${JSON.stringify(expected.vocabulary)}`;
-  const near = (a: unknown, b: unknown) => a === b || (typeof a === 'number' && typeof b === 'number' && Math.abs(a - b) <= 2e-4 * (1 + Math.abs(b)));
   if (expected.boundaries?.some((b, i) => !near(layer.binBoundaries![i], b)))
     return `boundaries ${layer.binBoundaries!.join()}, expected ${expected.boundaries.join()}`;
   if (out.shape.join() !== expected.shape.join()) return `shape [${out.shape.join()}], expected [${expected.shape.join()}]`;
-  const wanted = flat(expected.output);
-  const bad = wanted.findIndex((v, i) => !near(out.data[i], v));
-  if (bad >= 0) return `element ${bad} is ${out.data[bad]}, expected ${wanted[bad]}`;
+  const bad = unequal(out.data, expected.output);
+  if (bad) return bad;
   // what adapt learned is written into our configurations, so that no file loses it
   const learned = c.adapt === undefined ? [] : ['batch_input_shape', 'vocabulary', 'idf_weights', 'bin_boundaries', 'num_bins'];
   const [mine, theirs] = [layer.getConfig(), expected.config].map((x) =>
@@ -370,15 +429,18 @@ function fault(c: PreprocessingCase, version: 2 | 3, expected: Result): string |
 }
 
 /** Names of the cases of one version of Keras, with what differs. */
-export function comparePreprocessing(dir: string, version: 2 | 3): [name: string, fault: string | null][] {
+export async function comparePreprocessing(dir: string, version: 2 | 3): Promise<[name: string, fault: string | null][]> {
   const results = JSON.parse(readFileSync(path.join(dir, `preprocessing.keras${version}.json`), 'utf8')) as Record<string, Result>;
-  return cases
-    .filter((c) => c.keras.includes(version))
-    .map((c) => {
-      try {
-        return [`keras ${version} ${c.name}`, fault(c, version, results[c.name]!)];
-      } catch (e) {
-        return [`keras ${version} ${c.name}`, e instanceof Error ? `${e.name}: ${e.message}` : String(e)];
-      }
-    });
+  const out: [string, string | null][] = [];
+  for (const c of cases.filter((x) => x.keras.includes(version))) {
+    const name = `keras ${version} ${c.name}`;
+    const expected = results[c.name]!;
+    try {
+      out.push([name, fault(c, version, expected)]);
+      if (c.shape) out.push(...(await fileFaults(dir, c, version, expected)));
+    } catch (e) {
+      out.push([name, e instanceof Error ? `${e.name}: ${e.message}` : String(e)]);
+    }
+  }
+  return out;
 }

@@ -165,11 +165,11 @@ async function main(): Promise<void> {
   const unread = await oracle(python, dir, 3, 'onnx_layers.py');
   if (unread !== null) check('keras 3 reads layers made of ONNX graphs', unread);
   else for (const [name, why] of layerResults(dir)) check(`${name}: its layers in keras 3`, why);
-  writePreprocessing(dir);
+  await writePreprocessing(dir);
   for (const version of [2, 3] as const) {
     const fault = await oracle(python, dir, version, 'preprocessing.py');
     if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} runs preprocessing layers`, fault);
-    else for (const [name, why] of comparePreprocessing(dir, version)) check(name, why);
+    else for (const [name, why] of await comparePreprocessing(dir, version)) check(name, why);
   }
   rmSync(dir, { recursive: true });
   console.log(`${passed} passed, ${failed} failed, 0 skipped`);

@@ -1,9 +1,13 @@
 /** Text models (strings become numbers on the host), and layers that vary their input while training: statistics, seeds, targets. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { ChunkSink } from '../../frontend/formats/sink.js';
+import { openSource } from '../../frontend/formats/source.js';
+import { openZip, ZipWriter } from '../../frontend/formats/zip.js';
 import { separateLayout, Trace } from '../../frontend/keras/backend/trace.js';
 import type { Layer } from '../../frontend/keras/index.js';
-import { Input, layers, Model, modelFromConfig, Sequential, type StringTensor, Tensor, tensor, utils } from '../../frontend/keras/index.js';
+import { Input, inMemory, layers, loadModel, Model, modelFromConfig, Sequential, StringTensor, Tensor, tensor, utils } from '../../frontend/keras/index.js';
+import type { IntegerLookupClass } from '../../frontend/keras/layers/preprocessing/lookup.js';
 import { CompiledExecutor } from '../../frontend/keras/models/compiled-executor.js';
 import { GraphBuilder } from '../../ir/builder.js';
 import { openDevice } from '../../runtime/open.js';
@@ -216,6 +220,62 @@ test('RandomFlip mirrors about half of the images in each direction', async () =
   // a binomial of 400 and 1/4 has the deviation 8.7
   for (const c of counts.values()) assert.ok(Math.abs(c - 100) < 44);
   device.dispose();
+});
+
+test('learned vocabularies are assets of .keras files, and learn anew after loading; hostile ones are refused', async () => {
+  const learn = () => {
+    const words = layers.TextVectorization({ outputMode: 'tf_idf', ngrams: 2 });
+    words.adapt(['a b', 'b c é', '']);
+    const ids = layers.IntegerLookup({ numOovIndices: 2, maskToken: 0 });
+    ids.adapt([[5, -7, 5]]);
+    const line = layers.StringLookup({ outputMode: 'count' });
+    line.adapt([['x\ny', 'z', 'z']]);
+    const [text, number] = [Input([1], { dtype: 'string', name: 'text' }), Input([3], { dtype: 'int32', name: 'number' })];
+    return Model({ inputs: [text, number], outputs: [layers.Dense(2)(words(text)), ids(number), line(text)] });
+  };
+  const target = inMemory('v.keras');
+  const model = learn();
+  await model.save(target);
+  const zip = await openZip(await openSource(target.bytes()));
+  const asset = async (of: string) => new TextDecoder().decode(await zip.read(`assets/layers/${of}/vocabulary.txt`));
+  assert.is(await asset('text_vectorization'), '[UNK]\nb\né\nc é\nc\nb c\na b\na');
+  assert.is(await asset('integer_lookup'), '0\n-1\n-1\n5\n-7');
+  // lines cannot hold a line break: that one is in the configuration
+  assert.not(zip.entries.has('assets/layers/string_lookup/vocabulary.txt'));
+  const again = await loadModel(target.bytes(), { name: 'v.keras', device: 'reference' });
+  const x = [new StringTensor(['b c', 'q a', 'z'], [3, 1]), new Tensor(Int32Array.from([5, 0, 9, -7, 1, 2, 0, 0, 5]), [3, 3])];
+  const [before, after] = [await model.predictAll(x), await again.predictAll(x)];
+  assert.equal(
+    after.map((t) => [...t.data]),
+    before.map((t) => [...t.data]),
+  );
+  const ids = again.layers.find((l) => l.className === 'IntegerLookup') as IntegerLookupClass;
+  ids.adapt([[3, 3, 4]]);
+  assert.equal(ids.getVocabulary(), [0, -1, -1, 3, 4]);
+  for (const [text, message] of [
+    ['0\n-1\n-1\n5\nx', /whole numbers/],
+    ['0\n-1\n-1\n5\n5', /repeated/],
+    ['0\n-1\n-1\n5\n6\n7', /has 6 entries, the configuration says that there are 5/],
+  ] as const) {
+    const sink = new ChunkSink('h.keras');
+    const out = new ZipWriter(sink);
+    for (const name of zip.entries.keys()) await out.add(name, name.includes('integer_lookup') ? new TextEncoder().encode(text) : await zip.read(name));
+    out.finish();
+    await loadModel(Uint8Array.from(sink.parts.flatMap((p) => [...p])), { name: 'h.keras' }).then(
+      () => assert.unreachable(text),
+      (e: Error) => {
+        assert.is(e.name, 'ModelFormatError');
+        assert.match(e.message, message);
+      },
+    );
+  }
+});
+
+test('in inference RandomCrop takes the middle as Keras 2 does, and passes images on as Keras 3 does', () => {
+  const x = new Tensor(images.data.slice(0, 72), [1, 6, 6, 2]);
+  assert.equal(layers.RandomCrop(4, 5, { semantics: 'keras2' })(x).shape, [1, 4, 5, 2]);
+  assert.equal([...layers.RandomCrop(4, 5)(x).data], [...x.data]);
+  assert.equal(Sequential([Input([6, 6, 2]), layers.RandomCrop(4, 5), layers.Flatten(), layers.Dense(1)]).weights[0]!.shape, [40, 1]);
 });
 
 test('layers that vary images do nothing in inference; sizes that change need eager runs', () => {

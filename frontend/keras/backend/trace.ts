@@ -115,6 +115,8 @@ export interface TraceOptions {
   /** Whether metrics that layers keep are updated: in training and evaluation. Default false. */
   readonly metrics?: boolean;
   readonly observer?: TraceObserver | null;
+  /** Only shapes are wanted, nothing is run: what a layer has yet to learn may be left out. Default false. */
+  readonly shapesOnly?: boolean;
 }
 
 export class Trace {
@@ -123,6 +125,7 @@ export class Trace {
   readonly observer: TraceObserver | null;
   readonly layout: Layout;
   readonly metrics: boolean;
+  readonly shapesOnly: boolean;
   /** Activity regularization and losses that layers added, in order. */
   readonly losses: SymbolicTensor[] = [];
   /** Shapes of what each layer gave at its last call. */
@@ -147,6 +150,7 @@ export class Trace {
     this.layout = options.layout;
     this.metrics = options.metrics ?? false;
     this.observer = options.observer ?? null;
+    this.shapesOnly = options.shapesOnly ?? false;
   }
 
   /** The builder where values are computed at once; null where the graph is compiled. */

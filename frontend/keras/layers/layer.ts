@@ -54,7 +54,7 @@ export abstract class Layer extends LayerBase {
   computeOutputShape(inputShape: InputShape): InputShape {
     const several = Array.isArray(inputShape[0]);
     const shapes = (several ? inputShape : [inputShape]) as readonly KerasShape[];
-    const xs = symbolicInputs(new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout }), shapes);
+    const xs = symbolicInputs(new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout, shapesOnly: true }), shapes);
     const out = this.compute(several ? xs : xs[0]!);
     return out instanceof SymbolicTensor ? kerasShape(out.shape) : out.map((o) => kerasShape(o.shape));
   }
@@ -182,7 +182,7 @@ export abstract class Layer extends LayerBase {
     const rest = Object.fromEntries(Object.entries(plain).filter(([, v]) => !(v instanceof KerasTensor))) as CallArguments;
     const list = [...(inputs instanceof KerasTensor ? [inputs] : inputs), ...states, ...named.map(([, k]) => k)];
     const single = inputs instanceof KerasTensor && states.length === 0;
-    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
+    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout, shapesOnly: true });
     const traced = symbolicInputs(
       t,
       list.map((k) => k.shape),

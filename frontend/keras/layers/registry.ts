@@ -35,11 +35,9 @@ const inert: Readonly<Record<string, readonly unknown[] | 'any'>> = {
   renorm: [false],
   renorm_clipping: [null],
   renorm_momentum: 'any',
-  synchronized: [false],
   virtual_batch_size: [null],
   fused: 'any',
   rms_scaling: [false],
-  vocabulary_size: 'any',
   has_input_vocabulary: 'any',
   rng_type: 'any',
 };

@@ -181,7 +181,7 @@ export abstract class ModelBase extends ModelCore {
 
   /** Shapes of the outputs without the batch; null where a size is unknown. */
   outputShapes(): KerasShape[] {
-    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
+    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout, shapesOnly: true });
     const x = symbolicInputs(
       t,
       this.feeds.map((s) => s.shape),

@@ -91,7 +91,7 @@ export class SequentialClass extends ModelBase {
     const shape = singleShape(inputShape, this);
     const dtype0 = textLayer(this.sublayers[0]) ? 'string' : 'float32';
     this.input ??= { name: `${this.sublayers[0]?.name ?? this.name}_input`, shape: [null, ...shape.slice(1)], dtype: dtype0 };
-    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
+    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout, shapesOnly: true });
     const host = this.hostLayers;
     if (host.length > 0 && host.length === this.sublayers.length) return;
     const first = this.begin;

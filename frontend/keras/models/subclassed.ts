@@ -70,7 +70,7 @@ export class SubclassedClass extends ModelBase {
       this.outputsAre = [];
       return;
     }
-    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout });
+    const t = new Trace(new GraphBuilder(this.name), { training: false, layout: separateLayout, shapesOnly: true });
     const specs = this.feeds;
     const xs = symbolicInputs(
       t,

@@ -8,7 +8,7 @@ import type { ModelBase } from '../models/base.js';
 import { uniqueNames } from '../utils/naming.js';
 import { matchTracked, trackedOptimizer } from './apply-tracked.js';
 import { keras1Weights } from './keras1-weights.js';
-import { type ModelObject, objectsOf, ownWeightsOf } from './objects.js';
+import { objectsFor, ownWeightsOf } from './objects.js';
 import { optimizerVariables } from './optimizer-variables.js';
 import type { ExtraState, SavedArray, SavedModel, SavedWeights } from './saved-model.js';
 
@@ -72,12 +72,6 @@ function byLayers(model: ModelBase, source: string, saved: Extract<SavedWeights,
   if (typeof own !== 'string') out.push(...own);
   else if (!o.skipMismatch) fail(own);
   return out;
-}
-
-/** The model's objects under the paths that the file has: those of Keras 2 and 3 differ for models that are classes. */
-function objectsFor(model: ModelBase, saved: Extract<SavedWeights, { kind: 'objects' }>): readonly ModelObject[] {
-  const choices = (['keras3', 'keras2'] as const).map((g) => objectsOf(model, g));
-  return choices.find((c) => c.every((x) => x.variables.length === 0 || saved.objects.has(x.path))) ?? choices[model.semantics === 'keras3' ? 0 : 1]!;
 }
 
 function byObjects(model: ModelBase, source: string, saved: Extract<SavedWeights, { kind: 'objects' }>, o: ApplyOptions): Assignment[] {

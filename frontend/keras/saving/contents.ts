@@ -6,7 +6,8 @@ import type { Variable } from '../backend/variable.js';
 import type { Layer } from '../layers/layer.js';
 import type { ModelBase, ModelState } from '../models/base.js';
 import type { OptimizerApi } from '../optimizers/index.js';
-import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
+import { type Json, type JsonObject, type Semantics, type SerializedObject, writtenWithAssets } from '../utils/serialization.js';
+import { idfOf, innerIdfOf, vocabulariesOf } from './assets.js';
 import { objectsOf, ownWeightsOf } from './objects.js';
 import { optimizerVariables } from './optimizer-variables.js';
 import type { ArrayContents, ModelContents, OptimizerContents, TrackedContents } from './saved-model.js';
@@ -16,6 +17,8 @@ import { optimizerConfig, trainingOf } from './training-config.js';
 export interface ContentsOptions {
   readonly generation: Semantics;
   readonly includeOptimizer: boolean;
+  /** Whether learned vocabularies lie beside the configuration. */
+  readonly assets: boolean;
 }
 
 type ContentsOf = (v: Variable) => ArrayContents;
@@ -59,17 +62,19 @@ export async function contentsOfModel(model: ModelBase, o: ContentsOptions): Pro
     slots: slots.map(([name]) => name),
     states: states.length,
   };
+  const objects = objectsOf(model, o.generation);
   return {
     name: model.name,
     generation: o.generation,
-    config: model.serialized(o.generation),
+    config: o.assets ? writtenWithAssets(() => model.serialized(o.generation)) : model.serialized(o.generation),
     training,
     layers: model.layers.map((l) => ({ name: l.name, weights: ordered(l).map(contentsOf) })),
     ownWeights: ownWeightsOf(model).map(contentsOf),
-    objects: objectsOf(model, o.generation).map((x) => ({ path: x.path, title: x.title, variables: x.variables.map(contentsOf) })),
+    objects: objects.flatMap((x) => [{ path: x.path, title: x.title, variables: x.variables.map(contentsOf), named: idfOf(x) }, ...innerIdfOf(x)]),
     weights: model.weights.map(contentsOf),
     tracked: trackedContents(model, contentsOf),
     optimizer,
+    vocabularies: o.assets ? vocabulariesOf(objects) : [],
     extra: {
       json,
       arrays: [

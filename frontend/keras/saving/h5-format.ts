@@ -193,6 +193,7 @@ export function writeObjects(w: H5Writer, m: ModelContents): void {
     x.variables.forEach((a, i) => {
       put(w, group, String(i), a);
     });
+    for (const a of x.named) put(w, group, a.name, a);
   }
   if (!m.optimizer) return;
   w.makeGroup('optimizer/vars');

@@ -11,6 +11,7 @@ import { describe, resolveOptions } from '../utils/options.js';
 import type { Semantics, SerializedObject } from '../utils/serialization.js';
 import { applyAll, applyExtra, applySavedOptimizer, applyWeights } from './apply.js';
 import { npzFormat, safetensorsFormat } from './arrays-format.js';
+import { applyVocabularies } from './assets.js';
 import { checkpointFormat, resolvePrefix } from './checkpoint-format.js';
 import { jsonFormat, yamlFormat } from './config-format.js';
 import { contentsOfModel } from './contents.js';
@@ -73,6 +74,7 @@ export async function loadModel(source: FileSource, options: LoadOptions = {}): 
     const objects = o.customObjects ?? {};
     const semantics = o.semantics ?? saved.extra?.semantics ?? saved.generation ?? undefined;
     const model = built(saved.source, saved.config, { semantics, customObjects: objects as DeserializeOptions['customObjects'] });
+    await applyVocabularies(model, saved);
     if (o.compile && saved.training?.optimizer) model.compile({ ...compileOptions(saved.training, model.semantics, objects), device: o.device });
     await applyAll(model, saved);
     return model;
@@ -125,7 +127,11 @@ async function write(what: string, model: ModelBase, target: FileTarget, options
   if (o.overwrite === false && typeof target === 'string' && isNode() && (await import('node:fs')).existsSync(format.mainName?.(target) ?? target))
     throw new ValueError(`${what}: ${target} exists already`);
   const generation: Semantics = o.keras ? (o.keras === 2 ? 'keras2' : 'keras3') : format.defaultGeneration === 'own' ? model.semantics : 'keras2';
-  await format.write!(await contentsOfModel(model, { generation, includeOptimizer: o.includeOptimizer ?? true }), target, part);
+  await format.write!(
+    await contentsOfModel(model, { generation, includeOptimizer: o.includeOptimizer ?? true, assets: format.hasAssets ?? false }),
+    target,
+    part,
+  );
 }
 
 /** Whether files of this name hold weights and no architecture: a name without any ending is a checkpoint of TensorFlow. */

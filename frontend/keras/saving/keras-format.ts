@@ -1,4 +1,7 @@
-/** `.keras` archives: a zip file of `metadata.json`, `config.json` (with what `compile` was given) and `model.weights.h5` (with the optimizer's variables). */
+/**
+ * `.keras` archives: a zip file of `metadata.json`, `config.json` (with what `compile` was given), `model.weights.h5` (with the optimizer's variables), and learned vocabularies in
+ * `assets/`.
+ */
 import { ModelFormatError } from '../../../ir/errors.js';
 import { type H5File, openH5 } from '../../formats/h5-reader.js';
 import { writeFile } from '../../formats/sink.js';
@@ -13,10 +16,14 @@ import type { ModelFormat, ReadOptions, SavedModel, TrainingConfig } from './sav
 const weightsName = 'model.weights.h5';
 const largestText = 256 << 20;
 
-async function jsonIn(file: OpenFile, zip: ZipFile, name: string): Promise<JsonObject> {
+async function textIn(file: OpenFile, zip: ZipFile, name: string): Promise<Uint8Array> {
   const size = zip.entries.get(name)?.size ?? 0;
   if (size > largestText) throw new ModelFormatError(`${file.name}: ${name} has ${size} bytes, more than the limit of ${largestText}`);
-  const value = parseJson(`${file.name}: ${name}`, await zip.read(name));
+  return zip.read(name);
+}
+
+async function jsonIn(file: OpenFile, zip: ZipFile, name: string): Promise<JsonObject> {
+  const value = parseJson(`${file.name}: ${name}`, await textIn(file, zip, name));
   if (!isPlainObject(value)) throw new ModelFormatError(`${file.name}: ${name} is not an object`);
   return value as JsonObject;
 }
@@ -28,6 +35,16 @@ async function weightsIn(file: OpenFile, zip: ZipFile, options: ReadOptions): Pr
   const place = await zip.place(weightsName);
   if (place) return openH5(file, options, place);
   return openH5(await openSource(await zip.read(weightsName), `${file.name}: ${weightsName}`), options);
+}
+
+/** The vocabularies of layers, by the path of their objects. */
+function vocabulariesIn(file: OpenFile, zip: ZipFile): Map<string, () => Promise<string>> {
+  const out = new Map<string, () => Promise<string>>();
+  for (const name of zip.entries.keys()) {
+    const path = /^assets\/(.+)\/vocabulary\.txt$/.exec(name)?.[1];
+    if (path !== undefined) out.set(path, async () => new TextDecoder().decode(await textIn(file, zip, name)));
+  }
+  return out;
 }
 
 function trainingIn(config: JsonObject): TrainingConfig | null {
@@ -61,6 +78,7 @@ async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
       training: trainingIn(config),
       optimizer: optimizerIn(objects),
       extra: extraIn(h5),
+      vocabularies: vocabulariesIn(file, zip),
       close: () => h5.close(),
     };
   } catch (e) {
@@ -87,7 +105,9 @@ export const kerasFormat: ModelFormat = {
       await zip.add('metadata.json', text({ keras_version: kerasVersion(m.generation), date_saved: saved(new Date()) }));
       await zip.add('config.json', text({ ...m.config, ...(compile ? { compile_config: compile } : {}) }));
       await zip.stream(weightsName, (s, base) => writeH5(s, base, m, (w) => writeObjects(w, m)));
+      for (const [at, asset] of m.vocabularies) await zip.add(`assets/${at}/vocabulary.txt`, new TextEncoder().encode(asset));
       zip.finish();
     }),
   defaultGeneration: 'own',
+  hasAssets: true,
 };

@@ -8,11 +8,14 @@ import type { Layer } from '../layers/layer.js';
 import { ModelBase } from '../models/base.js';
 import { SubclassedClass } from '../models/subclassed.js';
 import { type Semantics, snakeOfClass } from '../utils/serialization.js';
+import type { SavedWeights } from './saved-model.js';
 
 export interface ModelObject {
   readonly path: string;
   readonly title: string;
   readonly variables: readonly Variable[];
+  /** The layer that it is; null for the parts that a layer is made of. */
+  readonly layer: Layer | null;
 }
 
 /** Keras 3 visits public attributes first, and since 3.4 the dense layers of MultiHeadAttention have public names, too: `query_dense` beside `_query_dense`. */
@@ -46,7 +49,7 @@ export function objectsOf(model: ModelBase, generation: Semantics): ModelObject[
     if (seen.has(layer)) return;
     seen.add(layer);
     if (layer instanceof ModelBase && !(layer instanceof SubclassedClass)) {
-      out.push({ path, title: layer.name, variables: [] });
+      out.push({ path, title: layer.name, variables: [], layer });
       list(layer.layers, join(path, 'layers'));
       return;
     }
@@ -55,6 +58,7 @@ export function objectsOf(model: ModelBase, generation: Semantics): ModelObject[
         path: inner === '' ? path : join(path, innerName(layer, inner, generation)),
         title: inner === '' ? layer.name : inner.replace(/^_|_dense$/g, ''),
         variables,
+        layer: inner === '' ? layer : null,
       });
     }
     const attributes: Record<string, Layer | readonly Layer[]> =
@@ -71,3 +75,9 @@ export function objectsOf(model: ModelBase, generation: Semantics): ModelObject[
 
 /** Weights that a model has beside those of its layers: classes may. */
 export const ownWeightsOf = (model: ModelBase): readonly Variable[] => (model instanceof SubclassedClass ? (model.trackedWeights[''] ?? []) : []);
+
+/** The model's objects under the paths that the file has: those of Keras 2 and 3 differ for models that are classes. */
+export function objectsFor(model: ModelBase, saved: Extract<SavedWeights, { kind: 'objects' }>): readonly ModelObject[] {
+  const choices = (['keras3', 'keras2'] as const).map((g) => objectsOf(model, g));
+  return choices.find((c) => c.every((x) => x.variables.length === 0 || saved.objects.has(x.path))) ?? choices[model.semantics === 'keras3' ? 0 : 1]!;
+}

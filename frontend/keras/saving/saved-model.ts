@@ -77,6 +77,8 @@ export interface SavedModel {
   /** In Keras' order: iteration, perhaps the learning rate, slots. */
   readonly optimizer: readonly SavedArray[] | null;
   readonly extra: ExtraState | null;
+  /** Text files beside the weights, by the path of the object that they are for. */
+  readonly vocabularies?: ReadonlyMap<string, () => Promise<string>>;
   close(): Promise<void>;
 }
 
@@ -103,6 +105,14 @@ export interface TrackedContents {
   readonly array: ArrayContents | null;
 }
 
+export interface ObjectContents {
+  readonly path: string;
+  readonly title: string;
+  readonly variables: readonly ArrayContents[];
+  /** Arrays beside the variables, which have no names. */
+  readonly named: readonly ArrayContents[];
+}
+
 /** A model that is to be written, for one generation of Keras. Arrays are views of the model's own: they must not be changed. */
 export interface ModelContents {
   readonly name: string;
@@ -116,11 +126,13 @@ export interface ModelContents {
   /** Weights of the model itself, beside those of its layers. */
   readonly ownWeights: readonly ArrayContents[];
   /** Weights by the path of objects; every object of the model is there, those without weights too. `title` is the object's own name. */
-  readonly objects: readonly { readonly path: string; readonly title: string; readonly variables: readonly ArrayContents[] }[];
+  readonly objects: readonly ObjectContents[];
   /** All weights, in the order of `model.weights`. Here, in `layers`, `objects` and `tracked` a weight is the same object. */
   readonly weights: readonly ArrayContents[];
   readonly tracked: TrackedContents;
   readonly optimizer: OptimizerContents | null;
+  /** Vocabularies that layers have learned, by the path of their objects, where the format keeps them apart. */
+  readonly vocabularies: readonly (readonly [path: string, text: string])[];
   readonly extra: { readonly json: JsonObject; readonly arrays: readonly ArrayContents[] };
 }
 
@@ -149,6 +161,8 @@ export interface ModelFormat {
   readonly write: ((model: ModelContents, target: FileTarget, part: FilePart) => Promise<void>) | null;
   /** Which Keras a file is written for when nothing is said: 2, or that of the model. */
   readonly defaultGeneration: 'keras2' | 'own';
+  /** Learned vocabularies have files of their own beside the configuration. */
+  readonly hasAssets?: boolean;
 }
 
 const formats: ModelFormat[] = [];

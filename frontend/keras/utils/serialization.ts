@@ -18,6 +18,21 @@ export function writtenFor<T>(generation: Semantics, body: () => T): T {
     writing = before;
   }
 }
+let assets = false;
+
+/** Runs `body` while configurations are written that have a file beside them for what layers have learned. */
+export function writtenWithAssets<T>(body: () => T): T {
+  const before = assets;
+  assets = true;
+  try {
+    return body();
+  } finally {
+    assets = before;
+  }
+}
+/** Whether what is being written has files beside the configuration. */
+export const writesAssets = (): boolean => assets;
+
 /** The generation that configurations are written for: the one that was asked for, or the object's own. */
 export const writtenGeneration = (own: Semantics): Semantics => writing ?? own;
 

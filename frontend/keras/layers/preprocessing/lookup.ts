@@ -7,7 +7,7 @@ import { Tensor } from '../../tensor.js';
 import { callable } from '../../utils/callable.js';
 import { fingerprint64 } from '../../utils/fingerprint.js';
 import { describe, oneOf, resolveOptions } from '../../utils/options.js';
-import type { Json, JsonObject } from '../../utils/serialization.js';
+import { type Json, type JsonObject, writesAssets } from '../../utils/serialization.js';
 import { Layer, type LayerOptions, layerDefaults, single } from '../layer.js';
 import { asNumbers, asStrings, batchesOf, encodedShape, encodeOnHost, HostLayer, type HostSpec } from './host.js';
 import { encoded } from './numeric.js';
@@ -103,6 +103,7 @@ class LookupOptions<T extends Token> {
       outputMode: this.mode,
       padToMaxTokens: o.padToMaxTokens ?? false,
       invert: o.invert ?? false,
+      announced: typeof o.vocabularySize === 'number' && Number.isSafeInteger(o.vocabularySize) && o.vocabularySize > 0 ? o.vocabularySize : null,
     });
     this.given = (o.vocabulary ?? null) !== null;
   }
@@ -117,13 +118,29 @@ class LookupOptions<T extends Token> {
     if (typeof vocabulary === 'string' && this.mode === 'tf_idf') throw new ValueError(`${name}: outputMode 'tf_idf' does not take a vocabulary from a file`);
     this.vocabulary.set(list, weights);
   }
-  /** The entries of a configuration. An adapted vocabulary is written as if it had been given, so that no file loses it. */
+  /** The vocabulary as the text file that Keras keeps beside the configuration: one that was learned, and is not in the configuration. */
+  get asset(): string | null {
+    // Keras 3 cannot read such files of weights with zeros at their end
+    const padded = this.mode === 'tf_idf' && this.vocabulary.rules.padToMaxTokens;
+    return this.given || padded ? null : this.vocabulary.text;
+  }
+  /** Sets the vocabulary from such a file. `weights`: for tf_idf, one for each entry and perhaps more. */
+  restore(lines: readonly T[], weights: ArrayLike<number> | null): void {
+    const v = this.vocabulary;
+    if (this.given || lines.length === 0) return;
+    v.set(lines, weights && Array.from(weights).slice(0, lines.length));
+    const { announced, name } = v.rules;
+    if (announced !== null && v.size !== announced)
+      throw new ValueError(`${name}: the vocabulary has ${v.size} entries, the configuration says that there are ${announced}`);
+  }
+  /** The entries of a configuration. An adapted vocabulary is written as if it had been given, so that no file loses it; but not where a file beside it has it. */
   config(generation: 'keras2' | 'keras3'): JsonObject {
     const { vocabulary: v, o } = this;
     const { maxTokens, numOovIndices, oovToken, maskToken, padToMaxTokens, invert } = v.rules;
     const list = typeof o.vocabulary === 'object' ? (o.vocabulary ?? null) : null;
-    const current = v.tokens === null ? null : (list ?? v.list(this.mode === 'tf_idf'));
-    const weights = v.weights === null ? null : list && o.idfWeights ? o.idfWeights : Array.from(v.weights.subarray(0, v.size));
+    const current = v.tokens === null || (writesAssets() && this.asset !== null) ? null : (list ?? v.list(this.mode === 'tf_idf'));
+    const weights =
+      v.weights === null || (current === null && v.tokens !== null) ? null : list && o.idfWeights ? o.idfWeights : Array.from(v.weights.subarray(0, v.size));
     return {
       dtype: (this.dtype as Json) ?? (generation === 'keras2' && this.mode === 'int' ? 'int64' : 'float32'),
       invert,
@@ -200,6 +217,18 @@ export class StringLookupClass extends HostLayer {
   /** The same from the tokens of each document. */
   adaptDocuments(documents: readonly (readonly string[])[]): void {
     this.lookup.adaptDocuments(documents);
+  }
+  /** The text file that holds a learned vocabulary; null where there is none. */
+  get vocabularyAsset(): string | null {
+    return this.lookup.asset;
+  }
+  /** What each index counts for tf_idf. */
+  get vocabularyWeights(): Float32Array | null {
+    return this.lookup.vocabulary.weights;
+  }
+  /** The vocabulary of such a file, unless one was given. */
+  restoreVocabulary(lines: readonly string[], weights: ArrayLike<number> | null): void {
+    this.lookup.restore(lines, weights);
   }
   /** Length of encoded rows. */
   get depth(): number {
@@ -289,9 +318,25 @@ export class IntegerLookupClass extends Layer {
   get vocabularySize(): number {
     return this.lookup.vocabulary.size;
   }
+  /** The text file that holds a learned vocabulary; null where there is none. */
+  get vocabularyAsset(): string | null {
+    return this.lookup.asset;
+  }
+  /** What each index counts for tf_idf. */
+  get vocabularyWeights(): Float32Array | null {
+    return this.lookup.vocabulary.weights;
+  }
+  /** The vocabulary of such a file, unless one was given. */
+  restoreVocabulary(lines: readonly string[], weights: ArrayLike<number> | null): void {
+    const bad = lines.find((l) => !/^[+-]?\d+$/.test(l.trim()) || !Number.isSafeInteger(Number(l)));
+    if (bad !== undefined) throw new ValueError(`${this.name}: the vocabulary of an IntegerLookup has whole numbers, got ${describe(bad)}`);
+    this.lookup.restore(lines.map(Number), weights);
+  }
   override call(inputs: Tensors): Tensors {
     const x = ops.cast(single(inputs, this), 'int32');
     const { mode, vocabulary: v } = this.lookup;
+    // a model may be made before the layer has its vocabulary
+    if (x.trace.shapesOnly && v.tokens === null) return mode === 'int' ? x : encoded(x, v.depth, mode === 'tf_idf' ? 'count' : mode);
     v.need();
     const table = (values: readonly number[]) => x.trace.constant(new Tensor(Int32Array.from(values), [values.length]));
     const { maskToken, numOovIndices, invert, oovToken } = v.rules;

@@ -14,7 +14,10 @@ export interface RandomCropConfig extends AugmentationOptions {
   width: number;
 }
 
-/** A part of this size, at a random place (one for the whole batch) while training, in the middle else. Where an image is too small, its largest middle part is resized. */
+/**
+ * A part of this size, at a random place (one for the whole batch) while training. Where an image is too small, its largest middle part is resized. In inference Keras 2 takes that middle
+ * part, too; Keras 3 passes the images on as they are, whatever their size.
+ */
 export class RandomCropClass extends AugmentationLayer {
   static override readonly className = 'RandomCrop';
   readonly height: number;
@@ -36,7 +39,8 @@ export class RandomCropClass extends AugmentationLayer {
     return part(part(x, 1, height, this.height), 2, width, this.width);
   }
   protected override still(x: SymbolicTensor): SymbolicTensor {
-    return this.asImages(x, (images) => this.middle(images));
+    // the shape that Keras 3 plans with is that of training
+    return this.semantics === 'keras3' && !x.trace.shapesOnly ? x : this.asImages(x, (images) => this.middle(images));
   }
   /** What Keras 3 takes of images that are too small: from where the middle part of the right aspect ratio begins. */
   private corner(x: SymbolicTensor): SymbolicTensor {

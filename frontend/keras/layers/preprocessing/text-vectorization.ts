@@ -108,6 +108,7 @@ export class TextVectorizationClass extends HostLayer {
       maskToken: '',
       outputMode: this.outputMode ?? 'int',
       semantics: this.semantics,
+      vocabularySize: o.vocabularySize ?? null,
       ...(o.encoding === undefined ? {} : { encoding: o.encoding }),
     });
   }
@@ -124,6 +125,18 @@ export class TextVectorizationClass extends HostLayer {
   }
   get vocabularySize(): number {
     return this.lookup.vocabularySize;
+  }
+  /** The text file that holds a learned vocabulary; null where there is none. */
+  get vocabularyAsset(): string | null {
+    return this.lookup.vocabularyAsset;
+  }
+  /** What each index counts for tf_idf. */
+  get vocabularyWeights(): Float32Array | null {
+    return this.lookup.vocabularyWeights;
+  }
+  /** The vocabulary of such a file, unless one was given. */
+  restoreVocabulary(lines: readonly string[], weights: ArrayLike<number> | null): void {
+    this.lookup.restoreVocabulary(lines, weights);
   }
 
   /** The tokens of each text. */

@@ -17,6 +17,8 @@ export interface VocabularyRules<T extends Token> {
   readonly outputMode: LookupMode;
   readonly padToMaxTokens: boolean;
   readonly invert: boolean;
+  /** How many indices a vocabulary that is yet to come has, as configurations say; null: not known. */
+  readonly announced: number | null;
 }
 
 /** Order of tokens that occur equally often: Keras takes the larger first. */
@@ -46,8 +48,9 @@ export class Vocabulary<T extends Token> {
   }
   /** Length of encoded rows. */
   get depth(): number {
-    const { padToMaxTokens, maxTokens, name } = this.rules;
+    const { padToMaxTokens, maxTokens, name, announced } = this.rules;
     if (padToMaxTokens) return maxTokens!;
+    if (!this.tokens && announced !== null) return announced;
     if (!this.tokens) throw new ValueError(`${name}: the vocabulary is not known yet: give 'vocabulary', or call adapt first`);
     return this.size;
   }
@@ -157,6 +160,14 @@ export class Vocabulary<T extends Token> {
     const { maskToken, oovToken } = this.rules;
     if (maskToken !== null && index === 0) return maskToken;
     return this.tokens![index - this.tokenStart] ?? oovToken;
+  }
+  /** All tokens as the lines of a file; null where lines cannot hold them, or where there is none. */
+  get text(): string | null {
+    const all = this.list().map(String);
+    // Python's splitlines, by which Keras 3 reads them, knows more ends of lines than Unix does
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    const fits = all.length > 0 && all.at(-1) !== '' && !all.some((t) => /[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/.test(t));
+    return fits ? all.join('\n') : null;
   }
   /** Throws before the vocabulary is known. */
   need(): void {
