@@ -52,6 +52,8 @@ def write(name, build):
         kinds["w.h5"] = lambda p: model.save_weights(p)
         kinds["ckpt"] = lambda p: model.save_weights(p, save_format="tf")
     kinds["h5"] = lambda p: model.save(p)
+    if name == "lookup_adapted":  # what adapt learned is in no other file
+        kinds = {"keras": kinds["keras"]}
     for ending, put in kinds.items():
         file = f"{name}.odd{version}.{ending}"
         try:
