@@ -1,9 +1,12 @@
 /** Attention and what stands around it in transformers and state-space models. */
+import { equalShape } from '../../../ir/dim.js';
 import type { Value } from '../../../ir/graph.js';
+import { softmax } from '../../../ir/math.js';
 import { scan } from '../../../ir/subgraph.js';
 import type { NodeContext } from '../context.js';
 import { attend, causalMask, joinHeads, repeatHeads, splitHeads, totalLength, widenMask } from '../lib/attention.js';
-import { float, int, type OpEntry, op, opt, text } from '../registry.js';
+import { float, int, isValue, type OpEntry, op, opt, text } from '../registry.js';
+import type { GraphProto } from '../schema/types.js';
 
 const attentionAttributes = {
   is_causal: int(0),
@@ -55,6 +58,33 @@ export const attentionOps: readonly OpEntry[] = [
       c.wants(3) ? b.cast(stages[a.qk_matmul_output_mode] ?? c.fail(`qk_matmul_output_mode ${a.qk_matmul_output_mode}`), q.dtype) : null,
     ];
   }),
+  op(
+    'FlexAttention',
+    [1],
+    { scale: opt.float, softmax_precision: opt.int, score_mod: opt.graph, prob_mod: opt.graph },
+    (c, a) => {
+      const { b } = c;
+      const [q, k, v] = [c.in(0), c.in(1), c.in(2)];
+      for (const [i, x] of [q, k, v].entries()) if (x.shape.length !== 4) c.failShape(`input ${i} has rank ${x.shape.length}, expected 4`);
+      const heads = c.size(q.shape[1]!);
+      const precision = a.softmax_precision === null ? (q.dtype === 'float64' ? 'float64' : 'float32') : c.dtype(a.softmax_precision);
+      const modified = (body: GraphProto | null, x: Value): Value => {
+        if (!body) return x;
+        const [y, ...rest] = c.importer.lowerBody(body, c.scope.child(), [x], c.where);
+        if (!isValue(y) || rest.length > 0 || y.dtype !== x.dtype || !equalShape(y.shape, x.shape))
+          c.failShape(`its subgraph '${body.name ?? ''}' must give one tensor ${x.dtype}[${x.shape.join(',')}]`);
+        return y as Value;
+      };
+      const wide = (x: Value): Value => b.cast(x, precision);
+      const keys = wide(repeatHeads(c, k, heads));
+      const products = b.dot(wide(q), keys, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [3], contractRight: [3] });
+      const scores = modified(a.score_mod, b.mul(products, a.scale ?? 1 / Math.sqrt(c.size(q.shape[3]!))));
+      const weights = modified(a.prob_mod, softmax(b, scores, -1));
+      const values = repeatHeads(c, v, heads);
+      return b.dot(b.cast(weights, q.dtype), values, { batchLeft: [0, 1], batchRight: [0, 1], contractLeft: [3], contractRight: [2] });
+    },
+    { domain: 'ai.onnx.preview' },
+  ),
   op('RotaryEmbedding', [23], { interleaved: int(0), num_heads: opt.int, rotary_embedding_dim: int(0) }, (c, a) => {
     const { b } = c;
     const given = c.in(0);
