@@ -17,6 +17,8 @@ import {
   utils,
   type Variable,
 } from '../../frontend/keras/index.js';
+import { BatchNormalizationClass, SyncBatchNormalizationClass } from '../../frontend/keras/layers/normalization.js';
+import { deserialize, serialize } from '../../frontend/keras/layers/serialization.js';
 
 class Scale extends Layer {
   factor!: Variable;
@@ -185,6 +187,33 @@ test('VAE: trains with its own loss, the same on WebAssembly and eagerly', async
   }
   assert.ok(losses[0]!.at(-1)! < losses[0]![0]!, 'the loss falls');
   for (const i of [0, 1]) assert.ok(Math.abs(losses[0]![i]! - losses[1]![i]!) < 1e-4 * losses[0]![i]!, `epoch ${i}: ${losses[0]![i]} and ${losses[1]![i]}`);
+});
+
+test('SyncBatchNormalization is BatchNormalization with synchronized: the moving variance is not that of the sample', () => {
+  const x = tensor(
+    Float32Array.from({ length: 24 }, (_, i) => Math.sin(i)),
+    [2, 2, 3, 2],
+  );
+  const moved = (layer: BatchNormalizationClass): number[] => {
+    (layer as unknown as (x: unknown, args: object) => unknown)(x, { training: true });
+    return [...layer.movingVariance.value];
+  };
+  const [sync, same, plain] = [
+    new SyncBatchNormalizationClass({ semantics: 'keras2' }),
+    new BatchNormalizationClass({ semantics: 'keras2', synchronized: true }),
+    new BatchNormalizationClass({ semantics: 'keras2' }),
+  ].map(moved);
+  assert.equal(sync, same);
+  assert.not.equal(sync, plain);
+  for (const [semantics, name] of [
+    ['keras2', 'SyncBatchNormalization'],
+    ['keras3', 'BatchNormalization'],
+  ] as const) {
+    const written = serialize(new SyncBatchNormalizationClass({ semantics, name: 'n' }));
+    assert.is(written.class_name, name);
+    assert.equal(serialize(deserialize(written, { semantics })), written);
+    assert.is((deserialize(written, { semantics }) as BatchNormalizationClass).synchronized, true);
+  }
 });
 
 test.run();

@@ -170,6 +170,12 @@ const rows: Readonly<Record<string, Row>> = {
     options: { axis: [7, 'x', 0.5], momentum: ['x'], epsilon: ['x'], gammaInitializer: ['oness'] },
     inputs: [[null]],
   },
+  SyncBatchNormalization: {
+    good: nothing,
+    input: [3],
+    options: { axis: [7, 'x', 0.5], momentum: ['x'], epsilon: ['x'], gammaInitializer: ['oness'] },
+    inputs: [[null]],
+  },
   LayerNormalization: { good: nothing, input: [3], options: { axis: [7, 'x'], epsilon: ['x'] }, inputs: [[null]] },
   GroupNormalization: { good: { groups: 2 }, input: [4], options: { groups: [0, -2, 3, 'x'], axis: [7], epsilon: ['x'] }, inputs: [[3], [null]] },
   RMSNormalization: { good: nothing, input: [3], options: { axis: [7, 'x'], epsilon: ['x'] }, inputs: [[null]] },

@@ -39,7 +39,7 @@ export {
   SpatialDropout2D,
   SpatialDropout3D,
 } from './noise.js';
-export { BatchNormalization, LayerNormalization } from './normalization.js';
+export { BatchNormalization, LayerNormalization, SyncBatchNormalization } from './normalization.js';
 export {
   AveragePooling1D,
   AveragePooling2D,

@@ -59,6 +59,11 @@ export abstract class Layer extends LayerBase {
     return out instanceof SymbolicTensor ? kerasShape(out.shape) : out.map((o) => kerasShape(o.shape));
   }
 
+  /** The name of the class in configurations. */
+  get writtenClassName(): string {
+    return this.className;
+  }
+
   getConfig(): JsonObject {
     const config: Record<string, Json> = { name: this.name, trainable: this.trainable, dtype: this.mixedPolicy ?? this.dtype };
     if (this.batchInputShape && this.configFor === 'keras2') config.batch_input_shape = this.batchInputShape;

@@ -79,7 +79,7 @@ export interface BatchNormalizationConfig extends AffineOptions {
  * take TensorFlow's fused path, whose moving variance is that of the sample (n / (n - 1)).
  */
 export class BatchNormalizationClass extends Layer {
-  static override readonly className = 'BatchNormalization';
+  static override readonly className: string = 'BatchNormalization';
   readonly axis: number | readonly number[];
   readonly momentum: number;
   readonly epsilon: number;
@@ -94,8 +94,8 @@ export class BatchNormalizationClass extends Layer {
   movingMean!: Variable;
   movingVariance!: Variable;
 
-  constructor(options?: BatchNormalizationConfig) {
-    const o = resolveOptions<BatchNormalizationConfig>('BatchNormalization', [options], [], {
+  constructor(options?: BatchNormalizationConfig, what = 'BatchNormalization') {
+    const o = resolveOptions<BatchNormalizationConfig>(what, [options], [], {
       ...affineDefaults,
       momentum: 0.99,
       movingMeanInitializer: 'zeros',
@@ -196,6 +196,17 @@ export class BatchNormalizationClass extends Layer {
   }
 }
 
+/** BatchNormalization with `synchronized`, under the name that it has in Keras 2's `layers.experimental`; in files for Keras 3 it is that. */
+export class SyncBatchNormalizationClass extends BatchNormalizationClass {
+  static override readonly className: string = 'SyncBatchNormalization';
+  constructor(options?: Omit<BatchNormalizationConfig, 'synchronized'>) {
+    super({ ...options, synchronized: true }, 'SyncBatchNormalization');
+  }
+  override get writtenClassName(): string {
+    return this.configFor === 'keras3' ? 'BatchNormalization' : this.className;
+  }
+}
+
 /** Mean and variance over the steps that a mask keeps. `slack` is added to their number, against division by 0. */
 function maskedMoments(
   x: SymbolicTensor,
@@ -267,4 +278,5 @@ export class LayerNormalizationClass extends Layer {
 }
 
 export const BatchNormalization = callable(BatchNormalizationClass);
+export const SyncBatchNormalization = callable(SyncBatchNormalizationClass);
 export const LayerNormalization = callable(LayerNormalizationClass);

@@ -107,7 +107,7 @@ export function serialize(layer: Layer): SerializedObject {
     const module = writtenGeneration(layer.semantics) === 'keras2' ? 'keras.src.engine.functional' : 'keras.src.models.functional';
     return { ...serializeObject(module, 'Functional', layer), registered_name: 'Functional' };
   }
-  if (registered === null && Object.hasOwn(layerClasses, layer.className)) return serializeObject('keras.layers', layer.className, layer);
+  if (registered === null && Object.hasOwn(layerClasses, layer.className)) return serializeObject('keras.layers', layer.writtenClassName, layer);
   const name = registered ?? layer.className;
   return {
     module: null,
