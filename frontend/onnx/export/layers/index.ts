@@ -17,6 +17,7 @@ const table: Readonly<Record<string, LayerWriter>> = {
   PReLU: preluLayer,
   ThresholdedReLU: thresholdedReluLayer,
   BatchNormalization: batchNormalization,
+  SyncBatchNormalization: batchNormalization,
   LayerNormalization: layerNormalization,
   RMSNormalization: rmsNormalization,
   UnitNormalization: unitNormalization,
