@@ -7,8 +7,55 @@ import { numpyOps } from '../support/numpy-ops.js';
 type Operand = SymbolicTensor | Tensor;
 type Op = (...xs: Operand[]) => Operand;
 
+/** The op on whole numbers, of arguments that are floats. */
+const onInts =
+  (op: Op): Op =>
+  (...xs) =>
+    ops.cast(op(...xs.map((x) => ops.cast(x, 'int32'))), 'float32');
+
 /** Name: arguments, the call, what NumPy gives. */
 const cases: Readonly<Record<string, readonly [inputs: readonly unknown[], op: Op, expected: readonly number[]]>> = {
+  bitwiseAnd: [
+    [
+      [12, -1, 7],
+      [10, 5, 8],
+    ],
+    onInts(ops.bitwiseAnd),
+    [8, 5, 0],
+  ],
+  bitwiseOr: [
+    [
+      [12, -8, 7],
+      [10, 5, 8],
+    ],
+    onInts(ops.bitwiseOr),
+    [14, -3, 15],
+  ],
+  bitwiseXor: [
+    [
+      [12, -1, 7],
+      [10, 5, 8],
+    ],
+    onInts(ops.bitwiseXor),
+    [6, -6, 15],
+  ],
+  bitwiseLeftShift: [
+    [
+      [1, 3, -2],
+      [4, 1, 2],
+    ],
+    onInts(ops.bitwiseLeftShift),
+    [16, 6, -8],
+  ],
+  bitwiseRightShift: [
+    [
+      [16, 7, -8],
+      [4, 1, 1],
+    ],
+    onInts(ops.bitwiseRightShift),
+    [1, 3, -4],
+  ],
+  bitwiseNot: [[[0, 5, -1]], onInts(ops.bitwiseNot), [-1, -6, 0]],
   cbrt: [[[8, -27, 2]], ops.cbrt, [2, -3, 1.259921]],
   fabs: [[[0.5, -1.5, 2, 3]], ops.fabs, [0.5, 1.5, 2, 3]],
   deg2rad: [[[180, 90]], ops.deg2rad, [Math.PI, Math.PI / 2]],

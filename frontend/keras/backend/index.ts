@@ -188,6 +188,18 @@ export const spatial2dPadding = <X extends TensorLike>(
     [1, 1],
   ],
 ) => ops.pad(x, [[0, 0], padding[0], padding[1], [0, 0]]);
+/** Zeros around the three spatial axes of (batch, depth, height, width, channels); default one on each side. */
+export const spatial3dPadding = <X extends TensorLike>(
+  x: X,
+  padding: readonly [readonly [number, number], readonly [number, number], readonly [number, number]] = [
+    [1, 1],
+    [1, 1],
+    [1, 1],
+  ],
+) => ops.pad(x, [[0, 0], ...padding, [0, 0]]);
+export const castToFloatx = <X extends TensorLike>(x: X) => ops.cast(x, 'float32');
+/** Always false: there are no sparse tensors. */
+export const isSparse = (_: Shaped): boolean => false;
 export const biasAdd = <X extends TensorLike, B extends TensorLike>(x: X, bias: B) => ops.add(x, bias);
 export const l2Normalize = <X extends TensorLike>(x: X, axis: Axes = null) => ops.l2Normalize(x, axis);
 export const categoricalCrossentropy = <T extends TensorLike, O extends TensorLike>(target: T, output: O, fromLogits = false) =>
@@ -204,6 +216,28 @@ export const conv2d = <X extends TensorLike, K extends TensorLike>(
   strides: readonly [number, number] = [1, 1],
   padding: 'valid' | 'same' = 'valid',
 ) => ops.conv(x, kernel, { strides, padding });
+export const conv3d = <X extends TensorLike, K extends TensorLike>(
+  x: X,
+  kernel: K,
+  strides: readonly [number, number, number] = [1, 1, 1],
+  padding: 'valid' | 'same' = 'valid',
+) => ops.conv(x, kernel, { strides, padding });
+/** (x - mean) / sqrt(variance + epsilon) * gamma + beta. Arguments of rank 1 lie along `axis` (default the last); others broadcast against x. */
+export const batchNormalization = <X extends TensorLike>(
+  x: X,
+  mean: TensorLike,
+  variance: TensorLike,
+  beta: TensorLike,
+  gamma: TensorLike,
+  axis = -1,
+  fuzz = 1e-3,
+): Result<X> =>
+  run('batchNormalization', [x, mean, variance, beta, gamma], ([s, ...rest]) => {
+    const at = base.axisOf(s!, axis);
+    const along = (v: SymbolicTensor) => (v.rank === 1 ? base.reshape(v, [v.shape[0]!, ...s!.shape.slice(at + 1).map(() => 1)]) : v);
+    const [m, v, b, g] = rest.map(along) as [SymbolicTensor, SymbolicTensor, SymbolicTensor, SymbolicTensor];
+    return base.add(base.multiply(base.multiply(base.subtract(s!, m), base.rsqrt(base.add(v, fuzz))), g), b);
+  }) as Result<X>;
 export const randomNormal = (shape: readonly Dim[], mean = 0, stddev = 1, seed: number | null = null): SymbolicTensor =>
   ops.random.normal(shape, { mean, stddev, seed });
 export const randomUniform = (shape: readonly Dim[], minval = 0, maxval = 1, seed: number | null = null): SymbolicTensor =>
