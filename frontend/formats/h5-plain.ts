@@ -12,6 +12,8 @@ import type { OpenFile } from './source.js';
 export interface PlainH5 {
   readonly tree: H5Tree;
   read(path: string): Promise<NonNullable<H5Reply['data']>>;
+  /** Starts to read arrays that will be asked for: the disk and the copying go on while other work is done. */
+  readAhead(paths: readonly string[]): void;
 }
 
 /** What is not of the plain kind. */
@@ -39,13 +41,20 @@ interface Message {
 const blockBytes = 1 << 14;
 const mostBlocks = 512;
 const longestName = 4096;
+/** Smaller arrays are read at once: going to another thread and back takes longer. */
+const smallBytes = 1 << 16;
 const numbers: Readonly<Record<string, number>> = { float32: 4, float64: 8, int8: 1, int32: 4, int64: 8, uint8: 1, uint32: 4 };
 /** Where exponent and fraction lie: bits offset, precision, exponent's place and size, fraction's place and size, bias. */
 const floats: Readonly<Record<string, string>> = { '0,32,23,8,0,23,127': 'float32', '0,64,52,11,0,52,1023': 'float64' };
 
+const viewOf = (b: Uint8Array): DataView => new DataView(b.buffer, b.byteOffset, b.byteLength);
+
 /** Bytes at positions, through a few blocks; what is asked for must lie in the file. */
 class Bytes {
   private readonly blocks = new Map<number, DataView>();
+  /** A piece of the file, and where it begins. */
+  private window: DataView = new DataView(new ArrayBuffer(0));
+  private start = 0;
   /** How many bytes of structures may still be looked at. */
   private budget: number;
   constructor(
@@ -60,34 +69,45 @@ class Bytes {
     this.budget -= length;
     if (this.budget < 0) notPlain();
   }
-  private block(at: number): DataView {
+  /** Where `length` bytes at a position lie in the current window, which is moved there when they are not in it. */
+  private place(at: number, length: number): number {
+    const near = at - this.start;
+    if (near >= 0 && near + length <= this.window.byteLength) return near;
+    if (!(at >= 0 && at + length <= this.size)) notPlain();
     const index = Math.floor(at / blockBytes);
+    let start = index * blockBytes;
     let found = this.blocks.get(index);
-    if (!found) {
-      const start = index * blockBytes;
-      const b = this.get(start, Math.min(blockBytes, this.size - start));
-      found = new DataView(b.buffer, b.byteOffset, b.byteLength);
+    if (at + length > start + blockBytes) {
+      // across the border of two blocks
+      start = at;
+      found = viewOf(this.get(at, length));
+    } else if (!found) {
+      found = viewOf(this.get(start, Math.min(blockBytes, this.size - start)));
       if (this.blocks.size >= mostBlocks) this.blocks.clear();
       this.blocks.set(index, found);
     }
-    return found;
+    this.window = found;
+    this.start = start;
+    return at - start;
   }
   u8(at: number): number {
-    if (!(at >= 0 && at < this.size)) notPlain();
-    return this.block(at).getUint8(at % blockBytes);
+    const p = this.place(at, 1);
+    return this.window.getUint8(p);
   }
   u16(at: number): number {
-    return this.u8(at) + 256 * this.u8(at + 1);
+    const p = this.place(at, 2);
+    return this.window.getUint16(p, true);
   }
   u32(at: number): number {
-    if (at >= 0 && at + 4 <= this.size && (at % blockBytes) + 4 <= blockBytes) return this.block(at).getUint32(at % blockBytes, true);
-    return this.u16(at) + 65536 * this.u16(at + 2);
+    const p = this.place(at, 4);
+    return this.window.getUint32(p, true);
   }
   /** A length or an address; those beyond 2^53 are of no file. */
   u64(at: number): number {
-    const high = this.u32(at + 4);
+    const p = this.place(at, 8);
+    const high = this.window.getUint32(p + 4, true);
     if (high >= 1 << 21) notPlain();
-    return high * 2 ** 32 + this.u32(at);
+    return high * 2 ** 32 + this.window.getUint32(p, true);
   }
   /** Whether an address is the one that stands for none. */
   none(at: number): boolean {
@@ -400,17 +420,37 @@ export function openPlainH5(file: OpenFile, part: { readonly offset: number; rea
     throw e;
   }
   let bytesRead = 0;
+  const started = new Map<string, () => Promise<Uint8Array>>();
+  const bytesOf = (path: string, { offset, bytes }: Place): Uint8Array | Promise<Uint8Array> => {
+    bytesRead += bytes;
+    if (bytesRead > limits.maxBytes)
+      throw new ModelFormatError(
+        `${file.name}: ${path} and what was read before it have ${bytesRead} bytes, the file ${part.size}: more than the limit of ${limits.maxBytes} (option maxBytes)`,
+      );
+    return bytes <= smallBytes ? readNow(part.offset + offset, bytes) : file.read(part.offset + offset, bytes);
+  };
   return {
     tree: { groups: reader.groups, datasets: reader.datasets },
+    readAhead(paths) {
+      if (!file.readMany) return;
+      const wanted = [...new Set(paths)].flatMap((path) => {
+        const place = reader.places.get(path);
+        if (!place || place.bytes <= smallBytes || started.has(path) || bytesRead + place.bytes > limits.maxBytes) return [];
+        bytesRead += place.bytes;
+        return [{ path, offset: part.offset + place.offset, length: place.bytes }];
+      });
+      const all = file.readMany(wanted);
+      // who asks for an array gets the error
+      all.catch(() => undefined);
+      wanted.forEach(({ path }, i) => {
+        started.set(path, () => all.then((found) => found[i]!));
+      });
+    },
     async read(path) {
       const place = reader.places.get(path);
       if (!place) throw new ModelFormatError(`${file.name}: has no dataset ${path}`);
-      bytesRead += place.bytes;
-      if (bytesRead > limits.maxBytes)
-        throw new ModelFormatError(
-          `${file.name}: ${path} and what was read before it have ${bytesRead} bytes, the file ${part.size}: more than the limit of ${limits.maxBytes} (option maxBytes)`,
-        );
-      const found = await file.read(part.offset + place.offset, place.bytes);
+      const found = await (started.get(path)?.() ?? bytesOf(path, place));
+      started.delete(path);
       // the caller may keep and change what it gets
       const own = found.byteOffset === 0 && found.byteLength === found.buffer.byteLength && !file.lendsBytes ? found : found.slice();
       const data = typed(place.dtype, own.buffer);

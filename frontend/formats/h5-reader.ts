@@ -104,7 +104,7 @@ export class H5File {
   constructor(
     readonly name: string,
     tree: H5Tree,
-    private readonly arrays: { read(path: string): Promise<NonNullable<H5Reply['data']>>; close(): Promise<void> },
+    private readonly arrays: { read(path: string): Promise<NonNullable<H5Reply['data']>>; readAhead?(paths: readonly string[]): void; close(): Promise<void> },
   ) {
     for (const g of tree.groups) this.attributes.set(g.path, new Map(g.attributes));
     for (const d of tree.datasets) this.datasets.set(d.path, d);
@@ -156,6 +156,10 @@ export class H5File {
   /** The elements of a dataset. */
   read(path: string): Promise<NonNullable<H5Reply['data']>> {
     return this.arrays.read(path);
+  }
+  /** Says that datasets will be asked for soon. */
+  readAhead(paths: readonly string[]): void {
+    this.arrays.readAhead?.(paths);
   }
   close(): Promise<void> {
     return this.arrays.close();
@@ -262,7 +266,7 @@ export async function openH5(
     maxHeapGrowth: part.size + (48 << 20),
   };
   const plain = openPlainH5(file, part, limits);
-  if (plain) return new H5File(file.name, plain.tree, { read: (path) => plain.read(path), close: async () => undefined });
+  if (plain) return new H5File(file.name, plain.tree, { ...plain, close: async () => undefined });
   const thread = await acquire();
   thread.hold(true);
   const failed = new Promise<never>((_, reject) => {

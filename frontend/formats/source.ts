@@ -52,6 +52,8 @@ export interface OpenFile {
   readonly size: number;
   /** Bytes from `offset` on; fewer at the end of the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Several parts, read beside other work, where the place allows that. */
+  readonly readMany?: (parts: readonly { readonly offset: number; readonly length: number }[]) => Promise<Uint8Array[]>;
   /** The same at once, where the place allows that. */
   readonly readNow?: (offset: number, length: number) => Uint8Array;
   /** What is read is a view of the caller's bytes, which must not be changed. */
@@ -117,6 +119,11 @@ class BlobFile implements OpenFile {
   }
 }
 
+/** Parts of a file that lie near each other are read in one go, of about so many bytes; what lies between two of them is read and dropped. */
+const runBytes = 32 << 20;
+const largestGap = 1 << 18;
+const mostBuffers = 1000;
+
 /** A file of the disk, from a path. */
 async function openPath(path: string): Promise<OpenFile> {
   const [fs, { readSync }] = await Promise.all([import('node:fs/promises'), import('node:fs')]);
@@ -133,18 +140,49 @@ async function openPath(path: string): Promise<OpenFile> {
     throw new ValueError(`${path}: expected a file, found ${stat.isDirectory() ? 'a folder' : 'something else'}`);
   }
   const cut = (at: number) => new ModelFormatError(`${path}: ends at byte ${at}, ${stat.size} were expected (was it changed meanwhile?)`);
+  const fill = async (out: Uint8Array, offset: number): Promise<void> => {
+    for (let done = 0; done < out.byteLength; ) {
+      const { bytesRead } = await handle.read(out, done, out.byteLength - done, offset + done);
+      if (bytesRead === 0) throw cut(offset + done);
+      done += bytesRead;
+    }
+  };
   return {
     name: path,
     path,
     size: stat.size,
     async read(offset, length) {
       const out = new Uint8Array(Math.max(0, Math.min(length, stat.size - offset)));
-      for (let done = 0; done < out.byteLength; ) {
-        const { bytesRead } = await handle.read(out, done, out.byteLength - done, offset + done);
-        if (bytesRead === 0) throw cut(offset + done);
-        done += bytesRead;
-      }
+      await fill(out, offset);
       return out;
+    },
+    async readMany(parts) {
+      // all memory first: where one thread maps memory and another fills it, each waits for the other
+      const pieces = parts.map(({ offset, length }) => ({ offset, bytes: new Uint8Array(length) }));
+      const dropped = new Uint8Array(largestGap);
+      const waiting = [...pieces].sort((a, b) => a.offset - b.offset);
+      const runs: Promise<void>[] = [];
+      while (waiting.length > 0) {
+        const run = [waiting.shift()!];
+        const from = run[0]!.offset;
+        const buffers = [run[0]!.bytes];
+        let at = from + run[0]!.bytes.byteLength;
+        while (waiting.length > 0 && at - from < runBytes && buffers.length < mostBuffers) {
+          const { offset, bytes } = waiting[0]!;
+          if (offset < at || offset - at > largestGap) break;
+          if (offset > at) buffers.push(dropped.subarray(0, offset - at));
+          buffers.push(bytes);
+          at = offset + bytes.byteLength;
+          run.push(waiting.shift()!);
+        }
+        const done = handle.readv(buffers, from).then(async ({ bytesRead }) => {
+          // the system may read less than it was asked for
+          if (bytesRead < at - from) for (const p of run) await fill(p.bytes, p.offset);
+        });
+        runs.push(done);
+      }
+      await Promise.all(runs);
+      return pieces.map((p) => p.bytes);
     },
     readNow(offset, length) {
       const out = new Uint8Array(Math.max(0, Math.min(length, stat.size - offset)));

@@ -18,7 +18,11 @@ export function tracked<T extends object>(owner: object, wanted: (x: unknown) =>
     else if (isPlainObject(x)) for (const e of Object.values(x)) visit(e);
   };
   seen.add(owner);
-  for (const [key, value] of Object.entries(owner)) if (!internal.has(key)) visit(value);
+  // most fields are numbers and texts, and this runs for every layer again and again
+  for (const key of Object.keys(owner)) {
+    const value: unknown = (owner as Readonly<Record<string, unknown>>)[key];
+    if (typeof value === 'object' ? value !== null && !internal.has(key) : typeof value === 'function' && !internal.has(key)) visit(value);
+  }
   return [...out];
 }
 

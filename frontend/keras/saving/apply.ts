@@ -44,8 +44,7 @@ function byLayers(model: ModelBase, source: string, saved: Extract<SavedWeights,
     throw new ModelFormatError(message);
   };
   const out: Assignment[] = [];
-  const pair = (layer: Layer, arrays: readonly SavedArray[]): void => {
-    const variables = ordered(layer);
+  const pair = (layer: Layer, arrays: readonly SavedArray[], variables = ordered(layer)): void => {
     const fits = paired(`layer '${layer.name}'`, source, variables, keras1Weights(layer, variables, arrays));
     if (typeof fits !== 'string') out.push(...fits);
     else if (!o.skipMismatch) fail(fits);
@@ -59,14 +58,15 @@ function byLayers(model: ModelBase, source: string, saved: Extract<SavedWeights,
     return out;
   }
   const theirs = saved.layers.filter((l) => l.weights.length > 0);
-  const mine = model.layers.filter((l) => ordered(l).length > 0);
+  const weighted = model.layers.map((layer) => ({ layer, variables: ordered(layer) })).filter((l) => l.variables.length > 0);
+  const mine = weighted.map((l) => l.layer);
   if (theirs.length !== mine.length) {
     fail(
       `${source}: the file holds weights of ${theirs.length} layers (${theirs.map((l) => l.name).join(', ')}), model '${model.name}' has ${mine.length} layers with weights (${mine.map((l) => l.name).join(', ')}); { byName: true } takes those whose names agree`,
     );
   }
-  mine.forEach((layer, i) => {
-    pair(layer, theirs[i]!.weights);
+  weighted.forEach(({ layer, variables }, i) => {
+    pair(layer, theirs[i]!.weights, variables);
   });
   const own = paired(`model '${model.name}' itself`, source, ownWeightsOf(model), saved.own ?? []);
   if (typeof own !== 'string') out.push(...own);

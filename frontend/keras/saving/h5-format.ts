@@ -69,6 +69,17 @@ export function objectsIn(h5: H5File): ReadonlyMap<string, ReadonlyMap<string, S
   return out;
 }
 
+/** Starts to read a model's weights, not the optimizer's variables. */
+export function readWeightsAhead(h5: H5File, weights: SavedWeights): void {
+  const arrays =
+    weights.kind === 'layers'
+      ? weights.layers.flatMap((l) => l.weights)
+      : weights.kind === 'objects'
+        ? [...weights.objects].flatMap(([path, found]) => (path === 'optimizer' ? [] : [...found.values()]))
+        : [];
+  h5.readAhead(arrays.map((a) => a.name));
+}
+
 /** The optimizer's variables among the objects. */
 export function optimizerIn(objects: ReadonlyMap<string, ReadonlyMap<string, SavedArray>>): SavedArray[] | null {
   const found = objects.get('optimizer');
@@ -98,23 +109,25 @@ async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
   const h5 = await openH5(file, options);
   try {
     const config = h5.text('/', 'model_config');
-    const weights = h5.hasGroup('/model_weights') ? '/model_weights' : '/';
-    const version = h5.text('/', 'keras_version') ?? h5.text(weights, 'keras_version');
-    const layers = h5.texts(weights, 'layer_names');
+    const root = h5.hasGroup('/model_weights') ? '/model_weights' : '/';
+    const version = h5.text('/', 'keras_version') ?? h5.text(root, 'keras_version');
+    const layers = h5.texts(root, 'layer_names');
     const objects = layers ? null : objectsIn(h5);
     // a model without weights has groups, and no arrays
     if (!layers && objects?.size === 0 && !['/layers', '/vars', '/_layer_checkpoint_dependencies'].some((g) => h5.hasGroup(g)))
       throw new ModelFormatError(`${file.name}: is an HDF5 file, but none of Keras: it has neither layer_names nor layers/…/vars`);
     const generation = generationOf(version) ?? (objects ? 'keras3' : null);
+    const weights: SavedWeights = layers ? layersOf(h5, root, layers) : { kind: 'objects', objects: objects! };
     const parsed = config === null ? null : (parseJson(`${file.name}: model_config`, config) as SerializedObject & { keras_version?: string });
     return {
       source: file.name,
       generation,
       config: parsed && version !== null && parsed.keras_version === undefined ? ({ ...parsed, keras_version: version } as SerializedObject) : parsed,
-      weights: layers ? layersOf(h5, weights, layers) : { kind: 'objects', objects: objects! },
+      weights,
       training: trainingIn(h5, generation),
       optimizer: objects ? optimizerIn(objects) : optimizerWeights(h5),
       extra: extraIn(h5),
+      readAhead: () => readWeightsAhead(h5, weights),
       close: () => h5.close(),
     };
   } catch (e) {

@@ -30,7 +30,7 @@ import {
   resolveSource,
   type SavedModel,
 } from './saved-model.js';
-import { resolveSavedModel, savedModelFormat } from './tensorflow-model.js';
+import { resolveSavedModel, savedModelFormat } from './tensorflow-format.js';
 import { tfjsFormat } from './tfjs-format.js';
 import { compileOptions } from './training-config.js';
 
@@ -73,6 +73,7 @@ export async function loadModel(source: FileSource, options: LoadOptions = {}): 
       throw new ModelFormatError(`${saved.source}: holds weights alone (${format.name}), no architecture: make the model and call loadWeights`);
     const objects = o.customObjects ?? {};
     const semantics = o.semantics ?? saved.extra?.semantics ?? saved.generation ?? undefined;
+    saved.readAhead?.();
     const model = built(saved.source, saved.config, { semantics, customObjects: objects as DeserializeOptions['customObjects'] });
     await applyVocabularies(model, saved);
     if (o.compile && saved.training?.optimizer) model.compile({ ...compileOptions(saved.training, model.semantics, objects), device: o.device });
@@ -161,6 +162,7 @@ export async function loadWeights(model: ModelBase, source: FileSource, options:
   const { saved, file, format } = await readSaved(source, o);
   try {
     if (!saved.weights) throw new ModelFormatError(`${saved.source}: holds no weights (${format.name})`);
+    saved.readAhead?.();
     await model.exportState();
     await applyWeights(model, saved.source, saved.weights, o);
     // what a file holds beside weights is taken where it fits: as in Keras, a model compiled otherwise keeps its own

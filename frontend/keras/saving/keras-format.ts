@@ -10,8 +10,8 @@ import { parseJson } from '../../formats/text.js';
 import { openZip, type ZipFile, ZipWriter } from '../../formats/zip.js';
 import { isPlainObject } from '../utils/options.js';
 import type { JsonObject, SerializedObject } from '../utils/serialization.js';
-import { extraIn, kerasVersion, objectsIn, optimizerIn, writeH5, writeObjects } from './h5-format.js';
-import type { ModelFormat, ReadOptions, SavedModel, TrainingConfig } from './saved-model.js';
+import { extraIn, kerasVersion, objectsIn, optimizerIn, readWeightsAhead, writeH5, writeObjects } from './h5-format.js';
+import type { ModelFormat, ReadOptions, SavedModel, SavedWeights, TrainingConfig } from './saved-model.js';
 
 const weightsName = 'model.weights.h5';
 const largestText = 256 << 20;
@@ -70,15 +70,17 @@ async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
   const h5 = await weightsIn(file, zip, options);
   try {
     const objects = objectsIn(h5);
+    const weights: SavedWeights = { kind: 'objects', objects };
     return {
       source: file.name,
       generation: version === null ? null : version.startsWith('2') ? 'keras2' : 'keras3',
       config: { ...(version === null ? {} : { keras_version: version }), ...config } as unknown as SerializedObject,
-      weights: { kind: 'objects', objects },
+      weights,
       training: trainingIn(config),
       optimizer: optimizerIn(objects),
       extra: extraIn(h5),
       vocabularies: vocabulariesIn(file, zip),
+      readAhead: () => readWeightsAhead(h5, weights),
       close: () => h5.close(),
     };
   } catch (e) {

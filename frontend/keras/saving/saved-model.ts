@@ -79,6 +79,8 @@ export interface SavedModel {
   readonly extra: ExtraState | null;
   /** Text files beside the weights, by the path of the object that they are for. */
   readonly vocabularies?: ReadonlyMap<string, () => Promise<string>>;
+  /** Starts to read the weights, where that can go on beside other work: they will be asked for. */
+  readAhead?(): void;
   close(): Promise<void>;
 }
 

@@ -3,17 +3,16 @@
  * weights from the checkpoint in `variables`. The graphs of functions in the file are not looked at.
  */
 import { ModelFormatError } from '../../../ir/errors.js';
-import { type FileSource, isNode, type OpenFile, openSource, readAll } from '../../formats/source.js';
+import { type OpenFile, readAll } from '../../formats/source.js';
 import { openBundle } from '../../formats/tensorflow/bundle.js';
 import { decodeMetadata, decodeSavedModel } from '../../formats/tensorflow/messages.js';
 import { parseJson } from '../../formats/text.js';
 import { isPlainObject } from '../utils/options.js';
 import type { Json, JsonObject, SerializedObject } from '../utils/serialization.js';
-import { nodesOf } from './checkpoint-format.js';
+import { nodesOf } from './checkpoint-files.js';
 import { trainingOfH5 } from './file-training.js';
-import type { ModelFormat, SavedModel } from './saved-model.js';
+import type { SavedModel } from './saved-model.js';
 
-const main = 'saved_model.pb';
 const metadataName = 'keras_metadata.pb';
 const largest = 512 << 20;
 
@@ -57,7 +56,8 @@ async function rootMetadata(file: OpenFile): Promise<string> {
   return root.metadata;
 }
 
-async function read(file: OpenFile): Promise<SavedModel> {
+/** The model that a `saved_model.pb` and the files beside it hold. */
+export async function readSavedModel(file: OpenFile): Promise<SavedModel> {
   const m = plainLists(parseJson(`${file.name}: the model's metadata`, await rootMetadata(file)) as Json);
   if (!isPlainObject(m) || typeof m.class_name !== 'string') throw new ModelFormatError(`${file.name}: the model's metadata has no class_name`);
   const metadata = m as JsonObject;
@@ -84,25 +84,4 @@ async function read(file: OpenFile): Promise<SavedModel> {
     await index.close();
     throw e;
   }
-}
-
-const isMain = (name: string): boolean => (name.split(/[\\/]/).at(-1) ?? '') === main;
-
-export const savedModelFormat: ModelFormat = {
-  name: 'savedmodel',
-  extensions: [`/${main}`],
-  parts: ['model', 'weights'],
-  recognizes: (_, file) => isMain(file.name),
-  read,
-  write: null,
-  defaultGeneration: 'keras2',
-};
-
-/** The folder of a SavedModel. */
-export async function resolveSavedModel(source: FileSource): Promise<{ readonly format: ModelFormat; readonly file: OpenFile } | null> {
-  if (typeof source !== 'string' || !isNode() || /^(https?|blob|data|file):/.test(source)) return null;
-  const { existsSync } = await import('node:fs');
-  const { join } = await import('node:path');
-  const inside = join(source, main);
-  return existsSync(inside) ? { format: savedModelFormat, file: await openSource(inside) } : null;
 }

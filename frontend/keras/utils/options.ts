@@ -9,12 +9,18 @@ export type Options = Readonly<Record<string, unknown>>;
 /** `kernelInitializer` to `kernel_initializer`; digits stay with the letters before them (`beta1` is `beta_1` through `snakeNames`). */
 export const toSnake = (name: string): string => snakeNames[name] ?? name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 
-/** `kernel_initializer` to `kernelInitializer`. */
-export const toCamel = (name: string): string => camelNames[name] ?? name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
+/** `kernel_initializer` to `kernelInitializer`. A model's layers have the same few names again and again: they are kept, up to a number that no honest file reaches. */
+export function toCamel(name: string): string {
+  const known = camelNames.get(name);
+  if (known !== undefined) return known;
+  const made = name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
+  if (camelNames.size < 2000) camelNames.set(name, made);
+  return made;
+}
 
 /** Names where the two spellings do not follow from each other by the rule. */
 const snakeNames: Readonly<Record<string, string>> = { beta1: 'beta_1', beta2: 'beta_2', keepdims: 'keepdims' };
-const camelNames: Readonly<Record<string, string>> = Object.fromEntries(Object.entries(snakeNames).map(([a, b]) => [b, a]));
+const camelNames = new Map(Object.entries(snakeNames).map(([a, b]) => [b, a]));
 
 export const isPlainObject = (x: unknown): x is Record<string, unknown> => typeof x === 'object' && x !== null && Object.getPrototypeOf(x) === Object.prototype;
 
