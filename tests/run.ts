@@ -171,6 +171,9 @@ function caseJobs(): CaseJob[] {
     addGolden('training', 'webgpu-as-gpu');
     addGolden('layers', 'webgpu-as-gpu', '--only', 'multi_head|conv2d_s|dense_');
     for (const device of devices) for (const family of goldenFamilies) addGolden(family, device);
+    // tests/keras/golden.test.ts runs these on WASM
+    addGolden('architectures', 'webgpu', '--only', 'net|inception');
+    addGolden('preprocessing', 'webgpu');
   }
   return jobs;
 }

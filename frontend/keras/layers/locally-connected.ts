@@ -3,6 +3,7 @@
  * with a whole matrix (inputs, outputs), whose elements outside of the windows are 0: they differ in how the kernel is stored.
  */
 import { ShapeError, ValueError } from '../../../ir/errors.js';
+import { offsets, productsOfPlaces } from '../backend/local.js';
 import * as ops from '../backend/ops.js';
 import type { SymbolicTensor, Tensors } from '../backend/trace.js';
 import { type Callable, callable } from '../utils/callable.js';
@@ -107,38 +108,15 @@ abstract class LocallyConnected extends Conv {
     return ops.reshape(ops.dot(flat, matrix, { batchLeft: [], batchRight: [], contractLeft: [1], contractRight: [1] }), [x.shape[0]!, ...to]);
   }
   private byPlaces(x: SymbolicTensor): SymbolicTensor {
-    const last = this.dataFormat === 'channels_last';
-    const spatial = spatialAxes(this.dataFormat, this.rank);
-    const out = this.places(spatialSizes(this, x, spatial));
-    const count = out.reduce((a, n) => a * n, 1);
-    const channels = x.shape[last ? this.rank + 1 : 1]!;
-    // for each element of the window the input at all places: (batch, places, 1, channels)
-    const parts = offsets(this.kernelSize).map((offset) => {
-      const start = x.shape.map((_, a) => offset[spatial.indexOf(a)] ?? 0);
-      const limit = x.shape.map((d, a) => {
-        const i = spatial.indexOf(a);
-        return i < 0 ? d : offset[i]! + (out[i]! - 1) * this.strides[i]! + 1;
-      });
-      const stride = x.shape.map((_, a) => this.strides[spatial.indexOf(a)] ?? 1);
-      const part = x.trace.tensor(x.trace.b.slice(x.value, start, limit, stride));
-      const moved = last ? part : ops.transpose(part, [0, ...spatial, 1]);
-      return ops.reshape(moved, [x.shape[0]!, count, ...(last ? [1, channels] : [channels, 1])]);
-    });
-    // windows are flattened with the channels last, or first
-    const windows = ops.reshape(ops.concatenate(parts, last ? 2 : 3), [x.shape[0]!, count, this.kernel.shape[1]!]);
-    const product = ops.dot(windows, this.kernel, { batchLeft: [1], batchRight: [0], contractLeft: [2], contractRight: [1] });
-    const y = ops.reshape(ops.transpose(product, [1, 0, 2]), [x.shape[0]!, ...out, this.filters]);
-    return last ? y : ops.transpose(y, [0, this.rank + 1, ...spatial.map((a) => a - 1)]);
+    const { kernelSize, strides, dataFormat } = this;
+    const out = this.places(spatialSizes(this, x, spatialAxes(dataFormat, this.rank)));
+    return productsOfPlaces(x, x.trace.read(this.kernel), { kernelSize, strides, out, dataFormat });
   }
   override getConfig(): JsonObject {
     const { dilation_rate: _, groups: __, ...config } = super.getConfig();
     return { ...config, implementation: this.implementation };
   }
 }
-
-/** All positions in a window, the last axis fastest. */
-const offsets = (sizes: readonly number[]): number[][] =>
-  sizes.reduce<number[][]>((all, n) => all.flatMap((o) => Array.from({ length: n }, (_, i) => [...o, i])), [[]]);
 
 export type LocallyConnectedConstructor = new (
   filters: number | LocallyConnectedConfig,

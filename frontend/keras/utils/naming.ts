@@ -11,24 +11,19 @@ export function autoName(className: string): string {
   return n === 0 ? base : `${base}_${n}`;
 }
 
-/** Starts all automatic names from the beginning. */
+const numbers = new Map<string, number>();
+
+/** Starts all automatic names and numbers from the beginning. */
 export function clearSession(): void {
   counts.clear();
+  numbers.clear();
 }
-
-const numbers = new Map<string, number>();
 
 /** 1, 2, … for each prefix. */
 export function uniqueNumber(prefix: string): number {
   const n = (numbers.get(prefix) ?? 0) + 1;
   numbers.set(prefix, n);
   return n;
-}
-
-/** Starts the numbers and names from the beginning. */
-export function resetNames(): void {
-  numbers.clear();
-  clearSession();
 }
 
 /** Names of arrays where two may be the same: the second `dense/kernel` is `dense/kernel_1`. */
