@@ -10,12 +10,15 @@
  *   --json FILE                  the table as JSON
  *   --limits                     also single kernels beside the machine's limits
  *   --compile                    compile times alone: of benchmark models, of ONNX models beside ONNX Runtime Web, of networks with their memory (--tries: processes each)
+ *   --load                       how long loading an H5 file takes beside h5py, and how much memory (--tries: processes each)
  */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ensurePython } from '../scripts/python.js';
 import { type Cell, isNoisy, runCell, waitForQuiet } from './cells.js';
 import { compileTables } from './compile.js';
+import { loadTable } from './load.js';
 import { ensurePeers, peerCommand, peerRuntimes } from './peers.js';
 import { markdown, rows } from './report.js';
 import { workloads } from './workloads.js';
@@ -34,6 +37,7 @@ const { values: args } = parseArgs({
     json: { type: 'string' },
     limits: { type: 'boolean', default: false },
     compile: { type: 'boolean', default: false },
+    load: { type: 'boolean', default: false },
   },
 });
 
@@ -49,6 +53,11 @@ const ourRuntimes: { name: string; node: string[] }[] = [
   { name: 'tenon-wasm-relaxed', node: ['--experimental-wasm-relaxed-simd'] },
   { name: 'tenon-webgpu', node: [] },
 ];
+
+if (args.load) {
+  console.log(loadTable(ensurePython(), Number(args.tries)));
+  process.exit(0);
+}
 
 const chosen = workloads.filter((w) => matches(args.workload, w.id));
 if (chosen.length === 0) throw new Error(`no workload is called '${args.workload}'; there are ${workloads.map((w) => w.id).join(', ')}`);

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../../frontend/keras/index.js';
 import { ensurePython, publishedModels } from '../../scripts/python.js';
 import { fileJobs, loadTheirs, writeFiles } from './files.js';
+import { checkLoading } from './load.js';
 import { type InteropModel, models } from './models.js';
 import { readOdd } from './odd.js';
 import { layerResults, onnxResults, writeOnnx } from './onnx.js';
@@ -147,6 +148,7 @@ async function main(): Promise<void> {
     else for (const [name, why] of fileJobs(dir, version)) check(name, why);
   }
   await loadTheirs(dir, check);
+  await attempt("ResNet50's H5", async () => checkLoading(python, dir, check));
   for (const version of [2, 3] as const) {
     const fault = await oracle(python, dir, version, 'odd.py');
     if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} writes odd models`, fault);

@@ -1,4 +1,4 @@
-/** Memory that reading takes, whole files and cut ones: at most twice the file and 64 MB. Each in a process of its own. */
+/** Memory that reading takes, whole files and cut ones: at most twice the file and 64 MB; large weights are never held twice. Each in a process of its own. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -40,5 +40,23 @@ for (const format of ['h5', 'keras', 'json', 'yaml']) {
     }
   });
 }
+
+test('weights of 96 MB in H5: saved with no copy of them, loaded with one', () => {
+  const file = at('weights.h5');
+  const measured = (name: string) => {
+    const r = spawnSync(process.execPath, ['--import', 'tsx', fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url)), at('small.h5'), file], {
+      encoding: 'utf8',
+    });
+    assert.is(r.status, 0, r.stderr);
+    return (JSON.parse(r.stdout) as { grown: number }).grown;
+  };
+  const saved = measured('save-and-measure');
+  const { size } = statSync(file);
+  assert.ok(size >= 96e6);
+  const loaded = measured('load-and-measure');
+  if (process.env.TENON_MUTATIONS) console.log(`saving grew the process by ${(saved / 1e6).toFixed(0)} MB, loading by ${(loaded / 1e6).toFixed(0)}`);
+  assert.ok(saved <= 0.4 * size, `saving ${size} bytes made the process grow by ${saved}`);
+  assert.ok(loaded <= 1.4 * size, `loading ${size} bytes made the process grow by ${loaded}`);
+});
 
 test.run();
