@@ -97,7 +97,7 @@ function graphOf(layer: Layer, c: LayerCase, step: Step, check: Checker): { grap
 }
 
 /** A configuration with its keys in order and numbers as float32; module paths, policies and what only Keras needs are left out. */
-function comparable(x: unknown): unknown {
+export function comparable(x: unknown): unknown {
   if (Array.isArray(x)) return x.map(comparable);
   if (typeof x === 'number') return Math.fround(x);
   if (typeof x !== 'object' || x === null) return x;

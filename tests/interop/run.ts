@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { type ModelBase, modelFromConfig, optimizers, tensor, utils } from '../../frontend/keras/index.js';
 import { ensurePython, publishedModels } from '../../scripts/python.js';
 import { fileJobs, loadTheirs, writeFiles } from './files.js';
+import { compareLayerConfigs, writeLayerConfigs } from './layers.js';
 import { checkLoading } from './load.js';
 import { type InteropModel, models } from './models.js';
 import { readOdd } from './odd.js';
@@ -167,6 +168,12 @@ async function main(): Promise<void> {
   const unread = await oracle(python, dir, 3, 'onnx_layers.py');
   if (unread !== null) check('keras 3 reads layers made of ONNX graphs', unread);
   else for (const [name, why] of layerResults(dir)) check(`${name}: its layers in keras 3`, why);
+  writeLayerConfigs(dir);
+  for (const version of [2, 3] as const) {
+    const fault = await oracle(python, dir, version, 'layers.py');
+    if (fault !== null) check(`${version === 2 ? 'tf_keras' : 'keras 3'} writes configurations of layers`, fault);
+    else for (const [name, why] of compareLayerConfigs(dir, version)) check(name, why);
+  }
   await writePreprocessing(dir);
   for (const version of [2, 3] as const) {
     const fault = await oracle(python, dir, version, 'preprocessing.py');

@@ -66,14 +66,17 @@ export class EmbeddingClass extends Layer {
     return this.maskZero ? ops.notEqual(single(inputs, this), 0) : null;
   }
   override getConfig(): JsonObject {
+    const keras2 = this.configFor === 'keras2';
     return {
       ...super.getConfig(),
+      // Keras 2 gives an Embedding without one the shape of a sequence
+      ...(keras2 && !this.batchInputShape ? { batch_input_shape: [null, null] } : {}),
       input_dim: this.inputDim,
       output_dim: this.outputDim,
       ...weightConfig(this.fields),
       activity_regularizer: regularizerJson(this.activityRegularizer),
       mask_zero: this.maskZero,
-      ...(this.configFor === 'keras2' ? { input_length: this.inputLength as number | null } : {}),
+      ...(keras2 ? { input_length: this.inputLength as number | null } : {}),
     };
   }
 }

@@ -14,7 +14,8 @@ import { Variable } from '../backend/variable.js';
 import { MeanClass, Metric } from '../metrics/index.js';
 import { Tensor, toTensor } from '../tensor.js';
 import { describe, isPlainObject } from '../utils/options.js';
-import { type Json, type JsonObject, optionsOfConfig } from '../utils/serialization.js';
+import type { Json, JsonObject } from '../utils/serialization.js';
+import { layerOptions } from './config-options.js';
 import { LayerBase } from './layer-base.js';
 import type { AddedLoss, CallArguments, InputShape, LayerData } from './layer-types.js';
 import { type KerasDType, KerasTensor, type KerasTensors, LayerNode } from './node.js';
@@ -73,7 +74,8 @@ export abstract class Layer extends LayerBase {
   /** A layer from what `getConfig` gave: the constructor gets one options object with camelCase names. A class whose constructor wants something else overrides it. */
   static fromConfig(config: JsonObject): Layer {
     // biome-ignore lint/complexity/noThisInStatic: the class that the method was called on
-    return new (this as unknown as new (options: object) => Layer)(optionsOfConfig(config));
+    const cls = this as unknown as (new (options: object) => Layer) & { readonly className: string; readonly prototype: object };
+    return new cls(layerOptions(cls, cls.className, config));
   }
 
   // ---- losses and metrics of one's own

@@ -2,7 +2,8 @@
 import { didYouMean, UnsupportedError } from '../../../ir/errors.js';
 import { getRegisteredName, getRegisteredObject } from '../utils/custom-objects.js';
 import { isPlainObject } from '../utils/options.js';
-import { type JsonObject, optionsOfConfig, type Semantics, type SerializedObject, serializeObject, writtenGeneration } from '../utils/serialization.js';
+import { type Semantics, type SerializedObject, serializeObject, writtenGeneration } from '../utils/serialization.js';
+import { layerOptions } from './config-options.js';
 import { Layer } from './layer.js';
 
 /** A class whose instances are made from one options object. */
@@ -20,27 +21,6 @@ export interface DeserializeOptions {
   /** Further classes by name. */
   readonly customObjects?: Readonly<Record<string, LayerConstructor>>;
 }
-
-/**
- * Entries of Keras configs that change nothing here: read only with the values listed (`any` where results do not depend on it).
- * sparse and ragged inputs, quantization and the like are refused.
- */
-const inert: Readonly<Record<string, readonly unknown[] | 'any'>> = {
-  sparse: [false],
-  ragged: [false],
-  optional: [false],
-  quantization_config: [null],
-  lora_rank: [null],
-  lora_alpha: [null],
-  renorm: [false],
-  renorm_clipping: [null],
-  renorm_momentum: 'any',
-  virtual_batch_size: [null],
-  fused: 'any',
-  rms_scaling: [false],
-  has_input_vocabulary: 'any',
-  rng_type: 'any',
-};
 
 const bareName = (name: string): string => name.slice(name.indexOf('>') + 1);
 
@@ -75,28 +55,7 @@ export function deserialize(serialized: SerializedObject, options: DeserializeOp
   const cls = found.cls as unknown as typeof Layer;
   const config = serialized.config ?? {};
   if (found.custom && cls.fromConfig !== undefined && cls.fromConfig !== Layer.fromConfig) return cls.fromConfig(config);
-  return new (cls as unknown as new (o: object) => Layer)(layerOptions(name, config, options.semantics ?? 'keras3'));
-}
-
-function layerOptions(className: string, config: JsonObject, semantics: Semantics): Record<string, unknown> {
-  if (typeof config.vocabulary === 'string')
-    throw new UnsupportedError(
-      `${className}: the configuration names the vocabulary file ${JSON.stringify(config.vocabulary)}: files that a configuration names are not read. Put the tokens into it as a list`,
-    );
-  const kept = Object.entries(config).filter(([key, value]) => {
-    const allowed = inert[key];
-    if (allowed === undefined) return true;
-    if (allowed !== 'any' && !allowed.includes(value ?? null))
-      throw new UnsupportedError(`${className}: the option ${key}=${JSON.stringify(value)} is not supported`);
-    return false;
-  });
-  const o = optionsOfConfig(Object.fromEntries(kept));
-  // Keras 3 writes batch_shape where Keras 2 has batch_input_shape
-  if (className !== 'InputLayer' && 'batchShape' in o) {
-    o.batchInputShape = o.batchShape;
-    delete o.batchShape;
-  }
-  return { ...o, semantics };
+  return new (cls as unknown as new (o: object) => Layer)({ ...layerOptions(cls, name, config), semantics: options.semantics ?? 'keras3' });
 }
 
 /** `{ module, class_name, config, registered_name }`. Classes that are not Keras' own have no module, and the name that they were registered under. */

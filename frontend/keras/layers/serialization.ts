@@ -2,6 +2,7 @@
 import * as activationLayers from './activation-layers.js';
 import * as dotAttention from './attention/dot-attention.js';
 import * as multiHead from './attention/multi-head.js';
+import { kerasClasses } from './config-options.js';
 import * as convolutional from './convolutional.js';
 import * as core from './core.js';
 import * as depthwise from './depthwise-convolution.js';
@@ -98,4 +99,5 @@ const aliases: Readonly<Record<string, string>> = {
     ]),
   ),
 };
+for (const cls of Object.values(layerClasses)) kerasClasses.add(cls);
 for (const [alias, name] of Object.entries(aliases)) if (layerClasses[name]) layerClasses[alias] = layerClasses[name];

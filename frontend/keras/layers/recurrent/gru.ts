@@ -31,7 +31,8 @@ export class GRUCellClass extends DenseCell {
     super(o, 3, 1);
     this.recurrentActivation = activations.get(o.recurrentActivation, this.semantics);
     this.resetAfter = o.resetAfter ?? true;
-    this.implementation = o.implementation ?? 2;
+    // as Keras 2 decides it; the results are the same
+    this.implementation = this.recurrentDropout > 0 ? 1 : (o.implementation ?? 2);
   }
   protected override get biasShape(): number[] {
     return this.resetAfter ? [2, 3 * this.units] : [3 * this.units];

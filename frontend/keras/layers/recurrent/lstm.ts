@@ -46,7 +46,8 @@ export class LSTMCellClass extends DenseCell {
     super(o, 4, 2);
     this.recurrentActivation = activations.get(o.recurrentActivation, this.semantics);
     this.unitForgetBias = o.unitForgetBias ?? true;
-    this.implementation = o.implementation ?? 2;
+    // as Keras 2 decides it; the results are the same
+    this.implementation = this.recurrentDropout > 0 ? 1 : (o.implementation ?? 2);
   }
   protected override get biasInitializer(): initializers.Initializer {
     return this.unitForgetBias ? new ForgetBias(this.fields.bias.initializer, this.units) : this.fields.bias.initializer;
