@@ -117,7 +117,7 @@ const multiHead: Row = {
     ],
   ],
 };
-const cell = { good: { units: 2 }, input: [3], options: { units: [0, 'x'], activation: ['rellu'], dropout: [2] } };
+const cell = { good: { units: 2 }, input: [3], options: { units: [0, 'x'], activation: ['rellu'], dropout: [2] }, inputs: [[null]] };
 
 const rows: Readonly<Record<string, Row>> = {
   Activation: { good: { activation: 'relu' }, input: [3], options: { activation: ['rellu', 5] } },
@@ -180,7 +180,7 @@ const rows: Readonly<Record<string, Row>> = {
   GroupNormalization: { good: { groups: 2 }, input: [4], options: { groups: [0, -2, 3, 'x'], axis: [7], epsilon: ['x'] }, inputs: [[3], [null]] },
   RMSNormalization: { good: nothing, input: [3], options: { axis: [7, 'x'], epsilon: ['x'] }, inputs: [[null]] },
   UnitNormalization: { good: nothing, input: [3], options: { axis: [7, 'x'] } },
-  SpectralNormalization: { good: { layer: layers.Dense(2) }, input: [3], options: { layer: ['x'], powerIterations: [0, 'x'] } },
+  SpectralNormalization: { good: { layer: layers.Dense(2) }, input: [3], options: { layer: ['x'], powerIterations: [0, 'x'] }, inputs: [[null]] },
   Add: merging,
   Average: merging,
   Maximum: merging,
@@ -251,10 +251,10 @@ const rows: Readonly<Record<string, Row>> = {
     inputs: [[4]],
   },
   RandomCrop: { good: { height: 2, width: 2 }, input: [4, 4, 2], options: { height: [0, 1.5], width: [-1, 'x'] }, inputs: [[4], [2, 4, 4, 2]] },
-  RandomContrast: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-0.1, 1.5, 'x'], valueRange: [1, [1, 2, 3]] } },
-  RandomBrightness: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [1.5, 'x'], valueRange: [1, ['a', 2]] } },
-  RandomHeight: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-2, 'x'], interpolation: ['cubic'] } },
-  RandomWidth: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-2, 'x'], interpolation: ['cubic'] } },
+  RandomContrast: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-0.1, 1.5, 'x'], valueRange: [1, [1, 2, 3]] }, inputs: [[4], [2, 4, 4, 2]] },
+  RandomBrightness: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [1.5, 'x'], valueRange: [1, ['a', 2]] }, inputs: [[4], [2, 4, 4, 2]] },
+  RandomHeight: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-2, 'x'], interpolation: ['cubic'] }, inputs: [[4], [2, 4, 4, 2]] },
+  RandomWidth: { good: { factor: 0.1 }, input: [4, 4, 2], options: { factor: [-2, 'x'], interpolation: ['cubic'] }, inputs: [[4], [2, 4, 4, 2]] },
   IntegerLookup: {
     good: { vocabulary: [1, 2] },
     input: [3],
@@ -352,6 +352,9 @@ const call = (layer: Layer, shape: Row['input'], text = false): unknown => {
   return layer.apply(isList(shape) ? inputs : inputs[0]!);
 };
 
+/** Recurrent layers are made of cells, which may be what refuses. */
+const cellNames = (name: string): string[] => (/^(Conv)?(LSTM|GRU|SimpleRNN)/.test(name) ? [`${name.replace(/\dD$/, '')}Cell`] : []);
+
 const errorOf = (run: () => unknown): Error | null => {
   try {
     run();
@@ -361,10 +364,42 @@ const errorOf = (run: () => unknown): Error | null => {
   }
 };
 
+/** Forms in which errors say what was expected. */
+const wanted =
+  /\bmust\b|expect|takes|Known|needs?\b|fits?\b|cannot|supported|leaves nothing|out of range|different|does not exist|are for|repeated|empty|not an axis|is at place|, maxTokens is/;
+const letters = (text: string): string => text.replace(/['"\s]/g, '').toLowerCase();
+/** Whether the message tells the value that an option had. */
+const tellsValue = (message: string, option: string, value: unknown): boolean =>
+  [typeof value === 'function' ? 'Dense' : JSON.stringify(value), String(value)].some((v) => letters(message).includes(letters(v))) ||
+  letters(message).includes(letters(option));
+/** Whether it tells the shapes: one of them, or its rank or one of its sizes. */
+const tellsShape = (message: string, shape: Row['input']): boolean => {
+  const list = isList(shape) ? shape : [shape as Shape];
+  return (
+    list.some(
+      (s) =>
+        s.every((d) => d !== null && message.includes(String(d))) || (s.includes(null) && message.includes('None')) || message.includes(`rank ${s.length + 1}`),
+    ) || /got (one|\d+)/.test(message)
+  );
+};
+
 test('the table has every layer', () => {
   const own = Object.entries(layerClasses).flatMap(([name, cls]) => ((cls as unknown as { className: string }).className === name ? [name] : []));
   assert.equal(
     own.filter((n) => !(n in rows)),
+    [],
+  );
+  // elementwise, or of any number of axes: no shape is impossible
+  const anyShape =
+    `Activation ActivityRegularization AlphaDropout CategoryEncoding Discretization Dropout ELU Embedding GaussianDropout GaussianNoise Hashing Identity InputLayer IntegerLookup
+    Lambda LeakyReLU Masking Normalization ReLU Rescaling Softmax StringLookup TextVectorization ThresholdedReLU UnitNormalization
+    StackedRNNCells`.split(/\s+/);
+  assert.equal(
+    own.filter((n) => !anyShape.includes(n) && (rows[n]!.inputs ?? []).length === 0),
+    [],
+  );
+  assert.equal(
+    own.filter((n) => Object.keys(rows[n]!.options ?? {}).length === 0 && rows[n]!.good === nothing && !rows[n]!.inputs && n !== 'Identity'),
     [],
   );
 });
@@ -374,16 +409,33 @@ for (const [name, row] of Object.entries(rows)) {
     const faults: string[] = [];
     const good = errorOf(() => call(make(name, row.good), row.input, row.text));
     if (good) faults.push(`the working configuration fails: ${good.message}`);
-    const check = (what: string, run: () => unknown) => {
+    const check = (what: string, run: () => unknown, tells: (message: string) => boolean) => {
       const e = errorOf(run);
       if (!e) faults.push(`${what} passes`);
       else if (!['ValueError', 'ShapeError', 'UnsupportedError'].includes(e.name)) faults.push(`${what} gives ${e.name}: ${e.message}`);
-      else if (!e.message.toLowerCase().includes(name.toLowerCase().slice(0, 5))) faults.push(`${what} does not name the layer: ${e.message}`);
+      else if (!(name === 'InputLayer' ? ['input'] : [name, ...cellNames(name)]).some((n) => e.message.toLowerCase().includes(n.toLowerCase())))
+        faults.push(`${what} does not name the layer: ${e.message}`);
+      else if (!wanted.test(e.message)) faults.push(`${what} does not say what was wanted: ${e.message}`);
+      else if (!tells(e.message)) faults.push(`${what} does not say what it got: ${e.message}`);
     };
     for (const [option, values] of Object.entries(row.options ?? {}))
-      for (const v of values) check(`${option} = ${JSON.stringify(v)}`, () => call(make(name, { ...row.good, [option]: v }), row.input, row.text));
-    check('an unknown option', () => make(name, { ...row.good, nonsense: 1 }));
-    for (const shape of row.inputs ?? []) check(`input ${JSON.stringify(shape)}`, () => call(make(name, row.good), shape, row.text));
+      for (const v of values)
+        check(
+          `${option} = ${JSON.stringify(v)}`,
+          () => call(make(name, { ...row.good, [option]: v }), row.input, row.text),
+          (m) => tellsValue(m, option, v),
+        );
+    check(
+      'an unknown option',
+      () => make(name, { ...row.good, nonsense: 1 }),
+      (m) => m.includes('nonsense'),
+    );
+    for (const shape of row.inputs ?? [])
+      check(
+        `input ${JSON.stringify(shape)}`,
+        () => call(make(name, row.good), shape, row.text),
+        (m) => tellsShape(m, shape),
+      );
     assert.equal(faults, []);
   });
 }

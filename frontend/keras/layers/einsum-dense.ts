@@ -9,7 +9,7 @@ import type { ConstraintIdentifier } from '../constraints.js';
 import type { InitializerIdentifier } from '../initializers/index.js';
 import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
-import { resolveOptions } from '../utils/options.js';
+import { describe, resolveOptions } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
 import { type InputShape, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 import { regularizerJson, type WeightFields, weightConfig, weightFields } from './weight-fields.js';
@@ -60,6 +60,8 @@ export class EinsumDenseClass extends Layer {
     super(o);
     this.equation = o.equation;
     this.outputShape = typeof o.outputShape === 'number' || o.outputShape === null ? [o.outputShape] : o.outputShape;
+    if (!Array.isArray(this.outputShape) || !this.outputShape.every((d) => d === null || (Number.isInteger(d) && d > 0)))
+      throw new ValueError(`EinsumDense: 'outputShape' must be a positive integer or a list of them (null: of the input), got ${describe(o.outputShape)}`);
     this.activation = activations.get(o.activation, this.semantics);
     this.biasAxes = o.biasAxes || null;
     this.fields = { kernel: weightFields(o, 'kernel'), bias: weightFields(o, 'bias') };

@@ -1,8 +1,9 @@
 /** Attention (Luong) and AdditiveAttention (Bahdanau): one head, the queries, values and keys as they are. */
+import { type Dim, isStatic } from '../../../../ir/dim.js';
 import { ShapeError, ValueError } from '../../../../ir/errors.js';
 import * as activations from '../../activations.js';
 import * as ops from '../../backend/ops.js';
-import { type KerasShape, listOf, type SymbolicTensor, type Tensors } from '../../backend/trace.js';
+import { type KerasShape, kerasShape, kerasShapeText, listOf, type SymbolicTensor, type Tensors } from '../../backend/trace.js';
 import type { Variable } from '../../backend/variable.js';
 import { callable } from '../../utils/callable.js';
 import { oneOf, resolveOptions } from '../../utils/options.js';
@@ -62,7 +63,18 @@ abstract class DotAttention extends Layer {
       throw new ValueError(`${this.name}: ${this.className} takes [query, value] or [query, value, key], got ${list.length} inputs`);
     const bad = list.find((x) => x.rank !== 3);
     if (bad) throw new ShapeError(`${this.name}: ${this.className} expects inputs of rank 3 (batch, steps, features), got ${bad}`);
-    return [list[0]!, list[1]!, list[2] ?? list[1]!];
+    const [query, value, key] = [list[0]!, list[1]!, list[2] ?? list[1]!];
+    const text = (x: SymbolicTensor) => kerasShapeText(kerasShape(x.shape));
+    const differ = (a: Dim, b: Dim) => isStatic(a) && isStatic(b) && a !== b && !(this.broadcasts && (a === 1 || b === 1));
+    if (differ(query.shape[2]!, key.shape[2]!))
+      throw new ShapeError(`${this.name}: query and key must have the same number of features, got shapes ${text(query)} and ${text(key)}`);
+    if (isStatic(key.shape[1]!) && isStatic(value.shape[1]!) && key.shape[1] !== value.shape[1])
+      throw new ShapeError(`${this.name}: value and key must have the same number of steps, got shapes ${text(value)} and ${text(key)}`);
+    return [query, value, key];
+  }
+  /** Whether one feature of the query or of the key meets all of the other. */
+  protected get broadcasts(): boolean {
+    return true;
   }
   override computeMask(_inputs: Tensors, mask: CallArguments['mask'], outputs: Tensors): CallArguments['mask'] {
     const own = Array.isArray(mask) ? ((mask as readonly Mask[])[0] ?? null) : null;
@@ -103,6 +115,9 @@ export class AttentionClass extends DotAttention {
     if (this.useScale) this.scale = this.addWeight('scale', [], { initializer: 'ones' });
     if (this.scoreMode === 'concat') this.concatScoreWeight = this.addWeight('concat_score_weight', [], { initializer: 'ones' });
   }
+  protected override get broadcasts(): boolean {
+    return this.scoreMode === 'concat';
+  }
   protected scores(query: SymbolicTensor, key: SymbolicTensor): SymbolicTensor {
     if (this.concatScoreWeight) {
       const both = ops.add(ops.expandDims(query, 2), ops.expandDims(key, 1));
@@ -130,7 +145,8 @@ export class AdditiveAttentionClass extends DotAttention {
     // Keras 2 counts the features of the value
     const features = shapesOf(this, inputShape)[this.semantics === 'keras2' ? 1 : 0]!.at(-1);
     if (!this.useScale) return;
-    if (typeof features !== 'number') throw new ShapeError(`${this.name}: the number of features must be known`);
+    if (typeof features !== 'number')
+      throw new ShapeError(`${this.name}: the number of features must be known, got shapes ${shapesOf(this, inputShape).map(kerasShapeText).join(', ')}`);
     this.scale = this.addWeight('scale', [features], { initializer: 'glorot_uniform' });
   }
   protected scores(query: SymbolicTensor, key: SymbolicTensor): SymbolicTensor {

@@ -254,6 +254,9 @@ export class MultiHeadAttentionClass extends HeadsAttention {
     this.attentionAxes = axes.map((a) => (a < 0 ? a + query.length : a));
     const bad = this.attentionAxes.find((a) => !Number.isInteger(a) || a < 1 || a >= query.length - 1);
     if (bad !== undefined) throw new ShapeError(`${this.name}: attention axis ${bad} is out of range for a query of shape ${kerasShapeText(query)}`);
+    const apart = [...this.attentionAxes].find((a) => typeof value[a] === 'number' && typeof key[a] === 'number' && value[a] !== key[a]);
+    if (apart !== undefined)
+      throw new ShapeError(`${this.name}: value and key must have the same number of steps, got shapes ${kerasShapeText(value)} and ${kerasShapeText(key)}`);
     const outputs = this.outputShape === null ? [this.features(query)] : typeof this.outputShape === 'number' ? [this.outputShape] : this.outputShape;
     const { numHeads, keyDim, valueDim } = this;
     this.projections = {
@@ -358,6 +361,10 @@ export class GroupQueryAttentionClass extends HeadsAttention {
     const shapes = this.shapes(inputShape);
     const bad = shapes.find((s) => s.length !== 3);
     if (bad) throw new ShapeError(`${this.name}: GroupQueryAttention expects inputs of rank 3 (batch, steps, features), got shape ${kerasShapeText(bad)}`);
+    if (typeof shapes[1]![1] === 'number' && typeof shapes[2]![1] === 'number' && shapes[1]![1] !== shapes[2]![1])
+      throw new ShapeError(
+        `${this.name}: value and key must have the same number of steps, got shapes ${kerasShapeText(shapes[1]!)} and ${kerasShapeText(shapes[2]!)}`,
+      );
     const [query, value, key] = shapes.map((s) => this.features(s)) as [number, number, number];
     const { headDim, numQueryHeads, numKeyValueHeads } = this;
     this.projections = {
