@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { version } from '../frontend/keras/version.js';
 import { checkFilesInBrowser } from './support/files-in-browser.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -93,6 +94,10 @@ layers.Dense(2, { activatoin: 'relu' });
   writeFileSync(path.join(dir, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['esm.mts', 'cjs.cts'] }));
   const { code, output } = run([path.join(root, 'node_modules/typescript/bin/tsc'), '-p', dir]);
   assert.is(code, 0, output);
+});
+
+test('version is that of the package', () => {
+  assert.is(version, (JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string }).version);
 });
 
 test('the lock file names no registry host, versions are exact, webgpu is optional', () => {

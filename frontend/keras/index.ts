@@ -22,3 +22,4 @@ export type { LoadOptions, LoadWeightsOptions, SaveOptions } from './saving/opti
 export { StringTensor } from './strings.js';
 export { Tensor, tensor } from './tensor.js';
 export * as utils from './utils/index.js';
+export { version } from './version.js';

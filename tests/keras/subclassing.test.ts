@@ -2,14 +2,17 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
+  backend,
   type CallArguments,
   Input,
   type KerasShape,
   Layer,
+  type LayerOptions,
   layers,
   Model,
   metrics,
   ops,
+  Sequential,
   type SymbolicTensor,
   tensor,
   utils,
@@ -29,6 +32,49 @@ const y8 = tensor(
   [8, 2],
 );
 const silent = { verbose: 0, shuffle: false, batchSize: 4 } as const;
+
+/** The guide's MyLayer, with the functions of backend as the guide writes it. */
+class MyLayer extends Layer {
+  static override readonly className = 'MyLayer';
+  kernel!: Variable;
+  readonly outputDim: number;
+  constructor(outputDim: number, options: LayerOptions = {}) {
+    super(options);
+    this.outputDim = outputDim;
+  }
+  override build(inputShape: readonly (number | null)[]): void {
+    this.kernel = this.addWeight({ name: 'kernel', shape: [inputShape[1]!, this.outputDim], initializer: 'uniform', trainable: true });
+  }
+  override call(x: SymbolicTensor): SymbolicTensor {
+    return backend.dot(x, this.kernel);
+  }
+  override computeOutputShape(inputShape: readonly (number | null)[]): (number | null)[] {
+    return [inputShape[0]!, this.outputDim];
+  }
+}
+
+test('MyLayer: backend.dot with a weight of its own, in a model that trains', async () => {
+  const layer = new MyLayer(2, { name: 'my' });
+  const model = Sequential([layer], { name: 'm' });
+  model.compile({ optimizer: 'sgd', loss: 'mse', device: 'wasm' });
+  const x = tensor([
+    [1, 2, 3],
+    [3, 1, 0],
+  ]);
+  const y = tensor([
+    [1, 0],
+    [0, 1],
+  ]);
+  const { history } = await model.fit(x, y, { epochs: 30, verbose: 0 });
+  assert.ok(history.loss!.at(-1)! < 0.5 * history.loss![0]!, `${history.loss}`);
+  assert.equal(layer.kernel.path, 'my/kernel');
+  assert.equal(layer.computeOutputShape([null, 3]), [null, 2]);
+  const [k] = await model.getWeights();
+  const predicted = await model.predict(x);
+  const expected = [0, 1].flatMap((r) => [0, 1].map((c) => [0, 1, 2].reduce((sum, i) => sum + Number(x.data[3 * r + i]) * Number(k!.data[2 * i + c]), 0)));
+  for (const [i, v] of expected.entries()) assert.ok(Math.abs(Number(predicted.data[i]) - v) < 1e-5);
+  model.dispose();
+});
 
 /** The guide's MyModel: two dense layers and dropout. */
 class MyModel extends Model {

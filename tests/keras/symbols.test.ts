@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as keras from '../../frontend/keras/index.js';
+import { keras2Symbols } from '../support/keras2-symbols.js';
 
 const page = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
 
@@ -52,6 +53,31 @@ test('activations, initializers, regularizers, constraints and utils that are sa
   const both = { ...keras.regularizers, ...keras.constraints };
   assert.equal(lacking(works(s['regularizers and constraints']!), both, 'Each with its lower case name get serialize and deserialize'.split(' ')), []);
   assert.equal(lacking(s.utils!.split(';')[0]!, keras.utils, []), []);
+});
+
+const camel = (name: string): string => name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
+/** A module of ours by its path, such as `optimizers.schedules`. */
+const moduleOf = (name: string): Readonly<Record<string, unknown>> | undefined =>
+  name.split('.').reduce<unknown>((at, part) => (part === '' ? at : (at as Record<string, unknown> | undefined)?.[part]), keras) as
+    | Readonly<Record<string, unknown>>
+    | undefined;
+
+test('every public name of tf.keras (Keras 2) is exported, or the table of modules says that it is missing', () => {
+  const rows = sections(page('keras-symbols.md'))
+    .modules!.split('\n')
+    .filter((l) => l.startsWith('| `'));
+  const missing = Object.fromEntries(rows.map((l) => [l.split('`')[1]!, l.split('|')[3]!]));
+  for (const [name, symbols] of Object.entries(keras2Symbols)) {
+    const here = moduleOf(name);
+    const lacking = symbols.filter((n) => !(here && (n in here || camel(n) in here)));
+    const said = missing[name || 'tf.keras'];
+    assert.ok(said !== undefined, `no row for ${name}`);
+    assert.equal(
+      lacking.filter((n) => !said.trim().startsWith('all') && !new RegExp(`\\b(${n}|${camel(n)})\\b`).test(said)),
+      [],
+      name,
+    );
+  }
 });
 
 test('docs/ops.md lists exactly the functions of ops', () => {

@@ -344,4 +344,14 @@ export type { Reduction };
 export const { meanSquaredError, meanAbsoluteError, binaryCrossentropy, categoricalCrossentropy, sparseCategoricalCrossentropy } = functions;
 export * from './margins.js';
 export * from './regression.js';
-export { meanAbsoluteError as mae, meanSquaredError as mse };
+export {
+  klDivergence as KLD,
+  klDivergence as kld,
+  klDivergence as kullbackLeiblerDivergence,
+  logCosh as logcosh,
+  meanAbsolutePercentageError as MAPE,
+  meanAbsolutePercentageError as mape,
+  meanSquaredLogarithmicError as MSLE,
+  meanSquaredLogarithmicError as msle,
+} from './regression.js';
+export { meanAbsoluteError as MAE, meanAbsoluteError as mae, meanSquaredError as MSE, meanSquaredError as mse };

@@ -6,7 +6,7 @@ export { type CloneOptions, cloneModel } from './clone.js';
 export type { CompileOptions } from './compiled.js';
 export type { DeviceOption } from './device-option.js';
 export { Model } from './functional.js';
-export { loadModel, modelFromJson, modelFromYaml } from './loading.js';
+export { loadModel, modelFromJson, modelFromYaml, saveModel } from './loading.js';
 export type { EvaluateOptions, FitOptions } from './loops.js';
 export type { PredictOptions } from './predict.js';
 export { Sequential } from './sequential.js';

@@ -1,7 +1,8 @@
 /** Models from files. What reads files is loaded when it is first used. */
+import type { FileTarget } from '../../formats/sink.js';
 import type { FileSource } from '../../formats/source.js';
 import type { DeserializeOptions } from '../layers/serialization.js';
-import type { LoadOptions } from '../saving/options.js';
+import type { LoadOptions, SaveOptions } from '../saving/options.js';
 import type { ModelBase } from './base.js';
 import { modelFromConfig } from './serialization.js';
 
@@ -20,3 +21,6 @@ export const modelFromJson = (json: string, options: DeserializeOptions = {}): M
 export async function modelFromYaml(yaml: string, options: DeserializeOptions = {}): Promise<ModelBase> {
   return (await import('../saving/index.js')).modelFromYaml(yaml, options);
 }
+
+/** Writes the model: `model.save(target, options)`. */
+export const saveModel = (model: ModelBase, target: FileTarget, options: SaveOptions = {}): Promise<void> => model.save(target, options);
