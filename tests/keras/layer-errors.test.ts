@@ -167,7 +167,15 @@ const rows: Readonly<Record<string, Row>> = {
   BatchNormalization: {
     good: nothing,
     input: [3],
-    options: { axis: [7, 'x', 0.5], momentum: ['x'], epsilon: ['x'], gammaInitializer: ['oness'] },
+    options: {
+      axis: [7, 'x', 0.5],
+      momentum: ['x'],
+      epsilon: ['x'],
+      gammaInitializer: ['oness'],
+      renorm: ['x'],
+      renormClipping: [3, { rmid: 1 }, { rmin: 2, rmax: 1 }, { dmax: -1 }],
+      renormMomentum: ['x', 2],
+    },
     inputs: [[null]],
   },
   SyncBatchNormalization: {

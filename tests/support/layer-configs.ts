@@ -158,6 +158,7 @@ add('BatchNormalization', {}, [
   },
 ]);
 add('BatchNormalization', { synchronized: true });
+add('BatchNormalization', { renorm: true }, [{ renorm_clipping: { rmax: 2, dmax: 3 }, renorm_momentum: 0.5 }]);
 const affine = {
   center: false,
   scale: false,

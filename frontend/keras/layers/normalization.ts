@@ -8,7 +8,7 @@ import type { ConstraintIdentifier } from '../constraints.js';
 import * as initializers from '../initializers/index.js';
 import type { RegularizerIdentifier } from '../regularizers.js';
 import { callable } from '../utils/callable.js';
-import { numberBetween, resolveOptions } from '../utils/options.js';
+import { isPlainObject, numberBetween, resolveOptions, truth } from '../utils/options.js';
 import type { Json, JsonObject } from '../utils/serialization.js';
 import { type CallArguments, type InputShape, knownDim, Layer, type LayerOptions, layerDefaults, single, singleShape } from './layer.js';
 import { type WeightFields, weightConfig, weightFields } from './weight-fields.js';
@@ -72,6 +72,28 @@ export interface BatchNormalizationConfig extends AffineOptions {
   movingVarianceInitializer?: initializers.InitializerIdentifier;
   /** There is one device. In Keras 2 it also means that the moving variance is that of the population for all ranks. */
   synchronized?: boolean;
+  /** Batch renormalization (Ioffe 2017): while training the normalized values are brought near those of inference. Default false. */
+  renorm?: boolean;
+  /** Bounds of its corrections: r within [rmin, rmax], d within [-dmax, dmax]; default none. */
+  renormClipping?: RenormClipping | null;
+  /** Of the averages that it corrects by; default 0.99. */
+  renormMomentum?: number;
+}
+export interface RenormClipping {
+  readonly rmin?: number;
+  readonly rmax?: number;
+  readonly dmax?: number;
+}
+
+function clippingOf(layer: Layer, given: unknown): RenormClipping {
+  const o = given ?? {};
+  const bad = !isPlainObject(o) || Object.entries(o).some(([k, v]) => !['rmin', 'rmax', 'dmax'].includes(k) || !(typeof v === 'number' && Number.isFinite(v)));
+  const { rmin, rmax, dmax } = (bad ? {} : o) as RenormClipping;
+  if (bad || (rmin !== undefined && rmax !== undefined && rmax < rmin) || (dmax ?? 0) < 0)
+    throw new ValueError(
+      `${layer.className}: 'renormClipping' must be numbers { rmin, rmax, dmax } with rmin <= rmax and dmax >= 0, got ${JSON.stringify(given)}`,
+    );
+  return o as RenormClipping;
 }
 
 /**
@@ -93,6 +115,11 @@ export class BatchNormalizationClass extends Layer {
   beta: Variable | null = null;
   movingMean!: Variable;
   movingVariance!: Variable;
+  readonly renorm: boolean;
+  readonly renormClipping: RenormClipping;
+  readonly renormMomentum: number;
+  /** Averages of renormalization: of the deviation for inference, and of mean and deviation that batches are corrected by. */
+  private averages: { readonly movingStddev: Variable; readonly mean: Variable; readonly stddev: Variable } | null = null;
 
   constructor(options?: BatchNormalizationConfig, what = 'BatchNormalization') {
     const o = resolveOptions<BatchNormalizationConfig>(what, [options], [], {
@@ -101,8 +128,14 @@ export class BatchNormalizationClass extends Layer {
       movingMeanInitializer: 'zeros',
       movingVarianceInitializer: 'ones',
       synchronized: false,
+      renorm: false,
+      renormClipping: null,
+      renormMomentum: 0.99,
     });
     super(o);
+    this.renorm = truth(this.className, 'renorm', o.renorm);
+    this.renormClipping = clippingOf(this, o.renormClipping);
+    this.renormMomentum = numberBetween(this.className, 'renormMomentum', o.renormMomentum, 0, 1);
     this.synchronized = o.synchronized ?? false;
     this.axis = o.axis!;
     this.momentum = numberBetween(this.className, 'momentum', o.momentum, 0, 1);
@@ -126,6 +159,13 @@ export class BatchNormalizationClass extends Layer {
     if (this.center) this.beta = this.addWeight('beta', dims, this.fields.beta);
     this.movingMean = this.addWeight('moving_mean', dims, { initializer: this.meanInitializer, trainable: false });
     this.movingVariance = this.addWeight('moving_variance', dims, { initializer: this.varianceInitializer, trainable: false });
+    if (!this.renorm) return;
+    const deviation = { initializer: (of: readonly number[]) => this.varianceInitializer.values(of).map(Math.sqrt), trainable: false };
+    this.averages = {
+      movingStddev: this.addWeight('moving_stddev', dims, deviation),
+      mean: this.addWeight('renorm_mean', dims, { initializer: this.meanInitializer, trainable: false }),
+      stddev: this.addWeight('renorm_stddev', dims, deviation),
+    };
   }
   override call(inputs: Tensors, args: CallArguments): Tensors {
     let x = single(inputs, this);
@@ -134,36 +174,71 @@ export class BatchNormalizationClass extends Layer {
     const others = x.shape.map((_, i) => i).filter((i) => !axes.includes(i));
     let mean: SymbolicTensor;
     let variance: SymbolicTensor;
+    let correction: { readonly r: SymbolicTensor; readonly d: SymbolicTensor } | null = null;
     if (args.training && this.trainable) {
       // the fused path of Keras 2 ignores masks
       const mask = args.mask && !Array.isArray(args.mask) && !this.isFused(x, axes) ? (args.mask as SymbolicTensor) : null;
       const m = mask ? maskedMoments(x, mask, others, this.semantics === 'keras3' ? 1e-7 : 0) : { mean: ops.mean(x, others, true), variance: null };
       mean = m.mean;
       variance = m.variance ?? ops.mean(ops.square(ops.subtract(x, mean)), others, true);
+      correction = this.renormalized(x, mean, variance, axes);
       this.move(x, this.movingMean, mean, 1);
-      this.move(x, this.movingVariance, variance, this.besselCorrection(x, axes, others));
+      if (!correction) this.move(x, this.movingVariance, variance, this.besselCorrection(x, axes, others));
     } else {
       mean = alongAxes(this.movingMean, x, axes);
       variance = alongAxes(this.movingVariance, x, axes);
     }
     let factor = ops.rsqrt(ops.add(variance, this.epsilon));
-    if (this.gamma) factor = ops.multiply(factor, alongAxes(this.gamma, x, axes));
-    const y = ops.multiply(ops.subtract(x, mean), factor);
+    const gamma = this.gamma ? alongAxes(this.gamma, x, axes) : null;
+    if (gamma) factor = ops.multiply(factor, gamma);
+    if (correction) factor = ops.multiply(factor, correction.r);
+    let y = ops.multiply(ops.subtract(x, mean), factor);
+    if (correction) y = ops.add(y, gamma ? ops.multiply(correction.d, gamma) : correction.d);
     return this.beta ? ops.add(y, alongAxes(this.beta, x, axes)) : y;
   }
 
+  /** Moves the averages of renormalization; the corrections by what they were before, through which no gradient flows. The moving variance follows the moving deviation. */
+  private renormalized(
+    x: SymbolicTensor,
+    mean: SymbolicTensor,
+    variance: SymbolicTensor,
+    axes: readonly number[],
+  ): { readonly r: SymbolicTensor; readonly d: SymbolicTensor } | null {
+    if (!this.averages) return null;
+    const { movingStddev, ...own } = this.averages;
+    const { rmin, rmax, dmax } = this.renormClipping;
+    const deviation = ops.sqrt(ops.add(variance, this.epsilon));
+    const usual = ops.maximum(alongAxes(own.stddev, x, axes), Math.sqrt(this.epsilon));
+    let r = ops.divide(deviation, usual);
+    if (rmin !== undefined) r = ops.maximum(r, rmin);
+    if (rmax !== undefined) r = ops.minimum(r, rmax);
+    let d = ops.divide(ops.subtract(mean, alongAxes(own.mean, x, axes)), usual);
+    if (dmax !== undefined) d = ops.clip(d, -dmax, dmax);
+    this.move(x, own.mean, mean, 1, this.renormMomentum);
+    this.move(x, own.stddev, deviation, 1, this.renormMomentum);
+    this.move(x, movingStddev, deviation, 1);
+    const moved = x.trace.read(movingStddev);
+    x.trace.assign(this.movingVariance, ops.maximum(ops.subtract(ops.square(moved), this.epsilon), 0));
+    return { r: ops.stopGradient(r), d: ops.stopGradient(d) };
+  }
+
   /** moving = momentum * moving + (1 - momentum) * batch. */
-  private move(x: SymbolicTensor, variable: Variable, batch: SymbolicTensor, correction: SymbolicTensor | number): void {
+  private move(x: SymbolicTensor, variable: Variable, batch: SymbolicTensor, correction: SymbolicTensor | number, momentum = this.momentum): void {
     const old = x.trace.read(variable);
     const value = ops.reshape(batch, variable.shape);
     const corrected = correction === 1 ? value : ops.multiply(value, correction);
-    x.trace.assign(variable, ops.add(ops.multiply(old, this.momentum), ops.multiply(corrected, 1 - this.momentum)));
+    x.trace.assign(variable, ops.add(ops.multiply(old, momentum), ops.multiply(corrected, 1 - momentum)));
   }
 
   /** Whether Keras 2 takes TensorFlow's fused kernel. */
   private isFused(x: SymbolicTensor, axes: readonly number[]): boolean {
     return (
-      this.semantics === 'keras2' && !this.synchronized && (x.rank === 4 || x.rank === 5) && axes.length === 1 && (axes[0] === 1 || axes[0] === x.rank - 1)
+      this.semantics === 'keras2' &&
+      !this.synchronized &&
+      !this.renorm &&
+      (x.rank === 4 || x.rank === 5) &&
+      axes.length === 1 &&
+      (axes[0] === 1 || axes[0] === x.rank - 1)
     );
   }
 
@@ -191,7 +266,14 @@ export class BatchNormalizationClass extends Layer {
       moving_mean_initializer: initializers.serialize(this.meanInitializer) as unknown as Json,
       moving_variance_initializer: initializers.serialize(this.varianceInitializer) as unknown as Json,
       ...rest,
-      ...(this.configFor === 'keras3' ? { renorm: false, renorm_clipping: null, renorm_momentum: 0.99, synchronized: this.synchronized } : {}),
+      ...(this.configFor === 'keras3' || this.renorm
+        ? {
+            renorm: this.renorm,
+            renorm_clipping: this.renorm ? ({ ...this.renormClipping } as JsonObject) : null,
+            renorm_momentum: this.renormMomentum,
+          }
+        : {}),
+      ...(this.configFor === 'keras3' ? { synchronized: this.synchronized } : {}),
     };
   }
 }
