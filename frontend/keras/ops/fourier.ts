@@ -49,6 +49,32 @@ export const rfft = <X extends TensorLike>(x: X): Results<X> =>
     return [c, base.negative(t)];
   }) as Results<X>;
 
+/** The real tensor of `length` points (default 2 (n - 1)) whose `rfft` the n frequencies [real, imaginary] are. */
+export const irfft = <X extends TensorLike>(x: Pair<X>, length: number | null = null): Result<X> =>
+  run('irfft', x, ([re, im]) => {
+    const given = sizeOf('irfft', re!, -1);
+    const n = length ?? 2 * (given - 1);
+    if (!Number.isInteger(n) || n < 1) throw new ShapeError(`ops.irfft: 'length' must be a positive whole number, got ${n}`);
+    const count = Math.min(given, Math.floor(n / 2) + 1);
+    // every frequency but the first (and the middle one) stands for its mirror image, too
+    const weights = Float32Array.from({ length: count }, (_, k) => (k === 0 || 2 * k === n ? 1 : 2) / n);
+    const scaled = (v: S): S => base.multiply(base.sliceAxis(v, v.rank - 1, 0, count), v.trace.constant({ dtype: 'float32', shape: [count], data: weights }));
+    return base.subtract(waves(scaled(re!), n, n)[0], waves(scaled(im!), n, n)[1]);
+  }) as Result<X>;
+/** Over the last two axes: [real, imaginary]. */
+const twice =
+  (name: 'fft2' | 'ifft2', along: (x: Pair<S>) => S[]) =>
+  <X extends TensorLike>(x: Pair<X>): Results<X> =>
+    run(name, x, ([re, im]) => {
+      sizeOf(name, re!, -2);
+      const turn = (v: S): S => base.transpose(v, [...v.shape.slice(0, -2).map((_, i) => i), v.rank - 1, v.rank - 2]);
+      const rows = along([re!, im!]) as [S, S];
+      return along([turn(rows[0]), turn(rows[1])]).map(turn);
+    }) as Results<X>;
+export const fft2 = twice('fft2', (x) => fft(x));
+/** The inverse of `fft2`. */
+export const ifft2 = twice('ifft2', (x) => ifft(x));
+
 /** Orthonormal columns Q (…, m, k) and R (…, k, n) with Q R = x, k = min(m, n). The diagonal of R is not negative (LAPACK's signs differ); columns must be independent. */
 export const qr = <X extends TensorLike>(x: X): Results<X> => run('qr', [x], ([s]) => factors('qr', s!)) as Results<X>;
 

@@ -4,6 +4,7 @@
  */
 export * from './bitwise.js';
 export * from './control.js';
+export * from './decompositions.js';
 export * from './fourier.js';
 export * from './linalg.js';
 export * from './math.js';
