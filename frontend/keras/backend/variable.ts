@@ -66,7 +66,13 @@ export class Variable {
   }
   /** The value on the host, made by the initializer at first use. */
   get value(): TypedArray {
-    this.data ??= numbersOf(hostArray(this.dtype, this.initializer ? this.initializer.values(this.shape) : this.size));
+    try {
+      this.data ??= numbersOf(hostArray(this.dtype, this.initializer ? this.initializer.values(this.shape) : this.size));
+    } catch (e) {
+      // an array that is longer than arrays may be, or than there is memory
+      if (!(e instanceof RangeError)) throw e;
+      throw new ShapeError(`${this.path}: there is no room for a weight of shape [${this.shape.join(',')}]: ${e.message}`);
+    }
     return this.data;
   }
   /** In a call: the tensor becomes the new value, which later reads in the call and later runs see. Else sets the value on the host; a copy is taken. */

@@ -29,17 +29,17 @@ export function classOf(
   serialized: SerializedObject,
   customObjects: DeserializeOptions['customObjects'] = {},
 ): { readonly cls: LayerConstructor; readonly custom: boolean } | null {
-  const name = bareName(serialized.class_name);
   const custom =
     getRegisteredObject(serialized.registered_name ?? serialized.class_name, customObjects) ?? getRegisteredObject(serialized.class_name, customObjects);
+  const name = bareName(serialized.class_name);
   if (typeof custom === 'function') return { cls: custom as LayerConstructor, custom: true };
   return Object.hasOwn(layerClasses, name) ? { cls: layerClasses[name]!, custom: false } : null;
 }
 
 /** A layer from `{ class_name, config }`. A custom class with a `fromConfig` of its own gets the configuration as it is. Throws UnsupportedError for classes that do not exist here. */
 export function deserialize(serialized: SerializedObject, options: DeserializeOptions = {}): Layer {
-  const name = bareName(serialized.class_name);
   const found = classOf(serialized, options.customObjects);
+  const name = bareName(serialized.class_name);
   if (!found && Object.hasOwn(modelReaders, name)) return modelReaders[name]!(serialized, options);
   if (!found) {
     const known = Object.keys(layerClasses);

@@ -129,7 +129,8 @@ function functional(config: JsonObject, options: BuildOptions): FunctionalClass 
   for (const entry of list) {
     const layer = layerFrom(entry, options);
     layers.set(entry.name ?? layer.name, layer);
-    for (const node of entry.inbound_nodes) pending.push({ layer, ...inboundCall(node) });
+    if (!Array.isArray(entry.inbound_nodes)) throw new ValueError(`the layer '${layer.name}' of the model's config has no list inbound_nodes`);
+    for (const node of entry.inbound_nodes) pending.push({ layer, ...inboundCall(layer.name, node) });
   }
   const found = ([name, node, index]: Reference, own: (layer: Layer) => number): KerasTensor | null => {
     const layer = layers.get(name);
@@ -202,13 +203,16 @@ function treeReferences(x: Json): Reference[] {
 }
 
 /** A node of a config: Keras 3 has args and kwargs, Keras 2 a list of references (or one). */
-function inboundCall(node: Json): Omit<PendingCall, 'layer'> {
+function inboundCall(layer: string, node: Json): Omit<PendingCall, 'layer'> {
+  const bad = () => new ValueError(`the layer '${layer}' of the model's config has a call that is none: ${(JSON.stringify(node) ?? 'nothing').slice(0, 200)}`);
   if (isPlainObject(node)) {
     const { args, kwargs } = node as unknown as { args: readonly Json[]; kwargs: JsonObject };
     const given = [...treeReferences(args as Json), ...inputNames.flatMap((name) => argumentReferences(kwargs?.[name]))];
+    if (!Array.isArray(args)) throw bad();
     return { references: given, single: !Array.isArray(args[0]) && given.length === 1, args: kwargs ?? {} };
   }
   const list = isReference(node) ? [node] : (node as readonly Json[]);
+  if (!Array.isArray(list) || !Array.isArray(list[0])) throw bad();
   const kwargs = (list[0] as readonly Json[])[3];
   const args = (kwargs as JsonObject | undefined) ?? {};
   const given = [...list.flatMap((r) => references(r)), ...inputNames.flatMap((name) => argumentReferences(args[name]))];

@@ -12,9 +12,11 @@ export function trainingOfH5(what: string, value: unknown, generation: Semantics
   const t = value as JsonObject;
   const given = (t.optimizer_config ?? null) as unknown as SerializedObject | null;
   if (given !== null && !isPlainObject(given)) throw new ModelFormatError(`${what}: optimizer_config is not an object`);
+  if (given !== null && typeof given.class_name !== 'string') throw new ModelFormatError(`${what}: optimizer_config has no class_name`);
+  const config = given?.config ?? {};
+  if (!isPlainObject(config)) throw new ModelFormatError(`${what}: the config in optimizer_config is not an object`);
   const modern =
-    given !== null &&
-    (generation === 'keras3' || given.class_name?.includes('>') || given.config?.is_legacy_optimizer === false || 'jit_compile' in (given.config ?? {}));
+    given !== null && (generation === 'keras3' || given.class_name.includes('>') || config.is_legacy_optimizer === false || 'jit_compile' in config);
   return {
     optimizer: given,
     legacyOptimizer: !modern,

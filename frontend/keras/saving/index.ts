@@ -1,5 +1,5 @@
 /** Saving and loading models: the formats are registered here, and here is what `loadModel`, `save`, `saveWeights` and `loadWeights` do. Loaded lazily: programs that read no files do not have it. */
-import { ModelFormatError, UnsupportedError, ValueError } from '../../../ir/errors.js';
+import { InternalError, ModelFormatError, TenonError, UnsupportedError, ValueError } from '../../../ir/errors.js';
 import type { FileTarget } from '../../formats/sink.js';
 import { type FileSource, isNode, type OpenFile, openSource } from '../../formats/source.js';
 import { parseYaml } from '../../formats/text.js';
@@ -53,8 +53,18 @@ export async function readSaved(
     return { saved: await format.read(file, options), format, file };
   } catch (e) {
     await file.close();
-    throw e;
+    throw faultOf(file.name, e);
   }
+}
+
+type ErrorClass = new (message: string, options?: ErrorOptions) => TenonError;
+
+/** The error with the name of the file that it comes from. A value of a wrong kind deep in a file may trip the code that uses it: that is the file's fault, and said so. */
+function faultOf(source: string, e: unknown): unknown {
+  if (e instanceof TypeError || e instanceof RangeError)
+    return new ModelFormatError(`${source}: holds something that cannot be used: ${e.message}`, { cause: e });
+  if (!(e instanceof TenonError) || e instanceof InternalError || e.message.includes(source)) return e;
+  return new (e.constructor as ErrorClass)(`${source}: ${e.message}`, { cause: e });
 }
 
 /** A model from a file: `.h5`, `.keras`, or an architecture alone (`.json`, `.yaml`). See `LoadOptions`. */
@@ -74,25 +84,16 @@ export async function loadModel(source: FileSource, options: LoadOptions = {}): 
     const objects = o.customObjects ?? {};
     const semantics = o.semantics ?? saved.extra?.semantics ?? saved.generation ?? undefined;
     saved.readAhead?.();
-    const model = built(saved.source, saved.config, { semantics, customObjects: objects as DeserializeOptions['customObjects'] });
+    const model = modelFromConfig(saved.config, { semantics, customObjects: objects as DeserializeOptions['customObjects'] });
     await applyVocabularies(model, saved);
     if (o.compile && saved.training?.optimizer) model.compile({ ...compileOptions(saved.training, model.semantics, objects), device: o.device });
     await applyAll(model, saved);
     return model;
+  } catch (e) {
+    throw faultOf(saved.source, e);
   } finally {
     await saved.close();
     await file.close();
-  }
-}
-
-/** A value of a wrong type deep in a configuration may trip the code that uses it: that is the file's fault, and said so. */
-function built(source: string, config: SerializedObject, options: DeserializeOptions): ModelBase {
-  try {
-    return modelFromConfig(config, options);
-  } catch (e) {
-    if (e instanceof TypeError || e instanceof RangeError)
-      throw new ModelFormatError(`${source}: the model cannot be made from its configuration: ${e.message}`);
-    throw e;
   }
 }
 
@@ -170,6 +171,8 @@ export async function loadWeights(model: ModelBase, source: FileSource, options:
     // a checkpoint is there to go on from: with the optimizer comes the rest of the state
     if (fault === null && saved.weights.kind === 'tracked' && saved.extra) await applyExtra(model, saved.extra, true);
     else model.restoreState({});
+  } catch (e) {
+    throw faultOf(saved.source, e);
   } finally {
     await saved.close();
     await file.close();

@@ -4,7 +4,7 @@
  */
 import { ModelFormatError } from '../../../ir/errors.js';
 import { type OpenFile, readAll } from '../../formats/source.js';
-import { openBundle } from '../../formats/tensorflow/bundle.js';
+import { type Bundle, openBundle } from '../../formats/tensorflow/bundle.js';
 import { decodeMetadata, decodeSavedModel } from '../../formats/tensorflow/messages.js';
 import { parseJson } from '../../formats/text.js';
 import { isPlainObject } from '../utils/options.js';
@@ -65,21 +65,27 @@ export async function readSavedModel(file: OpenFile): Promise<SavedModel> {
   // a class of the user's own may have no configuration: its weights can still be loaded
   const whole = isPlainObject(config) && Array.isArray(config.layers);
   const index = await file.beside('variables/variables.index');
+  const contents = async (bundle: Bundle): Promise<SavedModel> => ({
+    source: file.name,
+    generation: 'keras2',
+    config: whole ? ({ class_name: metadata.class_name, config, keras_version: '2.15.0' } as unknown as SerializedObject) : null,
+    weights: { kind: 'tracked', root: await nodesOf(bundle) },
+    training: trainingOfH5(`${file.name}: training_config`, metadata.training_config, 'keras2'),
+    optimizer: null,
+    extra: null,
+    close: async () => {
+      await bundle.close();
+      await index.close();
+    },
+  });
   try {
     const bundle = await openBundle(index);
-    return {
-      source: file.name,
-      generation: 'keras2',
-      config: whole ? ({ class_name: metadata.class_name, config, keras_version: '2.15.0' } as unknown as SerializedObject) : null,
-      weights: { kind: 'tracked', root: await nodesOf(bundle) },
-      training: trainingOfH5(`${file.name}: training_config`, metadata.training_config, 'keras2'),
-      optimizer: null,
-      extra: null,
-      close: async () => {
-        await bundle.close();
-        await index.close();
-      },
-    };
+    try {
+      return await contents(bundle);
+    } catch (e) {
+      await bundle.close();
+      throw e;
+    }
   } catch (e) {
     await index.close();
     throw e;

@@ -1,5 +1,5 @@
 /** What `compile` was given, as Keras writes it into files, and back. */
-import { UnsupportedError, ValueError } from '../../../ir/errors.js';
+import { ModelFormatError, UnsupportedError, ValueError } from '../../../ir/errors.js';
 import * as losses from '../losses/index.js';
 import * as metrics from '../metrics/index.js';
 import type { ModelBase } from '../models/base.js';
@@ -90,7 +90,7 @@ function map(x: Json, read: (v: Json) => unknown): unknown {
 function lossOf(x: Json, semantics: Semantics, objects: CustomObjects): unknown {
   const name = functionName(x);
   if (name !== null) return custom(objects, name) ?? name;
-  const s = x as unknown as SerializedObject;
+  const s = serialized(x);
   const own = custom(objects, s.class_name);
   if (own) return Reflect.construct(own as new () => unknown, [s.config]);
   // tf_keras wraps functions: { class_name: 'LossFunctionWrapper', config: { fn } }
@@ -99,10 +99,16 @@ function lossOf(x: Json, semantics: Semantics, objects: CustomObjects): unknown 
   return losses.get(s, semantics);
 }
 
+/** A loss or metric that is no name. */
+function serialized(x: Json): SerializedObject {
+  if (isPlainObject(x) && typeof x.class_name === 'string') return x as unknown as SerializedObject;
+  throw new ModelFormatError(`a loss or metric of the file is neither a name nor an object with class_name: ${(JSON.stringify(x) ?? 'nothing').slice(0, 200)}`);
+}
+
 function metricOf(x: Json, semantics: Semantics, objects: CustomObjects): unknown {
   const name = functionName(x);
   if (name !== null) return custom(objects, name) ?? name;
-  const s = x as unknown as SerializedObject;
+  const s = serialized(x);
   const own = custom(objects, s.class_name);
   if (own) return Reflect.construct(own as new () => unknown, [s.config]);
   if (s.class_name !== 'MeanMetricWrapper') return metrics.deserialize(s, semantics);

@@ -1,5 +1,6 @@
 /** Classes and functions of one's own that configurations may name: registered for the whole process, or known within a scope. */
 import { ValueError } from '../../../ir/errors.js';
+import { describe } from './options.js';
 import { withOn } from './scope.js';
 
 /** Classes or functions by name. */
@@ -33,6 +34,7 @@ export const getRegisteredName = (object: unknown): string | null => names.get(o
 
 /** What a name stands for: given objects, those of the scopes around, registered ones; null when there is none. The package may be left out. */
 export function getRegisteredObject(name: string, customObjects: CustomObjects = {}): unknown {
+  if (typeof (name as unknown) !== 'string') throw new ValueError(`the name of a class or function must be text, got ${describe(name)}`);
   const bare = name.slice(name.indexOf('>') + 1);
   for (const objects of [customObjects, ...[...scopes].reverse()]) for (const n of [name, bare]) if (Object.hasOwn(objects, n)) return objects[n];
   if (registered.has(name)) return registered.get(name);
