@@ -4,6 +4,7 @@ import { type SymbolicTensor, separateLayout, Trace } from '../../frontend/keras
 import { deserialize } from '../../frontend/keras/metrics/index.js';
 import type { JsonObject } from '../../frontend/keras/utils/serialization.js';
 import { GraphBuilder } from '../../ir/builder.js';
+import { hostArray, numbersOf } from '../../ir/dtype.js';
 import type { TensorData } from '../../ir/tensor-data.js';
 import { type ArrayRef, available, type CaseHeader, type Checker, type Target } from './cases.js';
 
@@ -46,9 +47,13 @@ export async function runMetricCase(json: CaseHeader, check: Checker, target: Ta
         const values = await Promise.all(metric.variables.map((v) => executor.readState(v.path)));
         check.truth(`${label}: number of variables`, values.length, state.length);
         state.forEach((ref, i) => {
-          check.equal(`${label}: ${metric.variables[i]?.name}`, { dtype: 'float32', shape: metric.variables[i]!.shape, data: values[i]! }, ref);
+          check.equal(
+            `${label}: ${metric.variables[i]?.name}`,
+            { dtype: metric.variables[i]!.dtype, shape: metric.variables[i]!.shape, data: values[i]! },
+            ref,
+          );
         });
-        check.numbers(`${label}: result`, [metric.resultOf(values)].flat(), check.array(result).data);
+        check.numbers(`${label}: result`, metric.resultsOf(values), check.array(result).data);
       };
       const label = run.weighted ? 'weighted' : 'plain';
       for (const [i, u] of c.updates.entries()) {
@@ -58,7 +63,7 @@ export async function runMetricCase(json: CaseHeader, check: Checker, target: Ta
         program.run({ inputs: given });
         await compare(`${label} update ${i}`, run.after_update[i]!.result, run.after_update[i]!.state);
       }
-      for (const v of metric.variables) executor.writeState(v.path, new Float32Array(v.size));
+      for (const v of metric.variables) executor.writeState(v.path, numbersOf(hostArray(v.dtype, v.size)));
       await compare(`${label} reset`, run.result_after_reset, run.state_after_reset);
     } finally {
       executor.dispose();

@@ -245,8 +245,7 @@ export abstract class ModelBase extends ModelCore {
   /** Prints the table of layers. */
   summary(options: SummaryOptions = {}): void {
     const o = resolveOptions<SummaryOptions>('summary', [options], [], { lineLength: undefined, printFn: undefined });
-    const slots =
-      this.optimizer && this.compiledWith?.resolved ? this.optimizer.allSlots().length * this.trainableWeights.reduce((n, w) => n + w.size, 0) + 2 : 0;
+    const slots = this.optimizer && this.compiledWith?.resolved ? this.optimizer.stateSize(this.trainableWeights) : 0;
     printSummary(this.name, this.summaryRows(), { trainable: this.trainableWeights, other: this.nonTrainableWeights, optimizer: slots }, o);
   }
   protected summaryRows(): SummaryRow[] {

@@ -18,6 +18,8 @@ export function initialContents(slot: string, layout: ModelLayout, optimizers: r
   if (slot === iterationSlot) return Int32Array.of(0);
   for (const optimizer of optimizers) {
     if (slot === optimizer.rateSlot) return Float32Array.of(optimizer.learningRate);
+    const scalar = Object.entries(optimizer.scalarSlots()).find(([s]) => optimizer.stateName(s) === slot);
+    if (scalar) return Float32Array.of(scalar[1]);
     const name = optimizer.allSlots().find((s) => optimizer.stateName(s) === slot);
     if (name !== undefined) return optimizer.initialSlot(name, layout.gather(optimizer.part));
   }

@@ -1,11 +1,13 @@
-/** tf.keras.optimizers. */
+/** tf.keras.optimizers: the classic ones, and the way from names and configurations to all. */
 import { ValueError } from '../../../ir/errors.js';
 import * as ops from '../backend/ops.js';
 import type { SymbolicTensor } from '../backend/trace.js';
 import { callable, isClassOf } from '../utils/callable.js';
-import { describe, isPlainObject, numberBetween, resolveOptions, truth } from '../utils/options.js';
+import { describe, numberBetween, resolveOptions, truth } from '../utils/options.js';
 import { classNamed, isSerialized, type JsonObject, optionsOfConfig, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
-import { inertOptimizerOptions, Optimizer, type OptimizerApi, type OptimizerOptions, optimizerDefaults, type UpdateContext } from './optimizer.js';
+import { AdadeltaClass, FtrlClass, LionClass, NadamClass, ScheduleFreeAdamWClass } from './adaptive.js';
+import { inertOptimizerOptions, Optimizer, type OptimizerApi, type OptimizerOptions, optimizerDefaults, rateFirst, type UpdateContext } from './optimizer.js';
+import { AdafactorClass, LambClass, MuonClass } from './per-weight.js';
 import * as schedules from './schedules.js';
 
 export interface SGDOptions extends OptimizerOptions {
@@ -263,22 +265,20 @@ class AdamaxClass extends Optimizer {
   }
 }
 
-/** `Adam(0.01)`, `Adam(0.01, { beta1: 0.8 })`, `Adam({ learningRate: 0.01 })`. */
-function rateFirst(rate: unknown, options: OptimizerOptions | undefined): [object | undefined] {
-  const isRate = typeof rate === 'number' || rate instanceof schedules.LearningRateSchedule;
-  if (options !== undefined && !isPlainObject(options))
-    throw new ValueError(`an optimizer's second argument must be an options object such as { momentum: 0.9 }, got ${describe(options)}`);
-  if (!isRate && rate !== undefined && options !== undefined)
-    throw new ValueError(`an optimizer's first argument must be the learning rate or an options object, got ${describe(rate)}`);
-  return [isRate ? { learningRate: rate, ...options } : ((rate as object | undefined) ?? options)];
-}
-
 export const SGD = callable(SGDClass);
 export const RMSprop = callable(RMSpropClass);
 export const Adam = callable(AdamClass);
 export const AdamW = callable(AdamWClass);
 export const Adagrad = callable(AdagradClass);
 export const Adamax = callable(AdamaxClass);
+export const Adadelta = callable(AdadeltaClass);
+export const Nadam = callable(NadamClass);
+export const Ftrl = callable(FtrlClass);
+export const Lion = callable(LionClass);
+export const Adafactor = callable(AdafactorClass);
+export const Lamb = callable(LambClass);
+export const ScheduleFreeAdamW = callable(ScheduleFreeAdamWClass);
+export const Muon = callable(MuonClass);
 
 const registry: Registry<Optimizer> = {
   what: 'optimizer',
@@ -289,6 +289,14 @@ const registry: Registry<Optimizer> = {
     AdamW: (o) => AdamW(o),
     Adagrad: (o) => Adagrad(o),
     Adamax: (o) => Adamax(o),
+    Adadelta: (o) => Adadelta(o),
+    Nadam: (o) => Nadam(o),
+    Ftrl: (o) => Ftrl(o),
+    Lion: (o) => Lion(o),
+    Adafactor: (o) => Adafactor(o),
+    Lamb: (o) => Lamb(o),
+    ScheduleFreeAdamW: (o) => ScheduleFreeAdamW(o),
+    Muon: (o) => Muon(o),
   },
   aliases: { rms_prop: 'RMSprop', RMSProp: 'RMSprop' },
 };

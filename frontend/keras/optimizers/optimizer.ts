@@ -4,10 +4,11 @@
  */
 import { ValueError } from '../../../ir/errors.js';
 import type { StateView, Value } from '../../../ir/graph.js';
+import { sizeOf } from '../../../ir/tensor-data.js';
 import * as ops from '../backend/ops.js';
 import { iterationSlot, type SymbolicTensor, type Trace } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
-import { describe, finiteNumber, numberBetween, positiveInteger } from '../utils/options.js';
+import { describe, finiteNumber, isPlainObject, numberBetween, positiveInteger } from '../utils/options.js';
 import { isSerialized, type Json, type JsonObject, type SerializedObject } from '../utils/serialization.js';
 import * as schedules from './schedules.js';
 
@@ -34,6 +35,8 @@ export interface OptimizerOptions {
   readonly emaOverwriteFrequency?: number | null;
   /** Legacy optimizers: learningRate / (1 + decay * step). */
   readonly decay?: number;
+  /** Keras 3: weights change after every so many steps, by the mean of their gradients; null or 1: after each. */
+  readonly gradientAccumulationSteps?: number | null;
   readonly api?: OptimizerApi;
 }
 
@@ -46,11 +49,12 @@ export const optimizerDefaults = {
   emaMomentum: 0.99,
   emaOverwriteFrequency: null,
   decay: 0,
+  gradientAccumulationSteps: null,
   api: 'keras3',
 } as const satisfies OptimizerOptions;
 
 /** Entries of Keras' configs without meaning here. */
-export const inertOptimizerOptions = ['jitCompile', 'isLegacyOptimizer', 'lossScaleFactor', 'gradientAccumulationSteps'] as const;
+export const inertOptimizerOptions = ['jitCompile', 'isLegacyOptimizer', 'lossScaleFactor'] as const;
 
 /** The flat vector of trainable weights. */
 export interface FlatParameters {
@@ -58,6 +62,12 @@ export interface FlatParameters {
   readonly size: number;
   readonly parts: readonly { readonly variable: Variable; readonly offset: number }[];
   readonly views: readonly StateView[];
+}
+
+/** Where the parts of the weights lie in a slot. */
+export interface SlotLayout {
+  readonly size: number;
+  readonly parts: readonly { readonly variable: Variable; readonly offset: number; readonly shape: readonly number[] }[];
 }
 
 /** What an update rule sees; all vectors are flat. */
@@ -74,6 +84,13 @@ export interface UpdateContext {
   /** The value of a slot, and its next value. */
   slot(name: string): SymbolicTensor;
   setSlot(name: string, value: SymbolicTensor): void;
+  /** Whether the learning rate follows a schedule. */
+  readonly scheduled: boolean;
+  readonly weights: readonly Variable[];
+  /** The parts of the weights in a vector, or in a slot; null for weights that have none there. */
+  split(vector: SymbolicTensor, slot?: string): (SymbolicTensor | null)[];
+  /** Parts as one vector. */
+  join(parts: readonly (SymbolicTensor | null)[]): SymbolicTensor;
 }
 
 /** State: the learning rate, where it is a number. */
@@ -92,6 +109,7 @@ export abstract class Optimizer {
   readonly emaMomentum: number;
   readonly emaOverwriteFrequency: number | null;
   readonly decay: number;
+  readonly gradientAccumulationSteps: number | null;
   private rate: number;
 
   constructor(defaultName: string, options: OptimizerOptions) {
@@ -116,6 +134,10 @@ export abstract class Optimizer {
     const frequency = options.emaOverwriteFrequency ?? null;
     this.emaOverwriteFrequency = this.useEma && frequency !== null ? positiveInteger(this.className, 'emaOverwriteFrequency', frequency) : null;
     this.decay = numberBetween(this.className, 'decay', options.decay ?? 0, 0, Infinity);
+    const steps = options.gradientAccumulationSteps ?? null;
+    this.gradientAccumulationSteps = steps !== null && positiveInteger(this.className, 'gradientAccumulationSteps', steps) > 1 ? steps : null;
+    if (this.gradientAccumulationSteps && this.api !== 'keras3')
+      throw new ValueError(`${this.className}: 'gradientAccumulationSteps' belongs to the optimizers of Keras 3, this is one of ${this.api}`);
   }
 
   get className(): string {
@@ -146,9 +168,37 @@ export abstract class Optimizer {
     return `${this.scope}${this.name}/${slot}`;
   }
 
-  /** All slots, with that of the moving average. */
+  /** All slots, with those of the moving average and of gradients that wait. */
   allSlots(): readonly string[] {
-    return this.useEma ? [...this.slotNames(), 'average'] : this.slotNames();
+    return [...this.slotNames(), ...(this.useEma ? ['average'] : []), ...(this.gradientAccumulationSteps ? ['gradient_accumulator'] : [])];
+  }
+
+  /** Shape of a weight's part of a slot; null where it has none. */
+  slotShape(_slot: string, weight: Variable): readonly number[] | null {
+    return weight.shape;
+  }
+
+  /** Numbers that are one for all weights, as they are after so many steps. */
+  scalarSlots(_steps = 0): Readonly<Record<string, number>> {
+    return {};
+  }
+
+  /** Where the parts of these weights, in this order, lie in a slot. */
+  slotLayout(slot: string, weights: readonly Variable[]): SlotLayout {
+    let size = 0;
+    const parts = weights.flatMap((variable) => {
+      const shape = this.slotShape(slot, variable);
+      if (!shape) return [];
+      const offset = size;
+      size += sizeOf(shape);
+      return [{ variable, offset, shape }];
+    });
+    return { size, parts };
+  }
+
+  /** The number of elements of the state for these weights, with the step counter and the learning rate. */
+  stateSize(weights: readonly Variable[]): number {
+    return this.allSlots().reduce((n, slot) => n + this.slotLayout(slot, weights).size, Object.keys(this.scalarSlots()).length + 2);
   }
 
   /** First contents of a slot, where it does not start at 0. */
@@ -245,29 +295,95 @@ export abstract class Optimizer {
     touchedRows: ReadonlyMap<Variable, SymbolicTensor>,
   ): SymbolicTensor {
     const { b } = t;
-    const iteration = ops.cast(counter, 'float32');
-    const learningRate = this.learningRateAt(t, iteration);
-    const gradient = this.clipped(t, flat, gradients);
-    const vector = (name: string) => t.tensor(b.stateSlot(this.stateName(name), 'float32', [flat.size], { views: flat.views }));
-    const parameters = this.weightDecay ? ops.subtract(old, ops.multiply(ops.multiply(old, this.weightDecay), learningRate)) : old;
-    let value = this.update({
-      parameters,
+    const counted = ops.cast(counter, 'float32');
+    const learningRate = this.learningRateAt(t, counted);
+    const waiting = this.gradientAccumulationSteps;
+    const iteration = waiting ? ops.cast(t.tensor(b.div(counter.value, waiting)), 'float32') : counted;
+    // parts that are not taken over in this step, while gradients gather
+    const due = waiting ? ops.equal(ops.mod(ops.add(counter, 1), waiting), 0) : null;
+    const kept = (value: SymbolicTensor, before: SymbolicTensor) => (due ? ops.where(due, value, before) : value);
+    const weights = flat.parts.map((p) => p.variable);
+    const vector = (name: string) => this.readSlot(t, name, flat);
+    let given = gradients;
+    if (due) {
+      const gathered = vector('gradient_accumulator');
+      const sum = ops.add(gathered, joined(t, gradients));
+      b.update(this.stateName('gradient_accumulator'), ops.where(due, 0, sum).value);
+      const mean = ops.divide(sum, waiting!);
+      given = flat.parts.map(({ variable, offset }) => b.reshape(b.slice(mean.value, [offset], [offset + variable.size]), variable.shape));
+    }
+    const gradient = this.clipped(t, flat, given);
+    const decayed = this.decayed(t, flat, old, learningRate);
+    const updated = this.update({
+      parameters: decayed,
       gradient,
       learningRate,
       iteration,
       step: ops.add(iteration, 1),
       touched: this.updatesTouchedRowsOnly ? flatTouched(t, flat, touchedRows) : null,
       slot: vector,
-      setSlot: (name, x) => b.update(this.stateName(name), x.value),
+      setSlot: (name, x) => b.update(this.stateName(name), kept(x, vector(name)).value),
+      scheduled: this.schedule !== null,
+      weights,
+      split: (x, slot) => {
+        const { parts } = slot === undefined ? { parts: flat.parts.map((p) => ({ ...p, shape: p.variable.shape })) } : this.slotLayout(slot, weights);
+        const found = new Map(parts.map((p) => [p.variable, p]));
+        return weights.map((w) => {
+          const p = found.get(w);
+          return p ? t.tensor(b.reshape(b.slice(x.value, [p.offset], [p.offset + sizeOf(p.shape)]), p.shape)) : null;
+        });
+      },
+      join: (parts) =>
+        joined(
+          t,
+          parts.flatMap((p) => (p ? [p.value] : [])),
+        ),
     });
+    let value = kept(updated, old);
     // Keras 3 averages before constraints, Keras 2 too; both overwrite before them
     if (this.useEma) value = this.averaged(t, value, vector('average'), iteration);
     return this.constrained(t, flat, value);
   }
 
+  /** Weight decay of a weight. */
+  protected decayOf(_weight: Variable): number | null {
+    return this.weightDecay;
+  }
+
+  private decayed(t: Trace, flat: FlatParameters, old: SymbolicTensor, learningRate: SymbolicTensor): SymbolicTensor {
+    const decays = flat.parts.map((p) => this.decayOf(p.variable) ?? 0);
+    if (decays.every((d) => d === 0)) return old;
+    const same = decays.every((d) => d === decays[0]);
+    const decay = same
+      ? decays[0]!
+      : joined(
+          t,
+          flat.parts.map((p, i) => t.b.full([p.variable.size], decays[i]!)),
+        );
+    return ops.subtract(old, ops.multiply(ops.multiply(old, decay), learningRate));
+  }
+
+  /** The value of a slot. */
+  private readSlot(t: Trace, name: string, flat: FlatParameters): SymbolicTensor {
+    const { b } = t;
+    if (name in this.scalarSlots()) return t.tensor(b.stateSlot(this.stateName(name), 'float32', []));
+    const { size, parts } = this.slotLayout(
+      name,
+      flat.parts.map((p) => p.variable),
+    );
+    const same = parts.length === flat.parts.length && parts.every((p, i) => p.offset === flat.parts[i]!.offset);
+    const names = new Map(flat.parts.map((p, i) => [p.variable, flat.views[i]!.name]));
+    const views = same && size === flat.size ? flat.views : parts.map((p) => ({ name: names.get(p.variable)!, offset: p.offset, shape: p.shape }));
+    return t.tensor(b.stateSlot(this.stateName(name), 'float32', [size], { views }));
+  }
+
   private learningRateAt(t: Trace, iteration: SymbolicTensor): SymbolicTensor {
     const rate = this.schedule ? this.schedule.call(iteration) : t.tensor(t.b.stateSlot(this.rateSlot, 'float32', []));
-    return this.decay > 0 ? ops.divide(rate, ops.add(ops.multiply(iteration, this.decay), 1)) : rate;
+    return this.rateDecay > 0 ? ops.divide(rate, ops.add(ops.multiply(iteration, this.rateDecay), 1)) : rate;
+  }
+  /** What `decay` does to the learning rate. */
+  protected get rateDecay(): number {
+    return this.decay;
   }
 
   /** The flat gradient, clipped. */
@@ -331,9 +447,29 @@ export abstract class Optimizer {
       use_ema: this.useEma,
       ema_momentum: this.emaMomentum,
       ema_overwrite_frequency: this.emaOverwriteFrequency,
+      ...(this.gradientAccumulationSteps ? { gradient_accumulation_steps: this.gradientAccumulationSteps } : {}),
     };
   }
 }
+
+/** `Adam(0.01)`, `Adam(0.01, { beta1: 0.8 })`, `Adam({ learningRate: 0.01 })`: the options. */
+export function rateFirst(rate: unknown, options: OptimizerOptions | undefined): [object | undefined] {
+  const isRate = typeof rate === 'number' || rate instanceof schedules.LearningRateSchedule;
+  if (options !== undefined && !isPlainObject(options))
+    throw new ValueError(`an optimizer's second argument must be an options object such as { momentum: 0.9 }, got ${describe(options)}`);
+  if (!isRate && rate !== undefined && options !== undefined)
+    throw new ValueError(`an optimizer's first argument must be the learning rate or an options object, got ${describe(rate)}`);
+  return [isRate ? { learningRate: rate, ...options } : ((rate as object | undefined) ?? options)];
+}
+
+/** Values of any shapes as one vector. */
+const joined = (t: Trace, values: readonly Value[]): SymbolicTensor =>
+  t.tensor(
+    t.b.concat(
+      values.map((v) => t.b.reshape(v, [-1])),
+      0,
+    ),
+  );
 
 function checkedRate(what: string, x: unknown): number {
   if (typeof x !== 'number' || !Number.isFinite(x) || x < 0)

@@ -190,11 +190,55 @@ class CosineDecayClass extends LearningRateSchedule {
   }
 }
 
+interface RestartOptions {
+  initialLearningRate: number;
+  firstDecaySteps: number;
+  tMul?: number;
+  mMul?: number;
+  alpha?: number;
+  name?: string | null;
+}
+
+class CosineDecayRestartsClass extends LearningRateSchedule {
+  readonly className = 'CosineDecayRestarts';
+  private readonly o: Required<RestartOptions>;
+  /** Half a cosine wave again and again (Loshchilov and Hutter 2016): the first takes firstDecaySteps, each next one tMul (default 2) times as long, from mMul (default 1) times the rate. */
+  constructor(
+    initialLearningRate: number | RestartOptions,
+    firstDecaySteps?: number,
+    options?: Omit<RestartOptions, 'initialLearningRate' | 'firstDecaySteps'>,
+  ) {
+    const o = resolveOptions<RestartOptions>(
+      'CosineDecayRestarts',
+      [initialLearningRate, firstDecaySteps, options],
+      ['initialLearningRate', 'firstDecaySteps'],
+      { tMul: 2, mMul: 1, alpha: 0, name: null },
+    );
+    checked('CosineDecayRestarts', o);
+    for (const name of ['firstDecaySteps', 'tMul'] as const)
+      if (!(o[name]! > 0)) throw new ValueError(`CosineDecayRestarts: '${name}' must be above 0, got ${o[name]}`);
+    super({ ...o });
+    this.o = o as Required<RestartOptions>;
+  }
+  call(step: SymbolicTensor): SymbolicTensor {
+    const { initialLearningRate: start, firstDecaySteps, tMul, mMul, alpha } = this.o;
+    const done = ops.divide(step, firstDecaySteps);
+    const whole = tMul === 1;
+    const restarts = whole ? ops.floor(done) : ops.floor(ops.divide(ops.log(ops.subtract(1, ops.multiply(done, 1 - tMul))), Math.log(tMul)));
+    const length = ops.power(tMul, restarts);
+    const before = ops.divide(ops.subtract(1, length), 1 - tMul);
+    const part = whole ? ops.subtract(done, restarts) : ops.divide(ops.subtract(done, before), length);
+    const wave = ops.multiply(ops.add(ops.cos(ops.multiply(part, Math.PI)), 1), ops.multiply(ops.power(mMul, restarts), 0.5));
+    return ops.multiply(ops.add(ops.multiply(wave, 1 - alpha), alpha), start);
+  }
+}
+
 export const ExponentialDecay = callable(ExponentialDecayClass);
 export const InverseTimeDecay = callable(InverseTimeDecayClass);
 export const PiecewiseConstantDecay = callable(PiecewiseConstantDecayClass);
 export const PolynomialDecay = callable(PolynomialDecayClass);
 export const CosineDecay = callable(CosineDecayClass);
+export const CosineDecayRestarts = callable(CosineDecayRestartsClass);
 
 const registry: Registry<LearningRateSchedule> = {
   what: 'learning rate schedule',
@@ -204,6 +248,7 @@ const registry: Registry<LearningRateSchedule> = {
     PiecewiseConstantDecay: (o) => PiecewiseConstantDecay(o as unknown as PiecewiseOptions),
     PolynomialDecay: (o) => PolynomialDecay(o as unknown as PolynomialOptions),
     CosineDecay: (o) => CosineDecay(o as unknown as CosineOptions),
+    CosineDecayRestarts: (o) => CosineDecayRestarts(o as unknown as RestartOptions),
   },
   aliases: {},
 };

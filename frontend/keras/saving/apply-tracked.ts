@@ -114,9 +114,8 @@ export function trackedOptimizer(model: ModelBase, root: SavedNode, found: Reado
     return { arrays: [iteration, ...arrays], learningRate };
   }
   const weights = model.trainableWeights;
-  const paths = weights.map((w) => w.path);
-  const names = new Map(optimizerVariables(o, 'legacy', paths).flatMap((v) => (v.kind === 'slot' ? [[v.slot, v.kerasSlot] as const] : [])));
-  const slots = optimizerVariables(o, o.api, paths).flatMap((v) => {
+  const names = new Map(optimizerVariables(o, 'legacy', weights).flatMap((v) => (v.kind === 'slot' ? [[v.slot, v.kerasSlot] as const] : [])));
+  const slots = optimizerVariables(o, o.api, weights).flatMap((v) => {
     if (v.kind !== 'slot') return [];
     return [found.get(weights[v.weight]!)?.slots.get(names.get(v.slot) ?? v.kerasSlot) ?? null];
   });

@@ -9,7 +9,7 @@ import { uniqueNames } from '../utils/naming.js';
 import { matchTracked, trackedOptimizer } from './apply-tracked.js';
 import { keras1Weights } from './keras1-weights.js';
 import { objectsFor, ownWeightsOf } from './objects.js';
-import { optimizerVariables } from './optimizer-variables.js';
+import { type OptimizerVariable, optimizerVariables } from './optimizer-variables.js';
 import type { ExtraState, SavedArray, SavedModel, SavedWeights } from './saved-model.js';
 
 export interface ApplyOptions {
@@ -145,41 +145,64 @@ export async function applyWeights(model: ModelBase, source: string, saved: Save
   for (const [variable, data] of values) variable.adopt(data);
 }
 
+interface FoundVariables {
+  readonly iteration: SavedArray | null;
+  readonly slots: readonly SavedArray[];
+  readonly scalars: ReadonlyMap<string, SavedArray>;
+}
+
+/** What the arrays of a file are: one by one as they are expected, or the slots at the end, behind the step counter and perhaps the learning rate. */
+function arraysOfSlots(
+  saved: readonly SavedArray[],
+  wanted: readonly OptimizerVariable[],
+  shapeOf: (v: OptimizerVariable) => readonly number[],
+): FoundVariables {
+  if (saved.length === wanted.length && wanted.every((w, i) => shapeOf(w).join() === saved[i]!.shape.join())) {
+    const scalars = wanted.flatMap((w, i) => (w.kind === 'scalar' && w.slot !== null ? [[w.slot, saved[i]!] as const] : []));
+    return { iteration: saved[0]!, slots: saved.filter((_, i) => wanted[i]!.kind === 'slot'), scalars: new Map(scalars) };
+  }
+  const count = wanted.filter((w) => w.kind === 'slot').length;
+  const isCounter = (a: SavedArray): boolean => a.shape.length === 0;
+  // in front of the slots: the step counter, where the file has one, and perhaps the learning rate
+  const front = saved.findIndex((a) => !isCounter(a));
+  const counters = saved.slice(0, Math.max(0, count > 0 ? saved.length - count : saved.length));
+  const rest = saved.slice(counters.length);
+  // early Keras wrote a vhat of one element for each weight when there was none
+  const slots = rest.length === count ? rest : saved.filter((a) => !isCounter(a)).slice(0, count);
+  const head = rest.length === count && counters.every(isCounter) ? counters : saved.slice(0, Math.max(0, front));
+  return { iteration: head[0] ?? null, slots, scalars: new Map() };
+}
+
 /** The optimizer's variables, in Keras' order, into a compiled model. Gives why not, where they do not fit. */
 export async function applyOptimizer(model: ModelBase, source: string, saved: readonly SavedArray[]): Promise<string | null> {
   const o = model.optimizer;
   if (!o || saved.length === 0) return null;
   const weights = model.trainableWeights;
-  const wanted = optimizerVariables(
-    o,
-    o.api,
-    weights.map((w) => w.path),
-  );
-  const slots = wanted.filter((w) => w.kind === 'slot');
-  const isCounter = (a: SavedArray): boolean => a.shape.length === 0;
-  // in front of the slots: the step counter, where the file has one, and perhaps the learning rate
-  const front = saved.findIndex((a) => !isCounter(a));
-  const scalars = saved.slice(0, Math.max(0, slots.length > 0 ? saved.length - slots.length : saved.length));
-  const rest = saved.slice(scalars.length);
-  // early Keras wrote a vhat of one element for each weight when there was none
-  const trimmed = rest.length === slots.length ? rest : saved.filter((a) => !isCounter(a)).slice(0, slots.length);
-  const head = rest.length === slots.length && scalars.every(isCounter) ? scalars : saved.slice(0, Math.max(0, front));
-  if (trimmed.length !== slots.length)
-    return `${source}: the optimizer ${o.className} has ${slots.length} slots for ${weights.length} weights, the file holds ${trimmed.length}`;
-  for (const [i, s] of slots.entries()) {
-    const expected = weights[s.weight]!.shape;
-    if (trimmed[i]!.shape.join() !== expected.join())
-      return `${source}: optimizer variable ${i} (${s.name}): expected shape ${shapeText(expected)}, the file holds ${shapeText(trimmed[i]!.shape)}`;
-  }
+  const wanted = optimizerVariables(o, o.api, weights);
   const { flat } = model.parameterLayout;
-  const offsets = new Map(flat.parts.map((p) => [p.variable, p.offset]));
+  const inOrder = flat.parts.map((p) => p.variable);
+  const partOf = (slot: string, weight: number) => o.slotLayout(slot, inOrder).parts.find((p) => p.variable === weights[weight])!;
+  const slots = wanted.filter((w) => w.kind === 'slot');
+  const found = arraysOfSlots(saved, wanted, (w) => (w.kind === 'slot' ? partOf(w.slot, w.weight).shape : []));
+  if (found.slots.length !== slots.length)
+    return `${source}: the optimizer ${o.className} has ${slots.length} slots for ${weights.length} weights, the file holds ${found.slots.length}`;
+  for (const [i, s] of slots.entries()) {
+    const expected = partOf(s.slot, s.weight).shape;
+    if (found.slots[i]!.shape.join() !== expected.join())
+      return `${source}: optimizer variable ${i} (${s.name}): expected shape ${shapeText(expected)}, the file holds ${shapeText(found.slots[i]!.shape)}`;
+  }
   const contents = new Map<string, TypedArray>();
-  contents.set(iterationSlot, Int32Array.from(head.length > 0 ? await head[0]!.read() : [0]).slice(0, 1));
+  const steps = Int32Array.from(found.iteration ? await found.iteration.read() : [0]).slice(0, 1);
+  contents.set(iterationSlot, steps);
+  for (const [slot, value] of Object.entries(o.scalarSlots(Math.max(0, steps[0] ?? 0)))) {
+    const array = found.scalars.get(slot);
+    contents.set(o.stateName(slot), array ? Float32Array.from(await array.read()).slice(0, 1) : Float32Array.of(value));
+  }
   for (const [i, s] of slots.entries()) {
     const name = o.stateName(s.slot);
-    const all = contents.get(name) ?? new Float32Array(flat.size);
+    const all = contents.get(name) ?? new Float32Array(o.slotLayout(s.slot, inOrder).size);
     contents.set(name, all);
-    all.set(await trimmed[i]!.read(), offsets.get(weights[s.weight]!)!);
+    all.set(await found.slots[i]!.read(), partOf(s.slot, s.weight).offset);
   }
   model.restoreState({ slots: contents });
   return null;

@@ -110,6 +110,9 @@ const slotLists: Readonly<Record<string, string>> = {
   'Ftrl accumulator': '_accumulators',
   'Ftrl linear': '_linears',
   'Lion m': 'momentums',
+  'Adafactor r': '_r',
+  'Adafactor c': '_c',
+  'Adafactor v': '_v',
   m: '_momentums',
   v: '_velocities',
   vhat: '_velocity_hats',
@@ -153,6 +156,19 @@ function optimizerNode(m: ModelContents, nodes: ReadonlyMap<ArrayContents, NewNo
     const own = lists.get(name) ?? node();
     lists.set(name, own);
     own.children.push([String(own.children.length), slot]);
+  }
+  // tf_keras has numbers that nothing uses in the places of rows and columns of vectors
+  if (o.config.class_name === 'Adafactor') {
+    const weights = slots.flatMap((s) => (s.slot === 'v' ? [s.weight] : []));
+    for (const slot of ['r', 'c']) {
+      const mine = lists.get(`_${slot}`)?.children.map(([, n]) => n) ?? [];
+      const held = new Set(slots.flatMap((s) => (s.slot === slot ? [s.weight] : [])));
+      const children = weights.map((w, i): [string, NewNode] => [
+        String(i),
+        held.has(w) ? mine.shift()! : node({ name: `${slot}/${w}`, shape: [], data: Int32Array.of(0) }),
+      ]);
+      lists.set(`_${slot}`, { ...node(), children });
+    }
   }
   out.children.push(...lists);
   return out;

@@ -1,5 +1,6 @@
 /** What is written of a live model: the opposite of `apply.ts`. */
 import { ShapeError } from '../../../ir/errors.js';
+import { sizeOf } from '../../../ir/tensor-data.js';
 import { runEagerly } from '../backend/run-eagerly.js';
 import { iterationSlot } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
@@ -98,25 +99,27 @@ function optimizerOf(
   if (!o || !iteration) return { optimizer: null, covered };
   const api: OptimizerApi = o.api === 'legacy' && generation === 'keras2' ? 'legacy' : generation;
   const weights = model.trainableWeights;
-  const place = new Map(state.layout.flat.parts.map((p) => [p.variable, p.offset]));
+  const inOrder = state.layout.flat.parts.map((p) => p.variable);
   const none = { slot: null, weight: null, of: null };
-  const variables = optimizerVariables(
-    o,
-    api,
-    weights.map((w) => w.path),
-  ).map((v): OptimizerContents['variables'][number] => {
+  const variables = optimizerVariables(o, api, weights).map((v): OptimizerContents['variables'][number] => {
     if (v.kind === 'iteration') {
       covered.add(iterationSlot);
       return { name: v.name, shape: [], data: BigInt64Array.of(BigInt(iteration[0]!)), ...none };
     }
     if (v.kind === 'learningRate') return { name: v.name, shape: [], data: Float32Array.of(o.learningRate), ...none };
+    if (v.kind === 'scalar') {
+      if (v.slot === null) return { name: v.name, shape: [], data: Float32Array.of(0), ...none };
+      covered.add(o.stateName(v.slot));
+      return { name: v.name, shape: [], data: state.slots.get(o.stateName(v.slot)) ?? Float32Array.of(o.scalarSlots()[v.slot]!), ...none };
+    }
     const w = weights[v.weight]!;
     const slot = o.stateName(v.slot);
     covered.add(slot);
-    const offset = place.get(w)!;
+    const { offset, shape } = o.slotLayout(v.slot, inOrder).parts.find((p) => p.variable === w)!;
+    const size = sizeOf(shape);
     const all = state.slots.get(slot) ?? o.initialSlot(v.slot, state.layout.gather());
-    const data = all ? all.subarray(offset, offset + w.size) : new Float32Array(w.size);
-    return { name: v.name, shape: w.shape, data, slot: v.kerasSlot, weight: w.path, of: contentsOf(w) };
+    const data = all ? all.subarray(offset, offset + size) : new Float32Array(size);
+    return { name: v.name, shape, data, slot: v.kerasSlot, weight: w.path, of: contentsOf(w) };
   });
   const { schedule } = o;
   const step = Float32Array.of(iteration[0]!);

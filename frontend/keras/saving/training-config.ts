@@ -37,6 +37,8 @@ export function optimizerConfig(o: optimizers.Optimizer, generation: Semantics):
     const rest = class_name === 'SGD' && momentum === 0 ? others : given;
     return { module: 'keras.optimizers', class_name, config: { loss_scale_factor: null, gradient_accumulation_steps: null, ...rest }, registered_name: null };
   }
+  if (o.gradientAccumulationSteps)
+    throw new UnsupportedError(`the option gradientAccumulationSteps of ${class_name} does not exist in Keras 2: save for Keras 3`);
   if (o.api === 'legacy') return { module: 'keras.optimizers.legacy', class_name, config, registered_name: null };
   return { module: 'keras.optimizers', class_name, config: { jit_compile: false, is_legacy_optimizer: false, ...config }, registered_name: null };
 }

@@ -19,7 +19,16 @@ export function toCamel(name: string): string {
 }
 
 /** Names where the two spellings do not follow from each other by the rule. */
-const snakeNames: Readonly<Record<string, string>> = { beta1: 'beta_1', beta2: 'beta_2', keepdims: 'keepdims' };
+const snakeNames: Readonly<Record<string, string>> = {
+  beta1: 'beta_1',
+  beta2: 'beta_2',
+  beta2Decay: 'beta_2_decay',
+  epsilon1: 'epsilon_1',
+  epsilon2: 'epsilon_2',
+  adamBeta1: 'adam_beta_1',
+  adamBeta2: 'adam_beta_2',
+  keepdims: 'keepdims',
+};
 const camelNames = new Map(Object.entries(snakeNames).map(([a, b]) => [b, a]));
 
 export const isPlainObject = (x: unknown): x is Record<string, unknown> => typeof x === 'object' && x !== null && Object.getPrototypeOf(x) === Object.prototype;
