@@ -135,7 +135,9 @@ function chooseBlocks(m: number, n: number, k: number, batch: number, threads: n
   if (m === 1 && n >= 32) {
     // one row times a matrix: long pieces of the matrix's rows, one or two for each thread
     const parts = n * k < 30000 ? 1 : n >= 256 * threads ? 2 * threads : threads;
-    return { rows: 1, vectors: 2, mBlock: 1, nBlock: Math.min(1 << 20, Math.ceil(n / parts / 8) * 8) };
+    // the row of sums and the packed operands share a group's 4 MiB
+    const most = Math.max(8, Math.floor(((1 << 20) - 9 * k) / 8) * 8);
+    return { rows: 1, vectors: 2, mBlock: 1, nBlock: Math.min(most, Math.ceil(n / parts / 8) * 8) };
   }
   const rows = m >= 3 ? 4 : m;
   const vectors = Math.max(1, Math.min(8 / (rows === 3 ? 4 : rows), Math.ceil(n / 4)));

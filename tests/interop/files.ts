@@ -17,6 +17,8 @@ interface FileModel {
   readonly data: () => { readonly x: readonly NamedArray[]; readonly y: readonly NamedArray[] };
   readonly optimizer: () => optimizers.OptimizerIdentifier;
   readonly loss: string;
+  /** Which Keras has it; default both. */
+  readonly keras?: readonly (2 | 3)[];
 }
 
 const array = (seed: number, ...shape: number[]): NamedArray => ({
@@ -48,8 +50,29 @@ const fileModels: readonly FileModel[] = [
       ['adamax', () => optimizers.Adamax(0.02)],
       ['adam_schedule', () => optimizers.Adam(optimizers.schedules.ExponentialDecay(0.02, 2, 0.5))],
       ['adam_clipped', () => optimizers.Adam(0.02, { clipnorm: 0.1 })],
+      ['adam_restarts', () => optimizers.Adam(optimizers.schedules.CosineDecayRestarts(0.02, 2, { mMul: 0.8, alpha: 0.1 }))],
+      ['adam_average', () => optimizers.Adam(0.02, { useEma: true, emaMomentum: 0.9, emaOverwriteFrequency: 2 })],
+      ['adadelta', () => optimizers.Adadelta(0.5)],
+      ['ftrl', () => optimizers.Ftrl(0.05, { l1RegularizationStrength: 0.001, l2RegularizationStrength: 0.01, beta: 0.1 })],
+      ['lion', () => optimizers.Lion(0.01, { weightDecay: 0.01 })],
+      ['adafactor', () => optimizers.Adafactor(0.02)],
+      // a compiled step of tf_keras 2 multiplies Nadam's momentum product once for each weight
+      ['nadam', () => optimizers.Nadam(0.02), [3]],
+      ['lamb', () => optimizers.Lamb(0.02), [3]],
+      ['muon', () => optimizers.Muon(0.02, { excludeLayers: ['dense_1'] }), [3]],
+      ['schedule_free', () => optimizers.ScheduleFreeAdamW(0.02, { warmupSteps: 4 }), [3]],
+      ['accumulating', () => optimizers.Adam(0.02, { gradientAccumulationSteps: 2 }), [3]],
     ] as const
-  ).map(([name, optimizer]): FileModel => ({ name: `optimizer_${name}`, build: small, data: regression, optimizer, loss: 'mse' })),
+  ).map(
+    ([name, optimizer, keras]): FileModel => ({
+      name: `optimizer_${name}`,
+      build: small,
+      data: regression,
+      optimizer,
+      loss: 'mse',
+      ...(keras ? { keras } : {}),
+    }),
+  ),
   {
     name: 'nested',
     build: (semantics) => {
@@ -116,7 +139,7 @@ export async function writeFiles(dir: string, check: Check): Promise<void> {
   const file = (name: string) => path.join(dir, name);
   const jobs: (Job & { readonly file: string; readonly architecture: string; readonly steps: number })[] = [];
   for (const m of fileModels) {
-    for (const keras of [2, 3] as const) {
+    for (const keras of m.keras ?? ([2, 3] as const)) {
       try {
         utils.clearSession();
         utils.setRandomSeed(9);
@@ -187,7 +210,7 @@ export function fileJobs(dir: string, version: 2 | 3): [string, string | null][]
 /** Models of tf_keras, which it wrote after it had trained a model of ours on: as a checkpoint and, some of them, as a SavedModel. Here they are loaded and trained on along the same way. */
 export async function loadTheirs(dir: string, check: Check): Promise<void> {
   const file = (name: string) => path.join(dir, name);
-  for (const m of fileModels) {
+  for (const m of fileModels.filter((f) => f.keras?.includes(2) ?? true)) {
     const name = `${m.name}.model.2.h5`;
     for (const kind of ['checkpoint', 'savedmodel'] as const) {
       const theirs = file(`${name}.${kind}`);

@@ -74,6 +74,9 @@ def write(name, build):
             losses.append(float(np.ravel(model.train_on_batch(feed, one(y)))[0]))
         arrays["losses"] = np.asarray(losses, np.float32)
         arrays |= {f"a{i}": np.asarray(w, np.float32) for i, w in enumerate(model.get_weights())}
+        if name.startswith("metrics_"):
+            logs = model.evaluate(feed, one(y), batch_size=5, verbose=0, return_dict=True)
+            entry["logs"] = {k: float(v) for k, v in logs.items()}
     save(root / f"{name}.odd{version}.safetensors", {k: np.asarray(a, np.int32 if np.asarray(a).dtype.kind == "i" else np.float32) for k, a in arrays.items()})
     return entry
 

@@ -13,6 +13,8 @@ interface Entry {
   readonly steps: number;
   /** Names of inputs that are given by name. */
   readonly inputs?: readonly string[];
+  /** What `evaluate` gives in batches of 5. */
+  readonly logs?: Readonly<Record<string, number>>;
 }
 
 type Check = (name: string, fault: string | null) => void;
@@ -65,6 +67,13 @@ async function compareWith(
       tolerance.weights,
     ),
   );
+  if (!e.logs) return;
+  const logs = (await model.evaluate(given, ys, { batchSize: 5, verbose: 0, returnDict: true })) as Record<string, number>;
+  check(
+    `${shown}: names of metrics`,
+    Object.keys(logs).sort().join() === Object.keys(e.logs).sort().join() ? null : `${Object.keys(logs)}, Keras has ${Object.keys(e.logs)}`,
+  );
+  for (const [name, value] of Object.entries(e.logs)) check(`${shown}: ${name}`, difference([logs[name] ?? Number.NaN], [value], 1e-4));
 }
 
 /** Reads the files of one Keras. `only`: models whose names hold this. */

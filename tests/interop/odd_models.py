@@ -428,6 +428,72 @@ trained("weight_decay", lambda k: {"optimizer": k.optimizers.AdamW(0.05, weight_
 trained("legacy_rmsprop", lambda k: {"optimizer": k.optimizers.legacy.RMSprop(0.02, momentum=0.5, centered=True), "loss": "mse"}, (2,))
 trained("legacy_sgd_decay", lambda k: {"optimizer": k.optimizers.legacy.SGD(0.1, decay=0.1, momentum=0.9), "loss": "mse"}, (2,))
 trained("loss_and_metrics", lambda k: {"optimizer": k.optimizers.Adam(0.02), "loss": k.losses.CosineSimilarity(axis=-1), "metrics": [k.metrics.MeanSquaredError(name="squares"), "mae"], "weighted_metrics": ["mse"]})
+trained("restarts", lambda k: {"optimizer": k.optimizers.SGD(k.optimizers.schedules.CosineDecayRestarts(0.1, 2, t_mul=1.5, m_mul=0.9, alpha=0.05)), "loss": "mse"})
+trained("adadelta", lambda k: {"optimizer": k.optimizers.Adadelta(0.5, rho=0.9), "loss": "mse"})
+trained("nadam", lambda k: {"optimizer": k.optimizers.Nadam(0.02), "loss": "mse"})
+trained("ftrl", lambda k: {"optimizer": k.optimizers.Ftrl(0.05, l1_regularization_strength=0.01, l2_shrinkage_regularization_strength=0.01), "loss": "mse"})
+trained("lion", lambda k: {"optimizer": k.optimizers.Lion(0.01, weight_decay=0.05), "loss": "mse"})
+trained("adafactor", lambda k: {"optimizer": k.optimizers.Adafactor(0.02, relative_step=False), "loss": "mse"})
+trained("lamb", lambda k: {"optimizer": k.optimizers.Lamb(0.02, weight_decay=0.01), "loss": "mse"}, (3,))
+trained("muon", lambda k: {"optimizer": k.optimizers.Muon(0.02, exclude_layers=["dense_1"]), "loss": "mse"}, (3,))
+trained("schedule_free", lambda k: {"optimizer": k.optimizers.ScheduleFreeAdamW(0.02, warmup_steps=3), "loss": "mse"}, (3,))
+trained("accumulating", lambda k: {"optimizer": k.optimizers.Adam(0.02, gradient_accumulation_steps=2, use_ema=True, ema_momentum=0.8), "loss": "mse"}, (3,))
+trained("legacy_adadelta", lambda k: {"optimizer": k.optimizers.legacy.Adadelta(0.5), "loss": "mse"}, (2,))
+trained("legacy_nadam", lambda k: {"optimizer": k.optimizers.legacy.Nadam(0.02), "loss": "mse"}, (2,))
+trained("legacy_ftrl", lambda k: {"optimizer": k.optimizers.legacy.Ftrl(0.05, l2_regularization_strength=0.01), "loss": "mse"}, (2,))
+trained("legacy_adamax", lambda k: {"optimizer": k.optimizers.legacy.Adamax(0.02), "loss": "mse"}, (2,))
+
+
+# ---- metrics: their configurations are read, and evaluation gives the same numbers (entry "logs")
+
+
+@odd()
+def metrics_binary(keras, version, f, ints):
+    M = keras.metrics
+    m = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    counts = [c(name=n) for c, n in [(M.TruePositives, "tp"), (M.FalsePositives, "fp"), (M.TrueNegatives, "tn"), (M.FalseNegatives, "fn")]]
+    curves = [M.AUC(name=f"auc_{c}_{s}", curve=c, summation_method=s, num_thresholds=30) for c in ("ROC", "PR") for s in ("interpolation", "minoring", "majoring")]
+    levels = [
+        M.PrecisionAtRecall(0.4, name="par"),
+        M.RecallAtPrecision(0.5, name="rap"),
+        M.SensitivityAtSpecificity(0.5, name="sas", num_thresholds=50),
+        M.SpecificityAtSensitivity(0.6, name="spas"),
+    ]
+    given = [M.Precision(name="precision"), M.Precision(thresholds=0.3, name="low"), M.Recall(name="recall"), M.BinaryIoU(name="iou", threshold=0.45), *counts, *curves, *levels]
+    given += [M.AUC(name="chosen", thresholds=[0.3, 0.35, 0.7]), M.Hinge(name="h"), M.SquaredHinge(name="sh"), M.BinaryAccuracy(name="ba", threshold=0.4)]
+    return m, [f(12, 4)], [ints(2, 12, 1).astype(np.float32)], {"optimizer": "adam", "loss": "binary_crossentropy", "metrics": given}
+
+
+@odd()
+def metrics_classes(keras, version, f, ints):
+    M = keras.metrics
+    m = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, activation="softmax")])
+    given = [M.TopKCategoricalAccuracy(k=2, name="top"), M.Precision(class_id=1, name="p1"), M.Recall(top_k=2, name="r2"), M.AUC(multi_label=True, num_labels=5, name="auc")]
+    given += [M.AUC(label_weights=[0.1, 0.2, 0.3, 0.2, 0.2], multi_label=True, name="weighed"), M.F1Score(average="macro", name="f1"), M.FBetaScore(average="micro", beta=0.5, threshold=0.2, name="fb")]
+    given += [M.F1Score(average="weighted", name="fw"), M.OneHotMeanIoU(num_classes=5, name="miou"), M.OneHotIoU(num_classes=5, target_class_ids=[0, 2], name="oiou"), M.CategoricalHinge(name="ch")]
+    given += [M.KLDivergence(name="kl"), M.CategoricalCrossentropy(label_smoothing=0.1, name="cc"), M.CosineSimilarity(name="cos"), "top_k_categorical_accuracy", "kl_divergence"]
+    return m, [f(12, 4)], [np.eye(5, dtype=np.float32)[ints(5, 12)]], {"optimizer": "adam", "loss": "categorical_crossentropy", "metrics": given}
+
+
+@odd()
+def metrics_sparse(keras, version, f, ints):
+    M = keras.metrics
+    m = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6, activation="softmax")])
+    given = [M.SparseTopKCategoricalAccuracy(k=3, name="top"), M.MeanIoU(num_classes=6, sparse_y_pred=False, name="miou"), M.IoU(num_classes=6, target_class_ids=[1, 4], sparse_y_pred=False, name="iou")]
+    given += [M.MeanIoU(num_classes=6, sparse_y_pred=False, ignore_class=2, name="ignoring"), M.SparseCategoricalCrossentropy(name="sc")]
+    return m, [f(12, 4)], [ints(6, 12)], {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": given}
+
+
+@odd()
+def metrics_regression(keras, version, f, ints):
+    M = keras.metrics
+    given = [M.RootMeanSquaredError(name="rmse"), M.R2Score(name="r2"), M.R2Score(class_aggregation="variance_weighted_average", num_regressors=2, name="adjusted"), M.LogCoshError(name="lc")]
+    given += [M.MeanAbsolutePercentageError(name="mape_"), M.MeanSquaredLogarithmicError(name="msle_"), M.CosineSimilarity(axis=-1, name="cos"), "mape", "msle", "cosine_similarity"]
+    if version == 2:
+        given += [M.MeanRelativeError(normalizer=[1.0, 2.0], name="relative"), "logcosh"]
+    else:
+        given += [M.PearsonCorrelation(axis=0, name="pearson"), M.ConcordanceCorrelation(axis=0, name="concordance"), "log_cosh"]
+    return tiny(keras), [f(12, 4)], [f(12, 2)], {"optimizer": "adam", "loss": "mse", "metrics": given}
 
 
 @odd()

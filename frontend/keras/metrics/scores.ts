@@ -268,7 +268,10 @@ export class R2ScoreClass extends Metric {
     this.classAggregation =
       o.classAggregation === null || o.classAggregation === undefined
         ? null
-        : oneOf('R2Score', 'classAggregation', o.classAggregation, ['uniform_average', 'variance_weighted_average']);
+        : oneOf<'uniform_average' | 'variance_weighted_average'>('R2Score', 'classAggregation', o.classAggregation, [
+            'uniform_average',
+            'variance_weighted_average',
+          ]);
     this.numRegressors = numberBetween('R2Score', 'numRegressors', o.numRegressors, 0, Infinity);
     this.samples = this.addVariable('num_samples', [], this.semantics === 'keras2' ? 'int32' : 'float32');
   }

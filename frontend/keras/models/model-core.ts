@@ -168,6 +168,12 @@ export abstract class ModelCore extends Layer {
 
   // ---- running
 
+  /** The layers have become others: what was compiled of them is made anew, and the optimizer starts anew. */
+  protected layersChanged(): void {
+    if (this.compiledWith) this.compile(this.compiledWith.given);
+    else this.retire();
+  }
+
   private retire(): void {
     if (!this.current) return;
     this.retired?.dispose();

@@ -56,6 +56,20 @@ export class SequentialClass extends ModelBase {
     if (shape) this.input = { name: `${added.name}_input`, shape, dtype: textLayer(added) ? 'string' : added.className === 'Embedding' ? 'int32' : 'float32' };
     this.built = false;
     if (this.input) this.ensureBuilt(this.input.shape);
+    this.layersChanged();
+  }
+
+  /** Takes the last layer away and gives it back. A compiled model keeps what `compile` was given; its optimizer starts anew. Throws ValueError where there is no layer. */
+  pop(): Layer {
+    const last = this.held.at(-1);
+    if (!last) throw new ValueError(`model '${this.name}' has no layers to pop`);
+    this.held.pop();
+    this.shapes.delete(last);
+    if (this.held.length === 0 && !this.inputLayer) this.input = null;
+    this.built = false;
+    if (this.input && this.held.length > 0) this.ensureBuilt(this.input.shape);
+    this.layersChanged();
+    return last;
   }
 
   override get inputSpecs(): readonly InputSpec[] {
