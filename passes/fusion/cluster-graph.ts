@@ -112,6 +112,27 @@ export class ClusterGraph {
     return out;
   }
 
+  /** Clusters on the ways from some to others, without those. */
+  between(from: readonly Cluster[], to: readonly Cluster[]): Cluster[] {
+    const reaches = new Map<Cluster, boolean>();
+    const visit = (c: Cluster): boolean => {
+      const known = reaches.get(c);
+      if (known !== undefined) return known;
+      reaches.set(c, false);
+      let found = false;
+      for (const d of this.clusterDeps(c)) if (visit(d) || from.includes(d)) found = true;
+      reaches.set(c, found);
+      return found;
+    };
+    for (const c of to) visit(c);
+    return [...reaches].flatMap(([c, found]) => (found && !from.includes(c) && !to.includes(c) ? [c] : []));
+  }
+
+  /** Whether a cluster computes the new contents of a state slot. */
+  updatesState(c: Cluster): boolean {
+    return [...c.nodes].some((n) => n.outputs.some((v) => this.updatedSlot.has(v)));
+  }
+
   minPosition(c: Cluster): number {
     let m = Number.POSITIVE_INFINITY;
     for (const n of c.nodes) m = Math.min(m, this.position.get(n)!);
@@ -217,16 +238,21 @@ export class ClusterGraph {
    * Whether a merge would make an update of a state slot come before a reader of its old contents: the update could then not be written in place.
    */
   overtakesReaders(a: Cluster, b: Cluster): boolean {
-    const nodes = [...a.nodes, ...b.nodes];
-    return nodes.some((n) =>
-      n.outputs.some((v) => {
-        const slot = this.updatedSlot.get(v);
-        return (
-          slot !== undefined &&
-          this.lateReaders(slot).some((r) => !nodes.includes(r) && (this.depends([this.cluster.get(r)!], a) || this.depends([this.cluster.get(r)!], b)))
-        );
-      }),
-    );
+    return this.overtaken([a, b]).length > 0;
+  }
+
+  /** The readers of old contents that would come after the update, were these clusters one. */
+  overtaken(list: readonly Cluster[]): Node[] {
+    const inside = (n: Node): boolean => list.some((c) => c.nodes.has(n));
+    const found = new Set<Node>();
+    for (const c of list)
+      for (const n of c.nodes)
+        for (const v of n.outputs) {
+          const slot = this.updatedSlot.get(v);
+          if (slot === undefined) continue;
+          for (const r of this.lateReaders(slot)) if (!inside(r) && list.some((d) => this.depends([this.cluster.get(r)!], d))) found.add(r);
+        }
+    return [...found];
   }
 
   /** Nodes that read a slot, directly or through cheap producers that will be copied into them. */

@@ -130,9 +130,9 @@ export class Grower {
       for (const u of this.g.usersOfCluster(c)) {
         if (!u.alive || !pointwise(u) || !equalShape(u.domain, c.domain)) continue;
         const trial: Cluster = { ...c, nodes: new Set([...c.nodes, ...u.nodes]) };
-        if (![...u.nodes].every((n) => this.g.aligned(trial, n, 'full')) || !this.g.acyclic(c, u) || !this.g.fits(trial.nodes) || this.g.overtakesReaders(c, u))
-          continue;
-        this.g.merge(c, u);
+        if (![...u.nodes].every((n) => this.g.aligned(trial, n, 'full'))) continue;
+        if (this.g.acyclic(c, u) && this.g.fits(trial.nodes) && !this.g.overtakesReaders(c, u)) this.g.merge(c, u);
+        else if (!this.mergeAround(c, u)) continue;
         again = true;
       }
     }
@@ -143,6 +143,27 @@ export class Grower {
       if (this.g.depends([other], c) || this.g.depends([c], other) || !this.g.fits([...c.nodes, ...other.nodes]) || this.g.overtakesReaders(c, other)) continue;
       this.g.merge(c, other);
     }
+  }
+
+  /**
+   * Merges two clusters, of which one updates a state slot, together with all that lies between them and all that read the slot's old contents after them: alone they would make
+   * a circle or overtake the readers, together they are one kernel that reads each element before it writes it. False where they cannot all be one.
+   */
+  private mergeAround(c: Cluster, u: Cluster): boolean {
+    const list = [c, u];
+    if (!list.some((x) => this.g.updatesState(x))) return false;
+    for (let grown = true; grown; ) {
+      const readers = this.g.overtaken(list).map((n) => this.g.cluster.get(n)!);
+      const between = this.g.between(list, [...list, ...readers]);
+      const more = [...new Set([...readers, ...between])].filter((x) => !list.includes(x));
+      if (more.some((x) => !x.alive || x.kind !== 'map' || ![...x.nodes].every(isElementwise) || !equalShape(x.domain, c.domain))) return false;
+      list.push(...more);
+      grown = more.length > 0;
+    }
+    const trial: Cluster = { ...c, nodes: new Set(list.flatMap((x) => [...x.nodes])) };
+    if (!this.g.fits(trial.nodes) || ![...trial.nodes].every((n) => c.nodes.has(n) || this.g.aligned(trial, n, 'full'))) return false;
+    for (const x of list.slice(1)) this.g.merge(c, x);
+    return true;
   }
 
   /** Whether all that a cluster makes are state updates. */

@@ -83,7 +83,9 @@ def run(job):
         elif kind == "checkpoint":
             given = json.loads((root / f"{job['architecture']}.compile").read_text())
             given["optimizer"]["config"]["is_legacy_optimizer"] = False
-            model.compile(keras.optimizers.deserialize(given["optimizer"]), given["loss"])
+            # by class: tf_keras does not find all of its own by name
+            optimizer = getattr(keras.optimizers, given["optimizer"]["class_name"]).from_config(given["optimizer"]["config"])
+            model.compile(optimizer, given["loss"])
             # where Keras' own checkpoint passes: slots are made and the training function is there
             model.optimizer.build(model.trainable_variables)
             model.load_weights(str(path)).assert_consumed()

@@ -58,8 +58,18 @@ for (const [name, make] of Object.entries(elementwise)) {
   test(`${name}: one kernel updates all weights`, async () => {
     const model = build(make());
     await step(model);
-    const plan = (await model.session()).plans.train!;
-    assert.is(stepFigures(plan, plan.plan.programs[0]!.name, { batch: 8 }, 0).optimizerKernels, 1);
+    const compiled = (await model.session()).plans.train!;
+    const { plan } = compiled;
+    assert.is(stepFigures(compiled, plan.programs[0]!.name, { batch: 8 }, 0).optimizerKernels, 1);
+    // the slots are written by the same kernel
+    const size = (shape: readonly number[]) => shape.reduce((a, d) => a * d, 1);
+    const vectors = plan.state.filter((s) => size(s.shape) === size(plan.state.find((p) => p.name === 'params')!.shape));
+    const writers = plan.programs[0]!.steps.filter(
+      (s) =>
+        s.kind !== 'loop' &&
+        plan.kernels[s.kernel]!.args.some((a, i) => a.access !== 'read' && vectors.some((v) => v.buffer === s.buffers[a.binding] && v.offset === s.offsets[i])),
+    );
+    assert.is(writers.length, 1, writers.map((s) => s.kind !== 'loop' && plan.kernels[s.kernel]!.name).join());
     model.dispose();
   });
 }

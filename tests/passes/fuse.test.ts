@@ -47,6 +47,27 @@ test('the row region behind a small product joins it as a tail', () => {
   assert.equal(printRegions(fused), 'sequence dot, add, max, sub, exp, sum, div: reads %0 %1 %2, writes %5 %12');
 });
 
+test('an update whose old contents are read again behind the new ones is one kernel with its readers', () => {
+  const text = `
+graph "ftrl"
+  %0 = input "g" : float32[64]
+  %1 = state "sum" : float32[64]
+  %2 = state "w" : float32[64]
+  %3 = binary(%0, %0) {fn=mul} : float32[64]
+  %4 = binary(%1, %3) {fn=add} : float32[64]
+  %5 = unary(%4) {fn=sqrt} : float32[64]
+  %6 = unary(%1) {fn=sqrt} : float32[64]
+  %7 = binary(%5, %6) {fn=sub} : float32[64]
+  %8 = binary(%7, %2) {fn=mul} : float32[64]
+  %9 = binary(%2, %8) {fn=sub} : float32[64]
+  %10 = binary(%9, %5) {fn=div} : float32[64]
+  update "sum" = %4
+  update "w" = %10
+`;
+  const found = regions(text);
+  assert.is(found.length, 1, found.join('\n'));
+});
+
 test('an elementwise producer that is also used elsewhere becomes a second output', () => {
   const text = `
 graph "two"

@@ -67,11 +67,11 @@ export const F1Score = callable(scores.F1ScoreClass);
 export const FBetaScore = callable(scores.FBetaScoreClass);
 export const R2Score = callable(scores.R2ScoreClass);
 
+/** Lists that Keras 3 and tf_keras write as arrays: `{ class_name: '__numpy__' or '__tensor__', config: { value } }`. */
+const plain = (x: unknown): unknown => (isSerialized(x) && /^__(numpy|tensor)__$/.test(x.class_name) ? x.config?.value : x);
+
 const make = (cls: (o: never) => Metric) => (o: Record<string, unknown>, semantics: Semantics) =>
-  cls({
-    ...Object.fromEntries(Object.entries(o).filter(([k]) => k !== 'fn')),
-    semantics,
-  } as never);
+  cls({ ...Object.fromEntries(Object.entries(o).flatMap(([k, v]) => (k === 'fn' ? [] : [[k, plain(v)]]))), semantics } as never);
 
 const registry: Registry<Metric> = {
   what: 'metric',

@@ -261,7 +261,10 @@ export interface ScheduleFreeAdamWOptions extends OptimizerOptions {
   readonly warmupSteps?: number;
 }
 
-/** AdamW that averages its weights in place of following a schedule (Defazio et al. 2024; Keras 3). Default learning rate 0.0025. */
+/**
+ * AdamW that averages its weights in place of following a schedule (Defazio et al. 2024; Keras 3). Default learning rate 0.0025. Numbers are those of Keras 3.15 on TensorFlow, which takes the
+ * momentum after its update where the average is found again (the paper, and Keras on JAX: the one before).
+ */
 export class ScheduleFreeAdamWClass extends Optimizer {
   static override readonly className = 'ScheduleFreeAdamW';
   readonly beta1: number;
@@ -297,7 +300,7 @@ export class ScheduleFreeAdamWClass extends Optimizer {
     const spread = ops.add(ops.sqrt(ops.divide(v, ops.subtract(1, ops.power(this.beta2, u.step)))), this.epsilon);
     const old = u.slot('m');
     const m = ops.subtract(old, ops.divide(ops.multiply(u.gradient, rate), spread));
-    const mean = ops.divide(ops.subtract(u.parameters, ops.multiply(old, 1 - this.beta1)), this.beta1);
+    const mean = ops.divide(ops.subtract(u.parameters, ops.multiply(m, 1 - this.beta1)), this.beta1);
     const share = ops.divide(1, u.step);
     const next = ops.add(ops.multiply(mean, ops.subtract(1, share)), ops.multiply(m, share));
     u.setSlot('m', m);

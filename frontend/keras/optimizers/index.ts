@@ -307,6 +307,8 @@ export type OptimizerIdentifier = string | Optimizer | SerializedObject;
 export function get(id: OptimizerIdentifier, api: OptimizerApi = 'keras3'): Optimizer {
   if (id instanceof Optimizer) return id;
   if (typeof id === 'string') return registry.classes[classNamed(registry, id)]!({ api }, 'keras3');
+  // numbers of 32 bits need no scaled losses: what is scaled is the optimizer inside
+  if (isSerialized(id) && /^LossScaleOptimizer/.test(id.class_name) && isSerialized(id.config?.inner_optimizer)) return get(id.config.inner_optimizer, api);
   if (isSerialized(id)) {
     const o = optionsOfConfig(id.config ?? {});
     for (const name of inertOptimizerOptions) delete o[name];

@@ -5,6 +5,7 @@ import { iterationSlot } from '../backend/trace.js';
 import type { Variable } from '../backend/variable.js';
 import type { Layer } from '../layers/layer.js';
 import type { ModelBase } from '../models/base.js';
+import type { Optimizer } from '../optimizers/index.js';
 import { uniqueNames } from '../utils/naming.js';
 import { matchTracked, trackedOptimizer } from './apply-tracked.js';
 import { keras1Weights } from './keras1-weights.js';
@@ -153,6 +154,7 @@ interface FoundVariables {
 
 /** What the arrays of a file are: one by one as they are expected, or the slots at the end, behind the step counter and perhaps the learning rate. */
 function arraysOfSlots(
+  o: Optimizer,
   saved: readonly SavedArray[],
   wanted: readonly OptimizerVariable[],
   shapeOf: (v: OptimizerVariable) => readonly number[],
@@ -169,7 +171,9 @@ function arraysOfSlots(
   const rest = saved.slice(counters.length);
   // early Keras wrote a vhat of one element for each weight when there was none
   const slots = rest.length === count ? rest : saved.filter((a) => !isCounter(a)).slice(0, count);
-  const head = rest.length === count && counters.every(isCounter) ? counters : saved.slice(0, Math.max(0, front));
+  const plain = rest.length === count && counters.every(isCounter) ? counters : saved.slice(0, Math.max(0, front));
+  // in front of them, where losses were scaled: what the outer optimizer counts
+  const head = plain.length > 2 ? plain.slice(o.schedule ? -1 : -2) : plain;
   return { iteration: head[0] ?? null, slots, scalars: new Map() };
 }
 
@@ -183,7 +187,7 @@ export async function applyOptimizer(model: ModelBase, source: string, saved: re
   const inOrder = flat.parts.map((p) => p.variable);
   const partOf = (slot: string, weight: number) => o.slotLayout(slot, inOrder).parts.find((p) => p.variable === weights[weight])!;
   const slots = wanted.filter((w) => w.kind === 'slot');
-  const found = arraysOfSlots(saved, wanted, (w) => (w.kind === 'slot' ? partOf(w.slot, w.weight).shape : []));
+  const found = arraysOfSlots(o, saved, wanted, (w) => (w.kind === 'slot' ? partOf(w.slot, w.weight).shape : []));
   if (found.slots.length !== slots.length)
     return `${source}: the optimizer ${o.className} has ${slots.length} slots for ${weights.length} weights, the file holds ${found.slots.length}`;
   for (const [i, s] of slots.entries()) {
