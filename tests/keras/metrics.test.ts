@@ -173,6 +173,16 @@ test('thresholds are exclusive, top k takes the first of equal ones', () => {
   assert.is(top.result().value, 0.5);
 });
 
+test('metrics as functions', async () => {
+  const x = tensor(Float32Array.of(0.1, 0.7, 0.2, 0.5, 0.3, 0.2), [2, 3]);
+  const model = Sequential([Input([3]), layers.Activation('linear')]);
+  const { sparseTopKCategoricalAccuracy: top, sparseCategoricalAccuracy: first } = metrics;
+  model.compile({ loss: 'sparse_categorical_crossentropy', metrics: [first, (t, p) => top(t, p, { k: 2 })], device: 'wasm' });
+  const logs = Object.values((await model.evaluate(x, tensor(Int32Array.of(1, 1), [2]), { verbose: 0, returnDict: true })) as Record<string, number>);
+  assert.ok(logs.includes(0.5) && logs.includes(1), logs.join());
+  model.dispose();
+});
+
 test('bad options and shapes are refused by name', () => {
   const refuses = (f: () => unknown, text: RegExp) => assert.throws(f, text);
   refuses(() => metrics.AUC({ curve: 'RoX' }), /AUC: 'curve' must be/);

@@ -143,6 +143,16 @@ test('the product of Nadam’s momenta follows from the number of steps', async 
   model.dispose();
 });
 
+test('legacy optimizers by their module', () => {
+  for (const [name, make] of Object.entries(optimizers.legacy)) {
+    if (name === 'Optimizer') continue;
+    const o = (make as (rate: number) => optimizers.Optimizer)(0.01);
+    assert.is(o.className, name);
+    assert.is(o.api, 'legacy');
+  }
+  assert.is(optimizers.legacy.SGD(0.1, { decay: 0.5 }).decay, 0.5);
+});
+
 test('bad options are refused by name', () => {
   const refuses = (f: () => unknown, text: RegExp) => assert.throws(f, text);
   refuses(() => optimizers.Ftrl({ learningRatePower: 1 }), /Ftrl: 'learningRatePower'/);

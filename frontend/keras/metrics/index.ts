@@ -11,6 +11,35 @@ import * as base from './metric.js';
 import { Metric } from './metric.js';
 import * as scores from './scores.js';
 
+export {
+  binaryCrossentropy,
+  binaryFocalCrossentropy,
+  categoricalCrossentropy,
+  categoricalFocalCrossentropy,
+  hinge,
+  KLD,
+  klDivergence,
+  kld,
+  kullbackLeiblerDivergence,
+  logCosh,
+  logcosh,
+  MAE,
+  MAPE,
+  MSE,
+  MSLE,
+  mae,
+  mape,
+  meanAbsoluteError,
+  meanAbsolutePercentageError,
+  meanSquaredError,
+  meanSquaredLogarithmicError,
+  mse,
+  msle,
+  poisson,
+  sparseCategoricalCrossentropy,
+  squaredHinge,
+} from '../losses/index.js';
+export { binaryAccuracy, categoricalAccuracy, sparseCategoricalAccuracy, sparseTopKCategoricalAccuracy, topKCategoricalAccuracy } from './means.js';
 export { LastClass, MeanClass, Metric, type MetricInput, type MetricOptions, MetricResult } from './metric.js';
 
 export const Mean = callable(base.MeanClass);

@@ -73,6 +73,21 @@ function inTopK(classes: S, prediction: S, k: number): S {
 
 const topK = { k: 5 };
 
+/** Share of classes or values in which target and prediction agree, for each sample; as `tf.keras.metrics.binary_accuracy`. */
+export const binaryAccuracy = (target: S, prediction: S, options: { readonly threshold?: number } = {}): S =>
+  ops.mean(asFloat(ops.equal(asFloat(target), asFloat(ops.greater(prediction, options.threshold ?? 0.5)))), [prediction.rank - 1]);
+/** 1 for each sample whose largest prediction is the largest target. */
+export const categoricalAccuracy = (target: S, prediction: S): S => asFloat(ops.equal(ops.argmax(asFloat(target)), ops.argmax(prediction)));
+/** 1 for each sample whose largest prediction is the target class. */
+export const sparseCategoricalAccuracy = (target: S, prediction: S): S =>
+  byClasses(target, prediction, 'keras3', (classes) => ops.equal(classes, ops.argmax(prediction)));
+/** 1 for each sample whose largest target is among the k (default 5) largest predictions. */
+export const topKCategoricalAccuracy = (target: S, prediction: S, options: { readonly k?: number } = {}): S =>
+  asFloat(inTopK(ops.argmax(asFloat(target)), prediction, options.k ?? 5));
+/** 1 for each sample whose target class is among the k (default 5) largest predictions. */
+export const sparseTopKCategoricalAccuracy = (target: S, prediction: S, options: { readonly k?: number } = {}): S =>
+  byClasses(target, prediction, 'keras3', (classes) => inTopK(classes, prediction, options.k ?? 5));
+
 export const AccuracyClass = meanOf('Accuracy', 'accuracy', (t, p) => asFloat(ops.equal(asFloat(t), asFloat(p))));
 export const BinaryAccuracyClass = meanOf(
   'BinaryAccuracy',

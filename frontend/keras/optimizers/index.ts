@@ -5,7 +5,16 @@ import type { SymbolicTensor } from '../backend/trace.js';
 import { callable, isClassOf } from '../utils/callable.js';
 import { describe, numberBetween, resolveOptions, truth } from '../utils/options.js';
 import { classNamed, isSerialized, type JsonObject, optionsOfConfig, type Registry, type SerializedObject, serializeObject } from '../utils/serialization.js';
-import { AdadeltaClass, FtrlClass, LionClass, NadamClass, ScheduleFreeAdamWClass } from './adaptive.js';
+import {
+  AdadeltaClass,
+  type AdadeltaOptions,
+  FtrlClass,
+  type FtrlOptions,
+  LionClass,
+  NadamClass,
+  type NadamOptions,
+  ScheduleFreeAdamWClass,
+} from './adaptive.js';
 import { inertOptimizerOptions, Optimizer, type OptimizerApi, type OptimizerOptions, optimizerDefaults, rateFirst, type UpdateContext } from './optimizer.js';
 import { AdafactorClass, LambClass, MuonClass } from './per-weight.js';
 import * as schedules from './schedules.js';
@@ -279,6 +288,23 @@ export const Adafactor = callable(AdafactorClass);
 export const Lamb = callable(LambClass);
 export const ScheduleFreeAdamW = callable(ScheduleFreeAdamWClass);
 export const Muon = callable(MuonClass);
+
+/** The optimizers of `tf.keras.optimizers.legacy`: `optimizers.legacy.Adam(0.01, { decay: 1e-4 })`. */
+const old =
+  <O extends OptimizerOptions>(make: (options: O) => Optimizer) =>
+  (learningRate?: O['learningRate'] | O, options?: O): Optimizer =>
+    make({ ...(rateFirst(learningRate, options)[0] as O), api: 'legacy' });
+export const legacy = {
+  Optimizer,
+  SGD: old<SGDOptions>(SGD),
+  RMSprop: old<RMSpropOptions>(RMSprop),
+  Adam: old<AdamOptions>(Adam),
+  Adagrad: old<AdagradOptions>(Adagrad),
+  Adamax: old<AdamaxOptions>(Adamax),
+  Adadelta: old<AdadeltaOptions>(Adadelta),
+  Nadam: old<NadamOptions>(Nadam),
+  Ftrl: old<FtrlOptions>(Ftrl),
+} as const;
 
 const registry: Registry<Optimizer> = {
   what: 'optimizer',
