@@ -109,7 +109,7 @@ export abstract class BaseSession<M extends DeviceMemory, P extends SessionPlan<
   }
 
   private takeBuffer(plan: Plan, b: PlanBuffer, taken: TakenMemory<M>): M {
-    const what = `${b.kind} buffer '${b.name}' of plan '${plan.name}'`;
+    const what = `${b.kind} buffer '${b.name}' of plan '${plan.name}'${largestPart(plan, b)}`;
     if (b.kind !== 'state') {
       const memory = this.allocate(b.bytes, `${plan.name}/${b.name}`, what);
       taken.owned.push(memory);
@@ -236,4 +236,11 @@ export abstract class BaseSession<M extends DeviceMemory, P extends SessionPlan<
     this.slots.clear();
     this.arenas.length = 0;
   }
+}
+
+/** The largest weight in a buffer of state, for messages. */
+function largestPart(plan: Plan, b: PlanBuffer): string {
+  const parts = plan.state.flatMap((s) => (plan.buffers[s.buffer] === b ? s.views.map((v) => ({ ...v, size: elementsOf(v.shape) })) : []));
+  const [first] = parts.sort((x, y) => y.size - x.size);
+  return first && parts.length > 0 ? ` (its largest part is '${first.name}' of shape [${first.shape.join(',')}])` : '';
 }

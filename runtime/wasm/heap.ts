@@ -87,7 +87,7 @@ export class Heap {
       this.memory.grow(pages);
     } catch (cause) {
       throw new OutOfMemoryError(
-        `${what} needs ${size} bytes; WebAssembly memory of ${end} bytes cannot grow by as much: use a smaller batch or a smaller model`,
+        `${what} needs ${size} bytes; WebAssembly memory of ${end} bytes cannot grow by as much (at most ${this.maximum * page}): use a smaller batch or a smaller model`,
         { cause },
       );
     }

@@ -1,6 +1,7 @@
 /** Dense layers on WASM as inference compiles them: weights packed ahead, light and heavy epilogues, whole and partial row tiles, batches smaller than planned. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { compile } from '../../codegen/compile.js';
 import { finishKernel } from '../../codegen/finish.js';
 import { printKernel } from '../../codegen/kernel/print.js';
 import { lowerRegion } from '../../codegen/lower/region.js';
@@ -95,6 +96,17 @@ test('a heavy epilogue reads all vectors of a row before it stores one', () => {
   assert.is(reads.length, 2, text);
   assert.is(writes.length, 2, text);
   assert.ok(Math.max(...reads) < Math.min(...writes), text);
+});
+
+test('a row of hundreds of millions of outputs fits a schedule, whatever the depth', () => {
+  for (const k of [1, 64, 120000])
+    for (const n of [40, 3e8, 1e9]) {
+      const b = new GraphBuilder('row');
+      const [x, w] = [b.input('x', 'float32', [1, k]), b.input('w', 'float32', [k, n])];
+      b.output('y', b.dot(x, w, { batchLeft: [], batchRight: [], contractLeft: [1], contractRight: [0] }));
+      const { plan } = compile({ main: b.build() }, { target: wasmTarget(2, false), name: 'row' });
+      assert.match(plan.kernels[0]!.schedule, /^matmul-/);
+    }
 });
 
 test.run();

@@ -210,6 +210,15 @@ test('shapes that do not fit name the layer', async () => {
   assert.match(await message(() => Sequential([layers.Dense(2, { name: 'd' }), layers.Dense(2, { name: 'd' })])), /already a layer named 'd'/);
 });
 
+test('a layer too large for the memory is named, with the limit', async () => {
+  const model = Sequential([Input([1]), layers.Dense(2e9, { useBias: false, name: 'huge' })]);
+  model.compile({ loss: 'mse', device: 'wasm' });
+  assert.match(
+    await message(() => model.predict([[1]])),
+    /its largest part is 'huge\/kernel' of shape \[1,2000000000\]\) needs 8000000000 bytes.*at most 4294967296/,
+  );
+});
+
 test('loss that is not finite stops nothing: it is reported as it is', async () => {
   utils.setRandomSeed(1);
   const model = Sequential([Input({ shape: [1] }), layers.Dense(1)]);
