@@ -11,10 +11,8 @@ import type { OpenFile } from './source.js';
 export interface ZipLimits {
   /** Most entries; default 10,000. */
   readonly maxEntries?: number;
-  /** Largest size of all entries unpacked; default 4 GB. */
+  /** Largest size of all entries unpacked; default: the size of the file and 32 MB. */
   readonly maxBytes?: number;
-  /** Largest ratio of unpacked to packed size, for entries of more than 1 MB; default 100. */
-  readonly maxRatio?: number;
 }
 
 export interface ZipEntry {
@@ -71,6 +69,7 @@ export async function openZip(file: OpenFile, limits: ZipLimits = {}): Promise<Z
   const directory = await file.read(start, size);
   const d = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
   const entries = new Map<string, ZipEntry>();
+  const mostBytes = limits.maxBytes ?? file.size + (32 << 20);
   let total = 0;
   let at = 0;
   for (let i = 0; i < count; i++) {
@@ -96,12 +95,9 @@ export async function openZip(file: OpenFile, limits: ZipLimits = {}): Promise<Z
     if (flags & 1) fail(`the entry ${shown} is encrypted`);
     if (entry.header + 30 + entry.packed > start) fail(`the entry ${shown} lies outside of the file`);
     if (entry.method === 0 && entry.size !== entry.packed) fail(`the entry ${shown} is stored, but its sizes differ`);
-    const ratio = limits.maxRatio ?? 100;
-    if (entry.size > 1 << 20 && entry.size > entry.packed * ratio)
-      fail(`the entry ${shown} unpacks ${entry.packed} bytes to ${entry.size}: more than ${ratio} times`);
     total += entry.size;
-    const mostBytes = limits.maxBytes ?? 2 ** 32;
-    if (total > mostBytes) fail(`its entries unpack to more than the limit of ${mostBytes} bytes`);
+    if (total > mostBytes)
+      fail(`its entries unpack to ${total} bytes or more, the file has ${file.size}: more than the limit of ${mostBytes} (option maxBytes)`);
     entries.set(name, entry);
     at += 46 + nameLength + extraLength + commentLength;
   }

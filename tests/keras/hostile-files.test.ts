@@ -1,4 +1,6 @@
 /** Files made by hand to do harm: archives, configurations, code. Damaged copies of good files: mutations.test.ts. */
+import { deflateRawSync } from 'node:zlib';
+import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ChunkSink } from '../../frontend/formats/sink.js';
@@ -35,6 +37,67 @@ test('names in archives that lead elsewhere, twice, and damaged entries', async 
   const damaged = await zipOf([['config.json', text('{"class_name": "Sequential"}')]]);
   damaged[50]! ^= 1;
   await fails(damaged, 'z.keras', /'config\.json' is damaged: its checksum/);
+});
+
+/** An archive of one entry, compressed, whose directory says `size`. */
+function packed(name: string, contents: Uint8Array, size = contents.length): Uint8Array {
+  const data = deflateRawSync(contents);
+  const file = text(name);
+  const header = (signature: number, extra: number): DataView => {
+    const v = new DataView(new ArrayBuffer(30 + extra));
+    v.setUint32(0, signature, true);
+    const at = extra > 0 ? 2 : 0;
+    v.setUint16(8 + at, 8, true);
+    v.setUint32(18 + at, data.length, true);
+    v.setUint32(22 + at, size, true);
+    v.setUint16(26 + at, file.length, true);
+    return v;
+  };
+  const [local, central, end] = [header(0x04034b50, 0), header(0x02014b50, 16), new DataView(new ArrayBuffer(22))];
+  end.setUint32(0, 0x06054b50, true);
+  end.setUint16(10, 1, true);
+  end.setUint32(12, 46 + file.length, true);
+  end.setUint32(16, 30 + file.length + data.length, true);
+  return new Uint8Array(
+    Buffer.concat(
+      [local, file, data, central, file, end].map((p) => new Uint8Array('buffer' in p ? p.buffer.slice(p.byteOffset, p.byteOffset + p.byteLength) : p)),
+    ),
+  );
+}
+
+test('archives that unpack to much more than they are', async () => {
+  const zeros = new Uint8Array(40_000_000);
+  const bomb = packed('model.weights.h5', zeros);
+  assert.ok(bomb.length < 50_000);
+  await fails(bomb, 'z.keras', /z\.keras: its entries unpack to 40000000 bytes or more, the file has \d+: more than the limit of \d+ \(option maxBytes\)/);
+  await fails(packed('config.json', zeros.subarray(0, 20_000_000)), 'z.keras', /config\.json has 20000000 bytes, more than the limit/);
+  await fails(packed('config.json', zeros.subarray(0, 20_000_000), 1000), 'z.keras', /unpacks to more than the 1000 bytes that the directory says/);
+  await fails(packed('config.json', zeros.subarray(0, 1000), 2000), 'z.keras', /unpacks to 1000 bytes, the directory says 2000/);
+});
+
+test('any bytes and any JSON under the name of any format: refused, and the file is named', async () => {
+  const heads: Readonly<Record<string, readonly number[]>> = {
+    h5: [0x89, 0x48, 0x44, 0x46, 13, 10, 26, 10],
+    keras: [0x50, 0x4b, 3, 4],
+    json: [0x7b],
+    yaml: [],
+    npz: [0x50, 0x4b, 3, 4],
+    safetensors: [64, 0, 0, 0, 0, 0, 0, 0, 0x7b],
+  };
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...Object.keys(heads)), fc.boolean(), fc.uint8Array({ maxLength: 200 }), async (format, headed, bytes) => {
+      await fails(Uint8Array.from([...(headed ? heads[format]! : []), ...bytes]), `any.${format}`, /^\w+Error: .*any\.\w+/);
+    }),
+    { numRuns: 150, seed: 5 },
+  );
+  // Keras 1 wrote lists: an empty one is a model without layers
+  const anyConfig = fc.jsonValue({ maxDepth: 4 }).filter((c) => !Array.isArray(c) || c.length > 0);
+  await fc.assert(
+    fc.asyncProperty(anyConfig, fc.constantFrom('Sequential', 'Functional', 'Model'), async (config, kind) => {
+      await fails(text(JSON.stringify({ class_name: kind, config })), 'any.json', /^\w+Error: .*any\.json/);
+    }),
+    { numRuns: 300, seed: 6 },
+  );
 });
 
 test('keys that reach for prototypes, aliases without end, tags of languages', async () => {

@@ -14,11 +14,13 @@ import { extraIn, kerasVersion, objectsIn, optimizerIn, readWeightsAhead, writeH
 import type { ModelFormat, ReadOptions, SavedModel, SavedWeights, TrainingConfig } from './saved-model.js';
 
 const weightsName = 'model.weights.h5';
-const largestText = 256 << 20;
+/** Configurations and vocabularies: how much larger than the file a packed one may be. Read, they take some times their size. */
+const textBeyondFile = 8 << 20;
 
 async function textIn(file: OpenFile, zip: ZipFile, name: string): Promise<Uint8Array> {
   const size = zip.entries.get(name)?.size ?? 0;
-  if (size > largestText) throw new ModelFormatError(`${file.name}: ${name} has ${size} bytes, more than the limit of ${largestText}`);
+  const most = file.size + textBeyondFile;
+  if (size > most) throw new ModelFormatError(`${file.name}: ${name} has ${size} bytes, more than the limit of ${most}`);
   return zip.read(name);
 }
 
@@ -63,7 +65,7 @@ function trainingIn(config: JsonObject): TrainingConfig | null {
 }
 
 async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
-  const zip = await openZip(file);
+  const zip = await openZip(file, options);
   const metadata = zip.entries.has('metadata.json') ? await jsonIn(file, zip, 'metadata.json') : {};
   const config = await jsonIn(file, zip, 'config.json');
   const version = typeof metadata.keras_version === 'string' ? metadata.keras_version : null;

@@ -17,7 +17,7 @@ export interface SaveOptions {
 export interface FileLimits {
   /** How long opening an HDF5 file or reading one array of it may take, in milliseconds. */
   readonly timeLimit?: number;
-  /** Most bytes of all arrays. */
+  /** Most bytes of all arrays; of `.keras` and npz archives, of all that they unpack to. Default: the size of the file, and 1 MB (HDF5) or 32 MB (archives). */
   readonly maxBytes?: number;
   /** Most groups and datasets. */
   readonly maxObjects?: number;
