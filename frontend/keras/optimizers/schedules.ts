@@ -224,10 +224,17 @@ class CosineDecayRestartsClass extends LearningRateSchedule {
     const { initialLearningRate: start, firstDecaySteps, tMul, mMul, alpha } = this.o;
     const done = ops.divide(step, firstDecaySteps);
     const whole = tMul === 1;
-    const restarts = whole ? ops.floor(done) : ops.floor(ops.divide(ops.log(ops.subtract(1, ops.multiply(done, 1 - tMul))), Math.log(tMul)));
+    /** The restart of a number, in units of firstDecaySteps. */
+    const begin = (n: SymbolicTensor) => ops.divide(ops.subtract(1, ops.power(tMul, n)), 1 - tMul);
+    const latest = (): SymbolicTensor => {
+      // the logarithm may err to either side of a whole number, just where a period begins: the step itself decides
+      const near = ops.round(ops.divide(ops.log(ops.subtract(1, ops.multiply(done, 1 - tMul))), Math.log(tMul)));
+      const begun = ops.lessEqual(ops.multiply(begin(near), firstDecaySteps), ops.add(ops.multiply(step, 1 + 2e-6), 1e-3));
+      return ops.where(begun, near, ops.subtract(near, 1));
+    };
+    const restarts = whole ? progress(step, { decaySteps: firstDecaySteps, staircase: true }) : latest();
     const length = ops.power(tMul, restarts);
-    const before = ops.divide(ops.subtract(1, length), 1 - tMul);
-    const part = whole ? ops.subtract(done, restarts) : ops.divide(ops.subtract(done, before), length);
+    const part = whole ? ops.subtract(done, restarts) : ops.divide(ops.subtract(done, begin(restarts)), length);
     const wave = ops.multiply(ops.add(ops.cos(ops.multiply(part, Math.PI)), 1), ops.multiply(ops.power(mMul, restarts), 0.5));
     return ops.multiply(ops.add(ops.multiply(wave, 1 - alpha), alpha), start);
   }
