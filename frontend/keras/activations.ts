@@ -3,9 +3,10 @@ import { didYouMean, UnsupportedError, ValueError } from '../../ir/errors.js';
 import * as nn from './backend/nn.js';
 import * as ops from './backend/ops.js';
 import type { SymbolicTensor } from './backend/trace.js';
+import { StandsFor } from './layers/tracking.js';
 import { getRegisteredName, getRegisteredObject } from './utils/custom-objects.js';
 import { describe, toSnake } from './utils/options.js';
-import { isSerialized, type Semantics } from './utils/serialization.js';
+import { isSerialized, type Json, type Semantics, type SerializedObject } from './utils/serialization.js';
 
 export type ActivationFunction = (x: SymbolicTensor) => SymbolicTensor;
 
@@ -182,9 +183,35 @@ const withOptions = {
 export interface Activation {
   readonly name: string;
   readonly apply: ActivationFunction;
+  /** A layer that is used as an activation: it is in a field of the layer that has it, which trains its weights and saves them. */
+  readonly layer?: ActivationLayer;
 }
 
-export type ActivationIdentifier = string | ActivationFunction | Activation;
+/** What an activation needs of a layer. */
+export interface ActivationLayer {
+  readonly name: string;
+  readonly isLayer: true;
+  compute(x: SymbolicTensor): unknown;
+}
+const isActivationLayer = (x: unknown): x is ActivationLayer =>
+  (typeof x === 'function' || typeof x === 'object') && x !== null && (x as { isLayer?: unknown }).isLayer === true;
+class LayerActivation extends StandsFor<ActivationLayer> implements Activation {
+  get name(): string {
+    return this.layer.name;
+  }
+  readonly apply: ActivationFunction = (x) => this.layer.compute(x) as SymbolicTensor;
+}
+
+/** How layers are read from configurations and written, entered by layers/registry.ts: `activation` may be one. */
+export const layerForms: {
+  read: (serialized: SerializedObject, semantics: Semantics) => ActivationLayer | null;
+  write: (layer: ActivationLayer) => Json;
+} = { read: () => null, write: (layer) => layer.name };
+
+/** An activation in a configuration: its name, or the layer's configuration. */
+export const activationJson = (a: Activation): Json => (a.layer ? layerForms.write(a.layer) : a.name);
+
+export type ActivationIdentifier = string | ActivationFunction | Activation | ActivationLayer;
 
 /** The activation, with word to those who watch the trace. */
 const observed =
@@ -198,6 +225,7 @@ const observed =
 /** The activation that a name or function stands for; null is linear. */
 export function get(id: ActivationIdentifier | null | undefined | object, semantics: Semantics = 'keras3'): Activation {
   if (id === null || id === undefined) return { name: 'linear', apply: linear };
+  if (isActivationLayer(id)) return new LayerActivation(id);
   if (typeof id === 'function') {
     const known = Object.entries({ ...named, ...withOptions }).find(([, f]) => f === id);
     return {
@@ -214,6 +242,8 @@ export function get(id: ActivationIdentifier | null | undefined | object, semant
     if (!apply) throw new UnsupportedError(`unknown activation '${id}'.${didYouMean(id, Object.keys(named))} Known: ${Object.keys(named).join(', ')}`);
     return { name, apply: name === 'hard_sigmoid' && semantics === 'keras2' ? observed('hard_sigmoid_keras2', hardSigmoidKeras2) : observed(name, apply) };
   }
+  const layer = isSerialized(id) ? layerForms.read(id, semantics) : null;
+  if (layer) return new LayerActivation(layer);
   if (isSerialized(id)) return get(String((id.config as { name?: string } | undefined)?.name ?? id.class_name), semantics);
   if (typeof id === 'object' && 'apply' in id && 'name' in id) return id as Activation;
   throw new ValueError(`an activation must be a name or a function, got ${describe(id)}`);

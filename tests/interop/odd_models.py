@@ -512,3 +512,67 @@ def binary(keras, version, f, ints):
     m = keras.Sequential([keras.Input((4,)), L.Dense(1)])
     given = {"optimizer": "adam", "loss": keras.losses.BinaryCrossentropy(from_logits=True), "metrics": [keras.metrics.BinaryAccuracy(threshold=0.0, name="above")]}
     return m, [f(6, 4)], [ints(2, 6, 1).astype(np.float32)], given
+
+
+# ---- operations
+
+
+@odd(versions=(2,))
+def operations_of_tensorflow(keras, version, f, ints):
+    import tensorflow as tf
+
+    L = keras.layers
+    x, z, i = keras.Input((6,), name="x"), keras.Input((4, 4, 8), name="z"), keras.Input((3,), dtype="int32", name="i")
+    n = tf.shape(x)[0]
+    outs = [
+        x + 1, 1 - x, x * x, x / 2.0, 2.0 ** x, x ** 2, -abs(x), x // 0.5, x % 0.4, x @ tf.ones((6, 2)), x + tf.constant([1.0, 2, 3, 4, 5, 6]), x + np.arange(6.0).astype("float32"),
+        x[:, 0], x[:, 1:3, ..., tf.newaxis], x[:, ::2], x[:, ::-1], x[:, -2:], x[..., -1], z[:, 1, 2:, :3], x[:, : tf.shape(x)[1] - 1],
+        tf.reshape(x, [-1, 2, 3]), tf.reshape(x, [n, 3, 2]), tf.reshape(z, [n, tf.shape(z)[1] * 4, 8]), tf.reshape(z, tf.concat([tf.shape(z)[:1], [-1]], 0)), tf.reshape(x, tf.stack([n, 6, 1])),
+        tf.transpose(z, [0, 3, 1, 2]), tf.expand_dims(x, 1), tf.squeeze(tf.expand_dims(x, -1), axis=[-1]), tf.concat([x, x * 2], -1), tf.stack([x, x], axis=1), *tf.split(x, 2, axis=1), *tf.split(x, [1, -1, 2], axis=1), *tf.unstack(x, axis=1)[:2],
+        tf.reduce_mean(x, axis=1, keepdims=True), tf.reduce_sum(z, axis=[1, 2]), tf.reduce_max(z, axis=-1), tf.math.reduce_std(x, axis=1), tf.reduce_logsumexp(x, axis=-1), tf.cast(tf.reduce_any(x > 1, axis=1), tf.float32), tf.reduce_prod(x, axis=1),
+        tf.cast(tf.argmax(x, axis=-1), tf.float32), tf.cast(x > 0, tf.float32), tf.where(x > 0, x, -x), tf.where(x > 0, 0.0, x), tf.cast(~(x > 0) & (x > -1), "float32"), tf.cast(tf.equal(i, 1), "float32"), tf.one_hot(i, 5), tf.gather(x, [0, 2], axis=1), tf.gather(x, i, axis=1)[:, 0],
+        tf.nn.relu(x), tf.nn.relu6(x * 4), tf.nn.leaky_relu(x, alpha=0.1), tf.nn.gelu(x), tf.nn.silu(x), tf.nn.softmax(x), tf.nn.log_softmax(x), tf.sigmoid(x), tf.tanh(x), tf.nn.elu(x), tf.nn.softplus(x), keras.activations.hard_sigmoid(x), tf.math.erf(x), tf.exp(x), tf.math.log(abs(x) + 1), tf.sqrt(abs(x)), tf.math.rsqrt(abs(x) + 1), tf.sin(x), tf.round(x), tf.math.atan2(x, x + 3.0),
+        tf.maximum(0.0, x), tf.minimum(x, 0.5), tf.clip_by_value(x, -0.5, 0.5), tf.math.squared_difference(x, 1.0), tf.math.divide_no_nan(x, x), tf.add_n([x, x]), tf.cumsum(x, axis=1), tf.tile(x, [1, 2]), tf.pad(x, [[0, 0], [1, 2]]), tf.reverse(x, [1]), tf.math.l2_normalize(x, axis=1), tf.norm(x, axis=1), tf.roll(x, 2, 1),
+        tf.matmul(z, z, transpose_b=True), tf.nn.max_pool2d(z, 2, 2, "SAME"), tf.nn.avg_pool2d(z, 2, 2, "VALID"), tf.nn.conv2d(z, tf.ones((2, 2, 8, 3)), 1, "SAME"), tf.nn.depth_to_space(z, 2), tf.nn.space_to_depth(z, 2), tf.image.resize(z, (8, 8)), tf.image.resize(z, (7, 5), method="nearest"), tf.math.top_k(x, 2).values, tf.sort(x), keras.backend.batch_flatten(z), tf.stop_gradient(x), tf.zeros_like(x), tf.ones_like(x) * tf.cast(n, "float32") / tf.cast(n, "float32"),
+    ]
+    return keras.Model([x, z, i], outs), [f(3, 6), f(3, 4, 4, 8), ints(3, 3, 3)], None, None
+
+
+@odd(versions=(3,))
+def operations_of_keras(keras, version, f, ints):
+    o = keras.ops
+    x, z, i = keras.Input((6,), name="x"), keras.Input((4, 4, 8), name="z"), keras.Input((3,), dtype="int32", name="i")
+    outs = [
+        x + 1, 1 - x, x * x, x / 2, 2**x, x**2, -abs(x), x // 0.5, x % 0.4, x + np.arange(6.0), x + o.array([1.0, 2, 3, 4, 5, 6]), i / 2, i * 1.5,
+        x[:, 0], x[:, 1:3, ..., None], x[:, ::2], x[:, ::-1], x[:, -2:], x[..., -1], z[:, 1, 2:, :3],
+        o.reshape(x, [-1, 2, 3]), o.transpose(z, [0, 3, 1, 2]), o.expand_dims(x, 1), o.squeeze(o.expand_dims(x, -1), axis=-1), o.concatenate([x, x * 2], -1), o.stack([x, x], axis=1), *o.split(x, 2, axis=1), *o.split(x, [1, 4], axis=1), *o.unstack(x, axis=1)[:2], o.swapaxes(z, 1, 3), o.moveaxis(z, 1, -1),
+        o.mean(x, axis=1, keepdims=True), o.sum(z, axis=(1, 2)), o.max(z, axis=-1), o.std(x, axis=1), o.var(x, axis=1), o.logsumexp(x, axis=-1), o.cast(o.any(x > 1, axis=1), "float32"), o.prod(x, axis=1), o.cast(o.argmax(x, axis=-1), "float32"), o.cast(x > 0, "float32"), o.where(x > 0, x, -x), o.where(x > 0, 0.0, x), o.cast(~(x > 0), "float32"), o.cast(o.logical_and(x > 0, x < 1), "float32"), o.cast(o.equal(i, 1), "float32"), o.one_hot(i, 5), o.take(x, [0, 2], axis=1), o.take_along_axis(x, i, axis=1),
+        o.relu(x), o.relu6(x * 4), o.leaky_relu(x, negative_slope=0.1), o.gelu(x), o.gelu(x, approximate=False), o.silu(x), o.softmax(x), o.log_softmax(x), o.sigmoid(x), o.tanh(x), o.elu(x), o.softplus(x), o.hard_sigmoid(x), o.erf(x), o.exp(x), o.log(abs(x) + 1), o.sqrt(abs(x)), o.rsqrt(abs(x) + 1), o.sin(x), o.round(x), o.arctan2(x, x + 3), o.log1p(abs(x)), o.selu(x), o.celu(x, 0.5), o.glu(x),
+        o.maximum(0.0, x), o.minimum(x, 0.5), o.clip(x, -0.5, 0.5), o.cumsum(x, axis=1), o.tile(x, [1, 2]), o.repeat(x, 2, axis=1), o.pad(x, [[0, 0], [1, 2]]), o.flip(x, 1), o.normalize(x, axis=1), o.norm(x, axis=1), o.roll(x, 2, 1), o.tril(z), o.square(x), o.sign(x),
+        o.matmul(z, o.transpose(z, (0, 1, 3, 2))), o.einsum("bi,bj->bij", x, x), o.max_pool(z, 2, 2, "same"), o.average_pool(z, 2, 2, "valid"), o.conv(z, np.ones((2, 2, 8, 3), "float32"), 1, "same"), o.image.resize(z, (8, 8)), o.top_k(x, 2)[0], o.sort(x), o.cast(o.argsort(x), "float32"), o.stop_gradient(x), o.zeros_like(x), o.ones_like(x), o.full_like(x, 2.0), o.tensordot(x, o.array(np.ones((6, 2), "float32")), axes=1), o.dot(x, o.array(np.ones((6, 2), "float32"))), *o.moments(x, axes=[1], keepdims=True),
+    ]
+    return keras.Model([x, z, i], outs), [f(3, 6), f(3, 4, 4, 8), ints(3, 3, 3)], None, None
+
+
+@odd()
+def operations_between_layers(keras, version, f, ints):
+    L = keras.layers
+    x = keras.Input((5,), name="x")
+    h = L.Dense(6, activation="relu")(x)
+    inner_in = keras.Input((6,))
+    inner = keras.Model(inner_in, L.Dense(6)(inner_in * 2.0) + inner_in, name="inner")
+    y = inner(inner(h) - 1.0)[:, :3] + h[:, 3:]
+    return keras.Model(x, L.Dense(2)(1.0 - y)), [f(4, 5)], [f(4, 2)], mse(keras)
+
+
+@odd()
+def layers_as_activations(keras, version, f, ints):
+    L = keras.layers
+    x = keras.Input((6, 5), name="x")
+    leaky = L.LeakyReLU(alpha=0.1) if version == 2 else L.LeakyReLU(negative_slope=0.1)
+    h = L.Dense(4, activation=leaky)(x)
+    h = L.Conv1D(4, 2, activation=L.ELU(alpha=0.7))(h)
+    h = L.Activation(L.ReLU(max_value=1.5))(h)
+    h = L.Dense(3, activation=L.PReLU())(h)
+    h = L.LSTM(4, activation=L.ReLU(max_value=1.0))(h)
+    return keras.Model(x, L.Dense(2, activation=L.Softmax())(h)), [f(4, 6, 5)], [f(4, 2)], mse(keras)

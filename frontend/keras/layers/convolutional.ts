@@ -159,7 +159,7 @@ export abstract class BaseConv extends Layer {
       data_format: this.dataFormat,
       dilation_rate: this.dilationRate,
       groups: this.groups,
-      activation: this.activation.name,
+      activation: activations.activationJson(this.activation),
       use_bias: this.useBias,
     };
   }

@@ -135,7 +135,7 @@ export class DenseClass extends Layer {
     return {
       ...super.getConfig(),
       units: this.units,
-      activation: this.activation.name,
+      activation: activations.activationJson(this.activation),
       use_bias: this.useBias,
       ...weightConfig(this.fields),
       ...(this.activityRegularizer || this.configFor === 'keras2' ? { activity_regularizer: regularizerJson(this.activityRegularizer) } : {}),
@@ -161,7 +161,7 @@ export class ActivationClass extends Layer {
     return this.activation.apply(single(inputs, this));
   }
   override getConfig(): JsonObject {
-    return { ...super.getConfig(), activation: this.activation.name };
+    return { ...super.getConfig(), activation: activations.activationJson(this.activation) };
   }
 }
 

@@ -105,7 +105,7 @@ export class EinsumDenseClass extends Layer {
       ...super.getConfig(),
       output_shape: this.outputShape as Json,
       equation: this.equation,
-      activation: this.activation.name,
+      activation: activations.activationJson(this.activation),
       bias_axes: this.biasAxes,
       ...weightConfig(this.fields),
       activity_regularizer: regularizerJson(this.activityRegularizer),

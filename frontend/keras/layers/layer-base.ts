@@ -22,6 +22,10 @@ export abstract class LayerBase extends CallableObject {
   /** The class in configurations; default: the JavaScript name of the class. */
   static readonly className: string = '';
   name: string;
+  /** Tells layers from functions, which they are too. */
+  get isLayer(): true {
+    return true;
+  }
   built = false;
   /** Whether a mask of the input is passed on. */
   supportsMasking = false;

@@ -14,7 +14,7 @@ import { Variable } from '../backend/variable.js';
 import { MeanClass, Metric } from '../metrics/index.js';
 import { Tensor, toTensor } from '../tensor.js';
 import { describe, isPlainObject } from '../utils/options.js';
-import type { Json, JsonObject } from '../utils/serialization.js';
+import type { Json, JsonObject, SerializedObject } from '../utils/serialization.js';
 import { layerOptions } from './config-options.js';
 import { LayerBase } from './layer-base.js';
 import type { AddedLoss, CallArguments, InputShape, LayerData } from './layer-types.js';
@@ -63,6 +63,15 @@ export abstract class Layer extends LayerBase {
   /** The name of the class in configurations. */
   get writtenClassName(): string {
     return this.className;
+  }
+
+  /** How a call is written in the configuration of a functional model; null: as for all layers. */
+  writeCall(_node: LayerNode, _reference: (t: KerasTensor) => Json): Json | null {
+    return null;
+  }
+  /** What is written for the layer in the place of its class and configuration; null: these. */
+  get writtenForm(): SerializedObject | null {
+    return null;
   }
 
   getConfig(): JsonObject {

@@ -1,8 +1,9 @@
 /** Layers from their configurations. The classes are entered by `serialization.ts`; layers that hold others (wrappers, RNN) read them here. */
-import { didYouMean, UnsupportedError } from '../../../ir/errors.js';
+import { didYouMean, TenonError, UnsupportedError } from '../../../ir/errors.js';
+import { layerForms } from '../activations.js';
 import { getRegisteredName, getRegisteredObject } from '../utils/custom-objects.js';
 import { isPlainObject } from '../utils/options.js';
-import { type Semantics, type SerializedObject, serializeObject, writtenGeneration } from '../utils/serialization.js';
+import { type Json, type Semantics, type SerializedObject, serializeObject, writtenGeneration } from '../utils/serialization.js';
 import { layerOptions } from './config-options.js';
 import { Layer } from './layer.js';
 
@@ -55,11 +56,19 @@ export function deserialize(serialized: SerializedObject, options: DeserializeOp
   const cls = found.cls as unknown as typeof Layer;
   const config = serialized.config ?? {};
   if (found.custom && cls.fromConfig !== undefined && cls.fromConfig !== Layer.fromConfig) return cls.fromConfig(config);
-  return new (cls as unknown as new (o: object) => Layer)({ ...layerOptions(cls, name, config), semantics: options.semantics ?? 'keras3' });
+  try {
+    return new (cls as unknown as new (o: object) => Layer)({ ...layerOptions(cls, name, config), semantics: options.semantics ?? 'keras3' });
+  } catch (e) {
+    if (e instanceof TenonError && typeof config.name === 'string' && !e.message.includes(`'${config.name}'`))
+      e.message = `layer '${config.name}' (${name}): ${e.message}`;
+    throw e;
+  }
 }
 
 /** `{ module, class_name, config, registered_name }`. Classes that are not Keras' own have no module, and the name that they were registered under. */
 export function serialize(layer: Layer): SerializedObject {
+  const own = layer.writtenForm;
+  if (own !== null) return own;
   const registered = getRegisteredName(layer.constructor);
   if (registered === null && layer.className === 'Sequential') return serializeObject('keras', 'Sequential', layer);
   if (registered === null && layer.className === 'Functional') {
@@ -75,5 +84,8 @@ export function serialize(layer: Layer): SerializedObject {
     registered_name: name,
   };
 }
+
+layerForms.read = (serialized, semantics) => (classOf(serialized) ? deserialize(serialized, { semantics }) : null);
+layerForms.write = (layer) => serialize(layer as unknown as Layer) as unknown as Json;
 
 export const isSerializedLayer = (x: unknown): x is SerializedObject => isPlainObject(x) && typeof x.class_name === 'string' && isPlainObject(x.config);

@@ -5,6 +5,11 @@ import { isPlainObject, toSnake } from '../utils/options.js';
 /** Fields of the base classes, which hold layers and weights for other purposes. */
 const internal = new Set(['sublayers', 'held', 'holder', 'ownWeights', 'stateVariables', 'inboundNodes', 'addedMetrics', 'lossFunctions', 'nodes', 'shapes']);
 
+/** Stands for a layer in a field: an activation that is one. */
+export class StandsFor<L extends object> {
+  constructor(readonly layer: L) {}
+}
+
 /** Calls `found` with each object in the fields of `owner` that `wanted` accepts, once. */
 export function tracked<T extends object>(owner: object, wanted: (x: unknown) => x is T): T[] {
   const out = new Set<T>();
@@ -13,6 +18,7 @@ export function tracked<T extends object>(owner: object, wanted: (x: unknown) =>
     if ((typeof x !== 'object' && typeof x !== 'function') || x === null || seen.has(x)) return;
     seen.add(x);
     if (wanted(x)) out.add(x);
+    else if (x instanceof StandsFor) visit(x.layer);
     else if (Array.isArray(x) || x instanceof Set) for (const e of x) visit(e);
     else if (x instanceof Map) for (const e of x.values()) visit(e);
     else if (isPlainObject(x)) for (const e of Object.values(x)) visit(e);
@@ -29,8 +35,9 @@ export function tracked<T extends object>(owner: object, wanted: (x: unknown) =>
 /** What the fields of `owner` hold that `wanted` accepts, by the field's name as Python spells it: one object, or the list of those in an array, map, set or plain object. */
 export function trackedByField<T extends object>(owner: object, wanted: (x: unknown) => x is T): Record<string, T | readonly T[]> {
   const out: Record<string, T | readonly T[]> = {};
-  for (const [key, value] of Object.entries(owner)) {
+  for (const [key, field] of Object.entries(owner)) {
     if (internal.has(key)) continue;
+    const value: unknown = field instanceof StandsFor ? field.layer : field;
     const found = wanted(value) ? value : tracked({ value }, wanted);
     if (!Array.isArray(found) || found.length > 0) out[toSnake(key)] = found;
   }

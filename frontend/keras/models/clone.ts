@@ -5,6 +5,7 @@ import { LambdaClass } from '../layers/identity.js';
 import type { CallArguments, Layer } from '../layers/layer.js';
 import { KerasTensor } from '../layers/node.js';
 import { deserialize, serialize } from '../layers/serialization.js';
+import { OperationClass } from '../operations/layer.js';
 import { describe } from '../utils/options.js';
 import type { ModelBase } from './base.js';
 import { FunctionalClass } from './functional.js';
@@ -34,6 +35,7 @@ function cloned(layer: Layer, options: CloneOptions): Layer {
   if (layer instanceof SequentialClass || layer instanceof FunctionalClass) return cloneModel(layer);
   // its function cannot be written to a configuration, but it can be shared
   if (layer instanceof LambdaClass) return new LambdaClass(layer.function, { name: layer.name, trainable: layer.trainable, semantics: layer.semantics });
+  if (layer instanceof OperationClass) return layer.again();
   const serialized = serialize(layer);
   return deserialize(serialized, { semantics: layer.semantics, customObjects: { [serialized.class_name]: layer.constructor as never } });
 }

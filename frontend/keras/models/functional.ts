@@ -180,12 +180,13 @@ export class FunctionalClass extends ModelBase {
   }
   override get outputNames(): readonly string[] {
     if (this.outputKeys) return this.outputKeys;
-    const seen = new Map<string, number>();
+    const taken = new Set<string>();
     return this.outputs.map((t) => {
       const { name } = t.history.node.layer;
-      const n = seen.get(name) ?? 0;
-      seen.set(name, n + 1);
-      return n === 0 ? name : `${name}_${n}`;
+      let own = name;
+      for (let n = 1; taken.has(own); n++) own = `${name}_${n}`;
+      taken.add(own);
+      return own;
     });
   }
 
@@ -267,9 +268,11 @@ export class FunctionalClass extends ModelBase {
     const reference = (t: KerasTensor): Json =>
       keras2 ? history(t) : { class_name: '__keras_tensor__', config: { shape: t.shape, dtype: t.dtype, keras_history: inCall(t) } };
     const inbound = (node: LayerNode): Json => {
+      const own = node.layer.writeCall(node, reference);
+      if (own !== null) return own;
       const plain = Object.entries(node.args).filter(([, v]) => typeof v === 'boolean');
-      const { inputs: own, named } = node.split(node.inputs);
-      const [all, states] = [own.slice(0, own.length - node.states), own.slice(own.length - node.states)];
+      const { inputs: list, named } = node.split(node.inputs);
+      const [all, states] = [list.slice(0, list.length - node.states), list.slice(list.length - node.states)];
       // attention takes its inputs as arguments by name, other layers a list
       const names = node.layer.inputNames;
       const given = names ? all.slice(0, 1) : all;
@@ -277,7 +280,7 @@ export class FunctionalClass extends ModelBase {
       const kwargs: JsonObject = Object.fromEntries(
         [...plain, ...tensors.map(([name, t]) => [name, reference(t)] as const)].map(([k, v]) => [toSnake(k), v as Json]),
       );
-      if (keras2) return (names ? given : own).map((t) => [...history(t), kwargs]);
+      if (keras2) return (names ? given : list).map((t) => [...history(t), kwargs]);
       const single = node.singleInput || names !== null || (node.states > 0 && given.length === 1);
       const refs = given.map(reference);
       return { args: single ? refs : [refs], kwargs: { ...kwargs, ...(states.length > 0 ? { initial_state: states.map(reference) } : {}) } };

@@ -7,6 +7,9 @@ import type { Layer } from '../layers/layer.js';
 import type { KerasTensor } from '../layers/node.js';
 import { classOf, modelReaders } from '../layers/registry.js';
 import { type DeserializeOptions, deserialize } from '../layers/serialization.js';
+import { type Call, readCall, tensorsOf } from '../operations/call.js';
+import { OperationClass } from '../operations/layer.js';
+import { operationKind, withModule } from '../operations/names.js';
 import { isPlainObject, toCamel } from '../utils/options.js';
 import type { Json, JsonObject, Semantics, SerializedObject } from '../utils/serialization.js';
 import type { ModelBase } from './base.js';
@@ -35,6 +38,7 @@ function missingLayers(layers: readonly SerializedObject[], options: Deserialize
     const layer = typeof config.name === 'string' ? config.name : `layer ${i}`;
     if (modelClasses.includes(className)) return missingLayers(listOfLayers(l), options, depth + 1);
     const found = classOf(l, options.customObjects);
+    if (!found?.custom && operationKind(l) !== null) return [];
     if (!found) return [{ layer, className }];
     if (found.custom) return [];
     const inner = [config.layer, config.backward_layer, config.cell].filter((x): x is JsonObject => isPlainObject(x) && typeof x.class_name === 'string');
@@ -96,6 +100,12 @@ for (const name of modelClasses)
   };
 
 function layerFrom(config: SerializedObject, options: BuildOptions): Layer {
+  const operation = classOf(config, options.customObjects)?.custom ? null : operationKind(config);
+  if (operation) {
+    // what else an entry has (its calls) is no part of the layer
+    const { inbound_nodes: _, name: __, build_config: ___, ...own } = config as SerializedObject & Record<string, Json>;
+    return new OperationClass(withModule(own as unknown as SerializedObject, operation), operation, options.semantics ?? options.written);
+  }
   return modelClasses.includes(config.class_name) ? build(config, options) : deserialize(config, options);
 }
 
@@ -120,6 +130,8 @@ interface PendingCall {
   readonly references: readonly Reference[];
   readonly single: boolean;
   readonly args: JsonObject;
+  /** The call of an operation. */
+  readonly operation?: Call;
 }
 
 function functional(config: JsonObject, options: BuildOptions): FunctionalClass {
@@ -130,7 +142,8 @@ function functional(config: JsonObject, options: BuildOptions): FunctionalClass 
     const layer = layerFrom(entry, options);
     layers.set(entry.name ?? layer.name, layer);
     if (!Array.isArray(entry.inbound_nodes)) throw new ValueError(`the layer '${layer.name}' of the model's config has no list inbound_nodes`);
-    for (const node of entry.inbound_nodes) pending.push({ layer, ...inboundCall(layer.name, node) });
+    for (const node of entry.inbound_nodes)
+      pending.push({ layer, ...(layer instanceof OperationClass ? operationCall(layer, node) : inboundCall(layer.name, node)) });
   }
   const found = ([name, node, index]: Reference, own: (layer: Layer) => number): KerasTensor | null => {
     const layer = layers.get(name);
@@ -157,7 +170,8 @@ function functional(config: JsonObject, options: BuildOptions): FunctionalClass 
         continue;
       }
       const inputs = tensors.slice(0, call.references.length) as KerasTensor[];
-      call.layer.apply(call.single ? inputs[0]! : inputs, callArguments(call, find));
+      if (call.operation) (call.layer as OperationClass).applyCall(call.operation, inputs);
+      else call.layer.apply(call.single ? inputs[0]! : inputs, callArguments(call, find));
       pending.splice(i--, 1);
       made++;
     }
@@ -217,6 +231,12 @@ function inboundCall(layer: string, node: Json): Omit<PendingCall, 'layer'> {
   const args = (kwargs as JsonObject | undefined) ?? {};
   const given = [...list.flatMap((r) => references(r)), ...inputNames.flatMap((name) => argumentReferences(args[name]))];
   return { references: given, single: given.length === 1, args };
+}
+
+/** A node of an operation, all of whose tensors are among its arguments. */
+function operationCall(layer: OperationClass, node: Json): Omit<PendingCall, 'layer'> {
+  const operation = readCall(layer.name, node, layer.written);
+  return { references: tensorsOf(operation), single: false, args: {}, operation };
 }
 
 /** Inputs that Keras takes as arguments, in our order. */

@@ -164,7 +164,7 @@ export abstract class GatedCell extends RecurrentCell {
     const weights = Object.entries(weightConfig(this.fields));
     return {
       ...first,
-      activation: this.activation.name,
+      activation: activations.activationJson(this.activation),
       use_bias: this.useBias,
       ...Object.fromEntries(weights.slice(0, 3)),
       ...this.moreConfig(),

@@ -136,7 +136,7 @@ class ConvLSTMCell extends GatedCell {
       data_format: this.dataFormat,
       dilation_rate: this.dilationRate,
     });
-    return { ...rest, activation, recurrent_activation: this.recurrentActivation.name };
+    return { ...rest, activation, recurrent_activation: activations.activationJson(this.recurrentActivation) };
   }
 }
 

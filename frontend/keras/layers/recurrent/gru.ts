@@ -75,7 +75,7 @@ export class GRUCellClass extends DenseCell {
   override cellConfig(): JsonObject {
     const { units, activation, ...rest } = super.cellConfig();
     const keras2 = this.configFor === 'keras2' ? { implementation: this.implementation } : {};
-    return { units, activation, recurrent_activation: this.recurrentActivation.name, ...rest, ...keras2, reset_after: this.resetAfter };
+    return { units, activation, recurrent_activation: activations.activationJson(this.recurrentActivation), ...rest, ...keras2, reset_after: this.resetAfter };
   }
 }
 

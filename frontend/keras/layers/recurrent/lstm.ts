@@ -63,7 +63,7 @@ export class LSTMCellClass extends DenseCell {
   override cellConfig(): JsonObject {
     const { units, activation, ...rest } = super.cellConfig();
     const keras2 = this.configFor === 'keras2' ? { implementation: this.implementation } : {};
-    return { units, activation, recurrent_activation: this.recurrentActivation.name, ...rest, ...keras2 };
+    return { units, activation, recurrent_activation: activations.activationJson(this.recurrentActivation), ...rest, ...keras2 };
   }
 }
 
