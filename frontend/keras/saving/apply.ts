@@ -46,7 +46,7 @@ function byLayers(model: ModelBase, source: string, saved: Extract<SavedWeights,
   };
   const out: Assignment[] = [];
   const pair = (layer: Layer, arrays: readonly SavedArray[], variables = ordered(layer)): void => {
-    const fits = paired(`layer '${layer.name}'`, source, variables, keras1Weights(layer, variables, arrays));
+    const fits = paired(`layer '${layer.name}'`, source, variables, keras1Weights(layer, variables, arrays, saved.by ?? { keras1: false, theano: false }));
     if (typeof fits !== 'string') out.push(...fits);
     else if (!o.skipMismatch) fail(fits);
   };

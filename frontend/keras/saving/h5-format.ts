@@ -43,7 +43,7 @@ function arrayOf(h5: H5File, path: string): SavedArray {
 /** The arrays of a group that lists them in `weight_names`. */
 const listed = (h5: H5File, group: string): SavedArray[] => (h5.texts(group, 'weight_names') ?? []).map((name) => arrayOf(h5, `${group}/${name}`));
 
-function layersOf(h5: H5File, root: string, names: readonly string[]): SavedWeights {
+function layersOf(h5: H5File, root: string, names: readonly string[], version: string | null): SavedWeights {
   const at = root === '/' ? '' : root;
   return {
     kind: 'layers',
@@ -51,6 +51,8 @@ function layersOf(h5: H5File, root: string, names: readonly string[]): SavedWeig
       if (!h5.hasGroup(`${at}/${name}`)) throw new ModelFormatError(`${h5.name}: lists the layer '${name}', which has no group`);
       return { name, weights: listed(h5, `${at}/${name}`) };
     }),
+    // as Keras does it: a file without a version is one of Keras 1
+    by: { keras1: version === null || version.startsWith('1.'), theano: (h5.text('/', 'backend') ?? h5.text(root, 'backend')) === 'theano' },
     own: h5.hasGroup(`${at}/${ownGroup}`) ? listed(h5, `${at}/${ownGroup}`) : [],
   };
 }
@@ -117,7 +119,7 @@ async function read(file: OpenFile, options: ReadOptions): Promise<SavedModel> {
     if (!layers && objects?.size === 0 && !['/layers', '/vars', '/_layer_checkpoint_dependencies'].some((g) => h5.hasGroup(g)))
       throw new ModelFormatError(`${file.name}: is an HDF5 file, but none of Keras: it has neither layer_names nor layers/…/vars`);
     const generation = generationOf(version) ?? (objects ? 'keras3' : null);
-    const weights: SavedWeights = layers ? layersOf(h5, root, layers) : { kind: 'objects', objects: objects! };
+    const weights: SavedWeights = layers ? layersOf(h5, root, layers, version) : { kind: 'objects', objects: objects! };
     const parsed = config === null ? null : (parseJson(`${file.name}: model_config`, config) as SerializedObject & { keras_version?: string });
     return {
       source: file.name,

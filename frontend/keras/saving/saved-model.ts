@@ -33,6 +33,8 @@ export type SavedWeights =
       readonly layers: readonly { readonly name: string; readonly weights: readonly SavedArray[] }[];
       /** Weights of the model itself, beside those of its layers. */
       readonly own?: readonly SavedArray[];
+      /** Who wrote them, where the layout differs: Keras 1, Theano. */
+      readonly by?: { readonly keras1: boolean; readonly theano: boolean };
     }
   /** By the path of objects, such as `layers/dense` or `layers/bidirectional/forward_layer/cell`, and a number in it: `.keras` and `.weights.h5`. */
   | { readonly kind: 'objects'; readonly objects: ReadonlyMap<string, ReadonlyMap<string, SavedArray>> }
